@@ -1,0 +1,1 @@
+"""The definition of every byte that crosses the appliance's border."""

@@ -1,0 +1,42 @@
+"""Layout hash: one number that changes when any byte of the protocol moves."""
+
+import hashlib
+from collections.abc import Iterator
+
+from amaranth.hdl import Shape
+from amaranth.lib import data, enum
+
+from .commands import COMMANDS
+from .registers import REGISTERS
+from .reports import REPORTS, Reason
+
+
+def _describe(shape: object) -> Iterator[str]:
+    """Canonical text of a layout: names, bit offsets, widths, signs and enum members, depth first."""
+    if isinstance(shape, type) and issubclass(shape, data.Struct):
+        yield shape.__name__
+        for key, field in data.Layout.cast(shape):
+            yield f"{key}@{field.offset}"
+            yield from _describe(field.shape)
+    elif isinstance(shape, data.ArrayLayout):
+        yield f"{shape.length}x"
+        yield from _describe(shape.elem_shape)
+    elif isinstance(shape, type) and issubclass(shape, (enum.Enum, enum.Flag)):
+        members = ",".join(f"{member.name}={member.value}" for member in shape)
+        yield f"{shape.__name__}:{Shape.cast(shape).width}({members})"
+    else:
+        cast = Shape.cast(shape)  # type: ignore[arg-type]
+        yield f"{'i' if cast.signed else 'u'}{cast.width}"
+
+
+def layout_text() -> str:
+    """The whole protocol as canonical text, the input of `layout_hash`."""
+    lines = [" ".join([f"{key.name}={key.value}", *_describe(layout)]) for table in (COMMANDS, REPORTS) for key, layout in table.items()]
+    lines.append(" ".join(_describe(Reason)))
+    lines += [f"{r.name}@{r.offset}x{r.words} {r.access.value} {r.per_link}" for r in REGISTERS]
+    return "\n".join(lines)
+
+
+def layout_hash() -> int:
+    """First 64 bits, little-endian, of SHA-256 over `layout_text`."""
+    return int.from_bytes(hashlib.sha256(layout_text().encode()).digest()[:8], "little")

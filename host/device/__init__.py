@@ -1,0 +1,1 @@
+"""How the host talks to an appliance, whatever it is made of."""
