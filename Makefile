@@ -1,0 +1,54 @@
+# `make` alone lists the targets. Every target first makes .venv from requirements.lock.
+
+PYTHON ?= python3
+MESSAGES ?= 200000
+WAVES ?= out/waves.vcd
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+LINKS := .venv/links
+UV_VERSION := 0.13.8
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench waves lock
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(INSTALLED)  ## run a market through the hardware book and write out/demo.html (MESSAGES=200000)
+	@mkdir -p out
+	$(BIN)/bandgap demo --messages $(MESSAGES) --report out/demo.html
+
+test: $(INSTALLED)  ## run every test; BANDGAP_SEED=N repeats a random failure
+	$(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED) $(LINKS)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=$(LINKS) $(BIN)/mypy
+
+bench: $(INSTALLED)  ## measure the embedded device and write docs/results/embedded.json
+	$(BIN)/python -m bandgap.sim.lab.throughput
+
+waves: $(INSTALLED)  ## run a short demo and write its waves (WAVES=out/waves.vcd)
+	@mkdir -p $(dir $(WAVES))
+	$(BIN)/bandgap demo --messages 200 --report out/waves.html --waves $(WAVES)
+
+lock: $(INSTALLED)  ## resolve the dependencies anew and write requirements.lock
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/pip install --quiet uv==$(UV_VERSION)
+	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --group dev pyproject.toml \
+		--output-file requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bandgap needs Python 3.11 or newer: make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# mypy reads the sources by their import name, which only an installation knows.
+$(LINKS):
+	mkdir -p $@/bandgap
+	ln -s $(addprefix $(CURDIR)/,hdl host sim) $@/bandgap

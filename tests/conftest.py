@@ -1,0 +1,36 @@
+"""One seed for every random test: taken from the commit, printed, and settable with BANDGAP_SEED."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SEED_WITHOUT_GIT = 20_231_225
+
+
+def _seed() -> int:
+    """The seed that BANDGAP_SEED names, else the first 32 bits of the commit's hash."""
+    if named := os.environ.get("BANDGAP_SEED"):
+        return int(named, 0)
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return int(subprocess.run(git, capture_output=True, text=True, check=True).stdout[:8], 16)
+    except (OSError, subprocess.CalledProcessError):
+        return SEED_WITHOUT_GIT
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = _seed()
+
+
+def pytest_report_header() -> str:
+    return f"seed: {_seed()} (repeat with BANDGAP_SEED={_seed()})"
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The seed of this run."""
+    return _seed()
