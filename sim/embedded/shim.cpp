@@ -1,0 +1,190 @@
+// The border between ctypes and the Verilated appliance: whole buffers in, whole buffers out.
+//
+// One clock cycle is: set the inputs, evaluate (clock low), sample the handshakes, raise the clock. A message moves
+// over a port when its valid and ready are both 1 at the rising edge. The time of the appliance stands still unless a
+// command's arrival or `bandgap_advance` moves it.
+
+#include "Vbandgap.h"
+#include "verilated.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+using Trace = VerilatedFstC;
+#elif VM_TRACE_VCD
+#include "verilated_vcd_c.h"
+using Trace = VerilatedVcdC;
+#endif
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+namespace {
+
+constexpr std::size_t kCommandBytes = 32;
+constexpr std::size_t kReportBytes = 64;
+constexpr std::uint64_t kNanosecondsPerCycle = 10;  // only for the time axis of waves
+constexpr int kResetCycles = 4;
+
+// Random stalls of both ports, for verification: a xorshift generator, one bit a question.
+class Stalls {
+  public:
+    explicit Stalls(std::uint64_t seed) : state_(seed) {}
+    bool next() {
+        if (state_ == 0) return false;
+        state_ ^= state_ << 13;
+        state_ ^= state_ >> 7;
+        state_ ^= state_ << 17;
+        return (state_ >> 32) & 1;
+    }
+
+  private:
+    std::uint64_t state_;
+};
+
+}  // namespace
+
+struct Device {
+    Device(const char* waves, std::uint64_t stall_seed, std::uint64_t patience_cycles)
+        : top(&context), stalls(stall_seed), patience(patience_cycles) {
+#if VM_TRACE
+        context.traceEverOn(true);
+        top.trace(&trace, 99);
+        trace.open(waves);
+#else
+        (void)waves;
+#endif
+        top.rst = 1;
+        for (int i = 0; i < kResetCycles; ++i) cycle();
+        top.rst = 0;
+    }
+
+    ~Device() {
+#if VM_TRACE
+        trace.close();
+#endif
+        top.final();
+    }
+
+    // One clock cycle. Returns whether the command that is presented was taken.
+    bool cycle() {
+        top.report_ready = !stalls.next();
+        top.clk = 0;
+        top.eval();
+        dump(0);
+        const bool taken = top.command_valid && top.command_ready && !top.rst;
+        const bool reported = top.report_valid && top.report_ready && !top.rst;
+        if (reported) {
+            const std::size_t end = reports.size();
+            reports.resize(end + kReportBytes);
+            std::memcpy(reports.data() + end, top.report_data.data(), kReportBytes);
+        }
+        waited = taken || reported ? 0 : waited + 1;
+        top.clk = 1;
+        top.eval();
+        dump(kNanosecondsPerCycle / 2);
+        ++cycles;
+        return taken;
+    }
+
+    bool send(const std::uint8_t* commands, std::size_t count, const std::uint64_t* arrivals, std::uint8_t link) {
+        top.command_link = link;
+        waited = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            if (arrivals != nullptr) top.time_ns = arrivals[i];
+            std::memcpy(top.command_data.data(), commands + i * kCommandBytes, kCommandBytes);
+            while (stalls.next()) cycle();
+            top.command_valid = 1;
+            while (!cycle()) {
+                if (waited > patience) return false;
+            }
+            top.command_valid = 0;
+        }
+        return true;
+    }
+
+    bool settle() {
+        waited = 0;
+        do {
+            cycle();
+            if (waited > patience) return false;
+        } while (!idle());
+        return true;
+    }
+
+    bool idle() {
+        top.clk = 0;
+        top.eval();
+        return top.idle;
+    }
+
+    void dump([[maybe_unused]] std::uint64_t offset_ns) {
+#if VM_TRACE
+        trace.dump(cycles * kNanosecondsPerCycle + offset_ns);
+#endif
+    }
+
+    VerilatedContext context;
+    Vbandgap top;
+    Stalls stalls;
+    const std::uint64_t patience;
+    std::uint64_t waited = 0;
+    std::uint64_t cycles = 0;
+    std::vector<std::uint8_t> reports;
+#if VM_TRACE
+    Trace trace;
+#endif
+};
+
+#define BANDGAP_API extern "C" __attribute__((visibility("default")))
+
+BANDGAP_API Device* bandgap_open(const char* waves, std::uint64_t stall_seed, std::uint64_t patience_cycles) {
+    return new Device(waves, stall_seed, patience_cycles);
+}
+
+BANDGAP_API void bandgap_close(Device* device) { delete device; }
+
+// Returns 1 when the appliance took no command and gave no report for longer than the patience, else 0.
+BANDGAP_API int bandgap_send(Device* device, const std::uint8_t* commands, std::size_t count,
+                             const std::uint64_t* arrivals, std::uint8_t link) {
+    return device->send(commands, count, arrivals, link) ? 0 : 1;
+}
+
+// Clocks until nothing is in flight; 1 when that takes longer than the patience.
+BANDGAP_API int bandgap_settle(Device* device) { return device->settle() ? 0 : 1; }
+
+BANDGAP_API int bandgap_advance(Device* device, std::uint64_t time_ns) {
+    if (!device->settle()) return 1;
+    device->top.time_ns = time_ns;
+    return device->settle() ? 0 : 1;
+}
+
+BANDGAP_API std::uint64_t bandgap_time(const Device* device) { return device->top.time_ns; }
+
+BANDGAP_API std::uint64_t bandgap_cycles(const Device* device) { return device->cycles; }
+
+BANDGAP_API std::size_t bandgap_pending(const Device* device) { return device->reports.size() / kReportBytes; }
+
+BANDGAP_API void bandgap_take(Device* device, std::uint8_t* reports) {
+    if (!device->reports.empty()) std::memcpy(reports, device->reports.data(), device->reports.size());
+    device->reports.clear();
+}
+
+BANDGAP_API std::uint32_t bandgap_read(Device* device, std::uint16_t offset) {
+    device->top.register_address = offset;
+    device->top.clk = 0;
+    device->top.eval();
+    const std::uint32_t value = device->top.register_read_data;
+    device->cycle();  // a register that latches another one on reading does so at the edge
+    device->top.register_address = 0;
+    return value;
+}
+
+BANDGAP_API void bandgap_write(Device* device, std::uint16_t offset, std::uint32_t value) {
+    device->top.register_address = offset;
+    device->top.register_write_data = value;
+    device->top.register_write_enable = 1;
+    device->cycle();
+    device->top.register_write_enable = 0;
+    device->top.register_address = 0;
+}

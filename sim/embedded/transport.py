@@ -1,0 +1,177 @@
+"""The appliance, simulated inside this process."""
+
+import ctypes
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandgap.hdl.config import PRESETS, BookConfig
+from bandgap.hdl.protocol.commands import COMMAND_BYTES
+from bandgap.hdl.protocol.reports import REPORT_BYTES
+from bandgap.host.device.transport import Bytes2D, Transport
+
+from . import build
+
+PATIENCE_CYCLES = 1 << 20
+"""A healthy appliance moves a message, or finishes, well within this: its longest silences (clearing its memories,
+walking over all slots for an account without orders) take a few cycles an entry, at most 131,072 entries."""
+
+
+class DeviceHungError(RuntimeError):
+    """The appliance neither took a command, nor reported, nor came to rest."""
+
+
+class EmbeddedTransport(Transport):
+    """A Verilated appliance.
+
+    Arguments
+    ---------
+    library : Shared library made by `build.library`.
+    links : How many links the appliance has.
+    waves : Where the library writes its waves; only for a library that was built for them.
+    stall_seed : Not zero: hold back commands and reports at random, repeatably; for verification.
+    """
+
+    def __init__(self, library: Path, links: int, waves: Path | None = None, stall_seed: int = 0) -> None:
+        self._library = _load(library)
+        self._links = links
+        self._device: int | None = self._library.bandgap_open(
+            str(waves).encode() if waves else None, stall_seed, PATIENCE_CYCLES
+        )
+        self._settle()
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles simulated so far."""
+        return int(self._library.bandgap_cycles(self._open()))
+
+    def read_register(self, offset: int) -> int:
+        """See `Transport.read_register`."""
+        return int(self._library.bandgap_read(self._open(), offset))
+
+    def write_register(self, offset: int, value: int) -> None:
+        """See `Transport.write_register`; returns when the appliance has come to rest."""
+        self._library.bandgap_write(self._open(), offset, value)
+        self._settle()
+
+    def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
+        """See `Transport.send`.
+
+        Raises
+        ------
+        ValueError : A shape or type is wrong, arrivals go backwards, or the appliance has no such link.
+        DeviceHungError : The appliance stopped taking commands.
+        """
+        device = self._open()
+        if commands.dtype != np.uint8 or commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
+            raise ValueError(f"commands must be uint8 (n, {COMMAND_BYTES}), not {commands.dtype} {commands.shape}")
+        if not 0 <= link < self._links:
+            raise ValueError(f"link must be below {self._links}, not {link}")
+        arrivals = None
+        if arrival_ns is not None:
+            arrivals = np.ascontiguousarray(arrival_ns, np.uint64)
+            if arrivals.shape != commands.shape[:1]:
+                raise ValueError(f"{len(commands)} commands need as many arrivals, not {arrivals.shape}")
+            now_ns = self._library.bandgap_time(device)
+            if len(arrivals) and (arrivals[0] < now_ns or (arrivals[1:] < arrivals[:-1]).any()):
+                raise ValueError(f"arrivals go backwards; the appliance's time is {now_ns} ns")
+        whole = np.ascontiguousarray(commands)
+        self._check(
+            self._library.bandgap_send(
+                device, whole.ctypes.data, len(whole), None if arrivals is None else arrivals.ctypes.data, link
+            )
+        )
+
+    def receive(self) -> Bytes2D:
+        """See `Transport.receive`; raises `DeviceHungError` when the appliance does not come to rest."""
+        self._settle()
+        device = self._open()
+        reports = np.empty((self._library.bandgap_pending(device), REPORT_BYTES), np.uint8)
+        self._library.bandgap_take(device, reports.ctypes.data)
+        return reports
+
+    def advance(self, time_ns: int) -> None:
+        """See `Transport.advance`; a time before the appliance's is a `ValueError`."""
+        device = self._open()
+        now_ns = self._library.bandgap_time(device)
+        if time_ns < now_ns:
+            raise ValueError(f"time would go back from {now_ns} ns to {time_ns} ns")
+        self._check(self._library.bandgap_advance(device, time_ns))
+
+    def close(self) -> None:
+        """See `Transport.close`; finishes the waves."""
+        if self._device is not None:
+            self._library.bandgap_close(self._device)
+            self._device = None
+
+    def _open(self) -> int:
+        if self._device is None:
+            raise ValueError("the device is closed")
+        return self._device
+
+    def _settle(self) -> None:
+        self._check(self._library.bandgap_settle(self._open()))
+
+    @staticmethod
+    def _check(hung: int) -> None:
+        if hung:
+            raise DeviceHungError(
+                f"the embedded device hangs: it took no command and gave no report for {PATIENCE_CYCLES:,} cycles "
+                "and did not come to rest"
+            )
+
+
+def open_config(config: BookConfig, waves: Path | None = None, stall_seed: int = 0) -> EmbeddedTransport:
+    """Open an appliance of any size.
+
+    Arguments
+    ---------
+    config : Its sizes.
+    waves : Write its waves to this file, `.vcd` or `.fst`.
+    stall_seed : See `EmbeddedTransport`.
+
+    Raises
+    ------
+    ValueError : The waves' suffix is neither.
+    build.BuildError : It cannot be built on this machine.
+    """
+    if waves is not None and waves.suffix not in build.WAVE_FLAGS:
+        raise ValueError(f"waves are written as .vcd or .fst, not {waves.name!r}")
+    library = build.library(build.verilog(config), waves.suffix if waves else None)
+    return EmbeddedTransport(library, config.links, waves, stall_seed)
+
+
+def open_device(address: str) -> EmbeddedTransport:
+    """Open `embedded:PRESET` or `embedded:PRESET?waves=FILE`; `address` is what follows the colon."""
+    preset, _, query = address.partition("?")
+    options = parse_qs(query, keep_blank_values=True)
+    if preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r} in device 'embedded:{address}'; known: {', '.join(PRESETS)}")
+    if unknown := options.keys() - {"waves"}:
+        raise ValueError(f"no option {', '.join(sorted(unknown))} in device 'embedded:{address}'; known: waves")
+    waves = Path(options["waves"][0]) if "waves" in options else None
+    return open_config(PRESETS[preset], waves)
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    """Load a device's library and declare its functions as `shim.cpp` defines them."""
+    library = ctypes.CDLL(str(path))
+    handle, size, word = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64
+    for name, result, arguments in (
+        ("open", handle, [ctypes.c_char_p, word, word]),
+        ("close", None, [handle]),
+        ("send", ctypes.c_int, [handle, ctypes.c_void_p, size, ctypes.c_void_p, ctypes.c_uint8]),
+        ("settle", ctypes.c_int, [handle]),
+        ("advance", ctypes.c_int, [handle, word]),
+        ("time", word, [handle]),
+        ("cycles", word, [handle]),
+        ("pending", size, [handle]),
+        ("take", None, [handle, ctypes.c_void_p]),
+        ("read", ctypes.c_uint32, [handle, ctypes.c_uint16]),
+        ("write", None, [handle, ctypes.c_uint16, ctypes.c_uint32]),
+    ):
+        function = getattr(library, f"bandgap_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library
