@@ -109,7 +109,6 @@ def _require_fst_headers() -> None:
             capture_output=True,
             text=True,
             check=False,
-            check=False,
         )
         if probe.returncode:
             raise BuildError(f"FST waves need {header}: apt install {package}, or name a .vcd file")
