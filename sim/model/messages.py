@@ -1,0 +1,615 @@
+"""The bytes of commands and reports: a second reading of `docs/protocol.md`, made with `struct` on purpose.
+
+The gateware and the host take their layouts from `hdl.protocol`. The model states them once more by itself, so that
+a mistake in either shows as a difference.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from struct import Struct
+from typing import NamedTuple
+
+COMMAND_BYTES = 32
+ALL_INSTRUMENTS = 255
+
+
+class Opcode(IntEnum):
+    """What a command asks for."""
+
+    NEW_ORDER = 1
+    CANCEL = 2
+    REPLACE = 3
+    MASS_CANCEL = 4
+    SET_INSTRUMENT = 16
+    SET_BAND = 17
+    HALT = 18
+    RESUME = 19
+    GRANT_CREDIT = 20
+    KILL_ACCOUNT = 21
+    RESTORE_ACCOUNT = 22
+    HEARTBEAT = 23
+    READ_CLOCK = 24
+
+
+class Side(IntEnum):
+    """The side of an order, or of a trade's aggressor."""
+
+    BUY = 1
+    SELL = 2
+
+    @property
+    def opposite(self) -> "Side":
+        """The side this one trades with."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(IntEnum):
+    """LIMIT trades at its price or better; MARKET trades up to the band's bound."""
+
+    LIMIT = 1
+    MARKET = 2
+
+
+class TimeInForce(IntEnum):
+    """Good till cancel, immediate or cancel, fill or kill."""
+
+    GTC = 1
+    IOC = 2
+    FOK = 3
+
+
+class SelfTradePrevention(IntEnum):
+    """What happens when a taker meets a maker of its own account."""
+
+    OFF = 1
+    CANCEL_NEWEST = 2
+    CANCEL_OLDEST = 3
+    CANCEL_BOTH = 4
+    DECREMENT = 5
+
+
+class OrderFlags(IntFlag):
+    """POST_ONLY never takes; REDUCE_ONLY skips credit and kill."""
+
+    POST_ONLY = 1
+    REDUCE_ONLY = 2
+
+
+class BandPolicy(IntEnum):
+    """What happens to a price beyond the band's bound."""
+
+    REJECT = 1
+    CLAMP = 2
+
+
+class ExpiryAction(IntEnum):
+    """What the watchdog does at its deadline."""
+
+    HALT = 1
+    HALT_AND_CANCEL = 2
+
+
+class InstrumentFlags(IntFlag):
+    """TOP_OF_BOOK switches the instrument's top-of-book reports on."""
+
+    TOP_OF_BOOK = 1
+
+
+class ReportKind(IntEnum):
+    """What a report tells."""
+
+    ACCEPTED = 1
+    REJECTED = 2
+    TRADE = 3
+    CANCELED = 4
+    REPLACED = 5
+    DONE = 6
+    BAND_MOVED = 7
+    TRADING_STATE = 8
+    TOP_OF_BOOK = 9
+
+
+class Reason(IntEnum):
+    """Why a command was rejected, an order was canceled, or a trading state changed."""
+
+    MALFORMED = 1
+    WRONG_EPOCH = 2
+    NOT_PRIVILEGED = 3
+    TOKEN_NOT_YOURS = 4
+    UNKNOWN_INSTRUMENT = 5
+    KILLED = 6
+    OUTSIDE_WINDOW = 7
+    HALTED = 8
+    NO_BAND = 9
+    OUTSIDE_BAND = 10
+    CREDIT = 11
+    SLOT_IN_USE = 12
+    GENERATION_USED = 13
+    UNKNOWN_ORDER = 14
+    QUANTITY_MISMATCH = 15
+    POST_ONLY = 16
+    INSTRUMENT_ACTIVE = 17
+    LADDER_CONFLICT = 18
+    REQUESTED = 32
+    IMMEDIATE_REST = 33
+    NOT_FILLABLE = 34
+    SELF_TRADE = 35
+    MASS_CANCEL = 36
+    ACCOUNT_KILLED = 37
+    BAND_MOVED = 38
+    OPERATOR = 48
+    WATCHDOG = 49
+
+
+class TradingState(IntEnum):
+    """Whether an instrument trades."""
+
+    HALTED = 1
+    TRADING = 2
+
+
+LAST = 1
+"""The flag of the last report that a command or a timer causes."""
+
+
+class MalformedError(ValueError):
+    """The bytes are no command, whatever the sizes of the device."""
+
+
+# Commands. Every class lists its fields in the order of the bytes; `epoch` and `number` are the header's.
+
+
+@dataclass(slots=True)
+class NewOrder:
+    """Enter an order into a free slot."""
+
+    instrument: int
+    epoch: int
+    number: int
+    price_ticks: int
+    quantity_lots: int
+    account: int
+    token: int
+    generation: int
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    self_trade_prevention: SelfTradePrevention
+    post_only: bool
+    reduce_only: bool
+
+
+@dataclass(slots=True)
+class Cancel:
+    """Take a resting order out of the book."""
+
+    instrument: int
+    epoch: int
+    number: int
+    account: int
+    token: int
+    generation: int
+
+
+@dataclass(slots=True)
+class Replace:
+    """Change price and open quantity of a resting order."""
+
+    instrument: int
+    epoch: int
+    number: int
+    price_ticks: int
+    quantity_lots: int
+    account: int
+    token: int
+    generation: int
+    side: Side
+    expected_quantity_lots: int
+
+
+@dataclass(slots=True)
+class AccountCommand:
+    """Mass cancel, kill or restore an account."""
+
+    opcode: Opcode
+    instrument: int
+    epoch: int
+    number: int
+    account: int
+
+
+@dataclass(slots=True)
+class SetInstrument:
+    """Give an instrument its window of prices and its ladder rows."""
+
+    instrument: int
+    epoch: int
+    number: int
+    window_base_ticks: int
+    ladder_offset: int
+    multiplier_quote: int
+    window_log2: int
+    top_of_book: bool
+
+
+@dataclass(slots=True)
+class SetBand:
+    """Set the price band of an instrument."""
+
+    instrument: int
+    epoch: int
+    number: int
+    lower_ticks: int
+    upper_ticks: int
+    reference_ticks: int
+    policy: BandPolicy
+
+
+@dataclass(slots=True)
+class PlainCommand:
+    """Halt or resume an instrument (or all), or read the clock."""
+
+    opcode: Opcode
+    instrument: int
+    epoch: int
+    number: int
+
+
+@dataclass(slots=True)
+class GrantCredit:
+    """Add a signed difference to an account's balance."""
+
+    instrument: int
+    epoch: int
+    number: int
+    amount_quote: int
+    account: int
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """Arm the watchdog anew."""
+
+    instrument: int
+    epoch: int
+    number: int
+    timeout_ns: int
+    action: ExpiryAction
+
+
+Command = (
+    NewOrder | Cancel | Replace | AccountCommand | SetInstrument | SetBand | PlainCommand | GrantCredit | Heartbeat
+)
+
+# Little-endian; B 1 byte, H 2, I 4, Q 8 unsigned, q 8 signed, Ns N reserved bytes. Each begins with the common header:
+# opcode, instrument, epoch, number.
+_HEADER = Struct("<BBHI")
+_NEW_ORDER = Struct("<BBHI IIIHH BBBBB 3s")
+_CANCEL = Struct("<BBHI 8s IHH 8s")
+_REPLACE = Struct("<BBHI IIIHH B3sI")
+_ACCOUNT_COMMAND = Struct("<BBHI 8s I 12s")
+_SET_INSTRUMENT = Struct("<BBHI IIIBB 10s")
+_SET_BAND = Struct("<BBHI IIIB 11s")
+_PLAIN_COMMAND = Struct("<BBHI 24s")
+_GRANT_CREDIT = Struct("<BBHI qI 12s")
+_HEARTBEAT = Struct("<BBHI QB 15s")
+
+
+def _require_zero(*reserved: bytes) -> None:
+    if any(map(any, reserved)):
+        raise MalformedError("a reserved byte is not zero")
+
+
+def _has_flag(flags: int, flag: IntFlag, names: type[IntFlag]) -> bool:
+    if flags & ~sum(names):
+        raise MalformedError(f"{flags:#x} holds a flag without a name")
+    return bool(flags & flag)
+
+
+def _new_order(command: bytes) -> NewOrder:
+    (_, instrument, epoch, number, price, quantity, account, token, generation, *kinds, flags, reserved) = (
+        _NEW_ORDER.unpack(command)
+    )
+    side, order_type, time_in_force, self_trade_prevention = kinds
+    _require_zero(reserved)
+    return NewOrder(
+        instrument,
+        epoch,
+        number,
+        price,
+        quantity,
+        account,
+        token,
+        generation,
+        Side(side),
+        OrderType(order_type),
+        TimeInForce(time_in_force),
+        SelfTradePrevention(self_trade_prevention),
+        _has_flag(flags, OrderFlags.POST_ONLY, OrderFlags),
+        _has_flag(flags, OrderFlags.REDUCE_ONLY, OrderFlags),
+    )
+
+
+def _cancel(command: bytes) -> Cancel:
+    _, instrument, epoch, number, reserved_0, account, token, generation, reserved_1 = _CANCEL.unpack(command)
+    _require_zero(reserved_0, reserved_1)
+    return Cancel(instrument, epoch, number, account, token, generation)
+
+
+def _replace(command: bytes) -> Replace:
+    (_, instrument, epoch, number, price, quantity, account, token, generation, side, reserved, expected) = (
+        _REPLACE.unpack(command)
+    )
+    _require_zero(reserved)
+    return Replace(instrument, epoch, number, price, quantity, account, token, generation, Side(side), expected)
+
+
+def _account_command(command: bytes) -> AccountCommand:
+    opcode, instrument, epoch, number, reserved_0, account, reserved_1 = _ACCOUNT_COMMAND.unpack(command)
+    _require_zero(reserved_0, reserved_1)
+    return AccountCommand(Opcode(opcode), instrument, epoch, number, account)
+
+
+def _set_instrument(command: bytes) -> SetInstrument:
+    _, instrument, epoch, number, base, offset, multiplier, log2, flags, reserved = _SET_INSTRUMENT.unpack(command)
+    _require_zero(reserved)
+    top_of_book = _has_flag(flags, InstrumentFlags.TOP_OF_BOOK, InstrumentFlags)
+    return SetInstrument(instrument, epoch, number, base, offset, multiplier, log2, top_of_book)
+
+
+def _set_band(command: bytes) -> SetBand:
+    _, instrument, epoch, number, lower, upper, reference, policy, reserved = _SET_BAND.unpack(command)
+    _require_zero(reserved)
+    return SetBand(instrument, epoch, number, lower, upper, reference, BandPolicy(policy))
+
+
+def _plain_command(command: bytes) -> PlainCommand:
+    opcode, instrument, epoch, number, reserved = _PLAIN_COMMAND.unpack(command)
+    _require_zero(reserved)
+    return PlainCommand(Opcode(opcode), instrument, epoch, number)
+
+
+def _grant_credit(command: bytes) -> GrantCredit:
+    _, instrument, epoch, number, amount, account, reserved = _GRANT_CREDIT.unpack(command)
+    _require_zero(reserved)
+    return GrantCredit(instrument, epoch, number, amount, account)
+
+
+def _heartbeat(command: bytes) -> Heartbeat:
+    _, instrument, epoch, number, timeout, action, reserved = _HEARTBEAT.unpack(command)
+    _require_zero(reserved)
+    return Heartbeat(instrument, epoch, number, timeout, ExpiryAction(action))
+
+
+_DECODERS = {
+    Opcode.NEW_ORDER: _new_order,
+    Opcode.CANCEL: _cancel,
+    Opcode.REPLACE: _replace,
+    Opcode.MASS_CANCEL: _account_command,
+    Opcode.SET_INSTRUMENT: _set_instrument,
+    Opcode.SET_BAND: _set_band,
+    Opcode.HALT: _plain_command,
+    Opcode.RESUME: _plain_command,
+    Opcode.GRANT_CREDIT: _grant_credit,
+    Opcode.KILL_ACCOUNT: _account_command,
+    Opcode.RESTORE_ACCOUNT: _account_command,
+    Opcode.HEARTBEAT: _heartbeat,
+    Opcode.READ_CLOCK: _plain_command,
+}
+
+
+def decode(command: bytes) -> Command:
+    """The command that 32 bytes spell.
+
+    Raises
+    ------
+    MalformedError : The opcode is unknown, a reserved byte is not zero, or an enum or a flag has no such member.
+    """
+    decoder = _DECODERS.get(command[0])  # type: ignore[call-overload]
+    if decoder is None:
+        raise MalformedError(f"{command[0]} is no opcode")
+    try:
+        return decoder(command)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
+
+
+class CommandHeader(NamedTuple):
+    """The first eight bytes of any command, well-formed or not."""
+
+    opcode: int
+    instrument: int
+    epoch: int
+    number: int
+
+
+def decode_header(command: bytes) -> CommandHeader:
+    """The first eight bytes of a command, without judging them."""
+    return CommandHeader(*_HEADER.unpack_from(command))
+
+
+# Reports. `encode` adds what the header needs to know of the cause.
+
+
+@dataclass(slots=True)
+class Cause:
+    """What caused a report: a command, or a timer (link 0, command number 0, its deadline as the time)."""
+
+    time_ns: int
+    link: int
+    command_number: int
+
+
+@dataclass(slots=True)
+class OrderReport:
+    """An order, or part of one, was accepted, canceled or replaced."""
+
+    kind: ReportKind
+    reason: int
+    instrument: int
+    side: int
+    price_ticks: int
+    quantity_lots: int
+    account: int
+    token: int
+    generation: int
+    remaining_lots: int
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _ORDER_BODY.pack(
+            self.price_ticks, self.quantity_lots, self.account, self.token, self.generation, self.remaining_lots
+        )
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A command was rejected; `echo` is its bytes 8 to 23."""
+
+    reason: int
+    instrument: int
+    side: int
+    echo: bytes
+    kind: ReportKind = ReportKind.REJECTED
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return self.echo + bytes(16)
+
+
+@dataclass(slots=True)
+class Trade:
+    """Two orders traded at the maker's price; `side` is the taker's."""
+
+    instrument: int
+    side: int
+    price_ticks: int
+    quantity_lots: int
+    account: int
+    token: int
+    generation: int
+    remaining_lots: int
+    maker_account: int
+    maker_token: int
+    maker_generation: int
+    maker_remaining_lots: int
+    kind: ReportKind = ReportKind.TRADE
+    reason: int = 0
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _TRADE_BODY.pack(
+            self.price_ticks,
+            self.quantity_lots,
+            self.account,
+            self.token,
+            self.generation,
+            self.remaining_lots,
+            self.maker_account,
+            self.maker_token,
+            self.maker_generation,
+            self.maker_remaining_lots,
+        )
+
+
+@dataclass(slots=True)
+class Done:
+    """A command that is not an order was carried out."""
+
+    instrument: int = 0
+    count: int = 0
+    account: int = 0
+    balance_quote: int = 0
+    reason: int = 0
+    side: int = 0
+    kind: ReportKind = ReportKind.DONE
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _DONE_BODY.pack(self.count, self.account, self.balance_quote)
+
+
+@dataclass(slots=True)
+class BandMoved:
+    """An instrument's band is now this one."""
+
+    instrument: int
+    lower_ticks: int
+    upper_ticks: int
+    reference_ticks: int
+    policy: BandPolicy
+    reason: int = 0
+    side: int = 0
+    kind: ReportKind = ReportKind.BAND_MOVED
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _BAND_BODY.pack(self.lower_ticks, self.upper_ticks, self.reference_ticks, self.policy)
+
+
+@dataclass(slots=True)
+class TradingStateChanged:
+    """An instrument's trading state is now this one."""
+
+    reason: int
+    instrument: int
+    state: TradingState
+    side: int = 0
+    kind: ReportKind = ReportKind.TRADING_STATE
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _STATE_BODY.pack(self.state)
+
+
+@dataclass(slots=True)
+class TopOfBook:
+    """The best prices of an instrument and the quantities there; zero where there is none."""
+
+    instrument: int
+    bid_price_ticks: int
+    ask_price_ticks: int
+    bid_quantity_lots: int
+    ask_quantity_lots: int
+    reason: int = 0
+    side: int = 0
+    kind: ReportKind = ReportKind.TOP_OF_BOOK
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _TOP_BODY.pack(
+            self.bid_price_ticks, self.ask_price_ticks, self.bid_quantity_lots, self.ask_quantity_lots
+        )
+
+
+Report = OrderReport | Rejected | Trade | Done | BandMoved | TradingStateChanged | TopOfBook
+
+# kind, reason, instrument, link, number, time_ns, command_number, entry_cycle, exit_cycle, epoch, side, flags
+_REPORT_HEADER = Struct("<BBBB I Q I II H BB")
+_ORDER_BODY = Struct("<IIIHHI 12x")
+_TRADE_BODY = Struct("<IIIHHI IHHI")
+_DONE_BODY = Struct("<I4xI4xq 8x")
+_BAND_BODY = Struct("<IIIB 19x")
+_STATE_BODY = Struct("<B 31x")
+_TOP_BODY = Struct("<IIQQ 8x")
+
+
+def encode(report: Report, cause: Cause, number: int, epoch: int, flags: int) -> bytes:
+    """The 64 bytes of a report; the cycle counters, which only hardware has, are zero."""
+    return (
+        _REPORT_HEADER.pack(
+            report.kind,
+            report.reason,
+            report.instrument,
+            cause.link,
+            number & 0xFFFF_FFFF,
+            cause.time_ns,
+            cause.command_number,
+            0,
+            0,
+            epoch,
+            report.side,
+            flags,
+        )
+        + report.body()
+    )
