@@ -30,8 +30,8 @@ class Transport(ABC):
     def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
         """Hand over all commands, in order; returns when the appliance has taken them.
 
-        `arrival_ns` is when each one arrives (not decreasing, not before the appliance's time). Only an appliance whose time is
-        simulated heeds it; without it, its time stands still.
+        `arrival_ns` is when each one arrives (not decreasing, not before the appliance's time). Only an appliance whose
+        time is simulated heeds it; without it, its time stands still.
         """
 
     @abstractmethod
