@@ -1,0 +1,550 @@
+"""Random commands for verification: not a market, but every rule of `docs/order-semantics.md` often.
+
+Commands come in episodes, one device epoch each. An episode draws its own habits (how many accounts and slots, how
+wide prices spread, which commands are frequent), so that rare states, such as a full pool or a crowded level, are
+reached in some episodes by chance and kept up for long. The sender keeps light beliefs about which orders rest; they
+are often wrong, on purpose.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from struct import Struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandgap.hdl.config import BALANCE_LIMIT_QUOTE, RESERVE_LIMIT_QUOTE, BookConfig
+from bandgap.hdl.protocol.commands import (
+    ALL_INSTRUMENTS,
+    COMMAND_BYTES,
+    BandPolicy,
+    ExpiryAction,
+    InstrumentFlags,
+    Opcode,
+    OrderFlags,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+from bandgap.host.device.transport import Bytes2D
+
+_HEADER = Struct("<BBHI")
+_ORDER = Struct("<IIIHHBBBBB3x")  # new order
+_CANCEL = Struct("<8xIHH8x")
+_REPLACE = Struct("<IIIHHB3xI")
+_ACCOUNT = Struct("<8xI12x")
+_INSTRUMENT = Struct("<IIIBB10x")
+_BAND = Struct("<IIIB11x")
+_GRANT = Struct("<qI12x")
+_HEARTBEAT = Struct("<QB15x")
+_NOTHING = bytes(24)
+
+_Unsent = tuple[int, int, bytes]
+"""Opcode, instrument, and bytes 8 to 31 of a command."""
+
+_Maker = Callable[[int], _Unsent]
+"""Makes a command for a link."""
+
+_MAX_U32 = (1 << 32) - 1
+_BUY, _SELL = Side.BUY.value, Side.SELL.value
+_PRIVILEGED_LINK = 0
+
+_ORDER_KINDS = (
+    (OrderType.LIMIT.value, TimeInForce.GTC.value, 0),
+    (OrderType.LIMIT.value, TimeInForce.GTC.value, OrderFlags.POST_ONLY.value),
+    (OrderType.LIMIT.value, TimeInForce.IOC.value, 0),
+    (OrderType.LIMIT.value, TimeInForce.FOK.value, 0),
+    (OrderType.MARKET.value, TimeInForce.IOC.value, 0),
+)
+_ORDER_KIND_WEIGHTS = (60, 10, 10, 10, 10)
+_MODES = [mode.value for mode in SelfTradePrevention]
+
+EPISODE_NS = 1_000_000_000
+"""Episode k begins when the device's time is k times this; none lasts longer."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What is sent in one device epoch.
+
+    Attributes
+    ----------
+    index : Which episode of the run it is.
+    epoch : The device epoch to start.
+    token_ranges : First slot and number of slots of each link.
+    commands : Rows of 32 bytes.
+    links : The link each command comes by.
+    arrivals_ns : When each command arrives, not decreasing.
+    end_ns : When the episode ends; timers up to then act.
+    """
+
+    index: int
+    epoch: int
+    token_ranges: list[tuple[int, int]]
+    commands: Bytes2D
+    links: NDArray[np.uint8]
+    arrivals_ns: NDArray[np.uint64]
+    end_ns: int
+
+
+def random_episodes(config: BookConfig, seed: int) -> Iterator[Episode]:
+    """Episodes without end for a device of these sizes; the same seed gives the same bytes."""
+    index = 0
+    while True:
+        yield random_episode(config, seed, index)
+        index += 1
+
+
+def random_episode(config: BookConfig, seed: int, index: int) -> Episode:
+    """One episode of a run by its index, whatever came before it."""
+    return _Sender(config, Random(f"{seed}/{index}"), index).episode()
+
+
+@dataclass(slots=True)
+class _Window:
+    """Beliefs about an instrument: its window, where its prices gather, its band."""
+
+    base_ticks: int
+    log2: int
+    offset: int
+    multiplier_quote: int
+    center_ticks: int
+    spread_ticks: int
+
+    @property
+    def last_ticks(self) -> int:
+        return self.base_ticks + (1 << self.log2) - 1
+
+    def clip(self, price_ticks: int) -> int:
+        return min(max(price_ticks, self.base_ticks), self.last_ticks)
+
+
+@dataclass(slots=True)
+class _Order:
+    """Beliefs about an order."""
+
+    instrument: int
+    account: int
+    generation: int
+    side: int
+    price_ticks: int
+    open_lots: int
+
+
+class _Sender:
+    def __init__(self, config: BookConfig, rng: Random, index: int) -> None:
+        self.config = config
+        self.rng = rng
+        self.index = index
+        self.epoch = rng.choice((1, 2, 65_535, rng.randrange(1, 65_536)))
+        self.number = 0
+        self.time_ns = index * EPISODE_NS
+        self.gap_ns = rng.choice((0, 10, 100))
+        self.deadline_ns = 0
+        self.wide = rng.random() < 0.2
+        self.accounts = rng.sample(range(config.accounts), min(config.accounts, rng.choice((1, 2, 4, 4, 8, 8))))
+        self.slots = self._choose_slots()
+        self.token_ranges = self._choose_token_ranges()
+        self.slots_of_link = [
+            [token for token in self.slots if first <= token < first + count] or self.slots
+            for first, count in self.token_ranges
+        ]
+        self.generations: dict[int, int] = {}
+        self.beliefs: dict[int, _Order] = {}
+        self.windows: dict[int, _Window] = {}
+        self.free_row = 0
+        self.modes = _MODES if rng.random() < 0.5 else [rng.choice(_MODES)]
+        self.cheap = rng.random() < 0.8  # credit is no matter
+        self.aggression = rng.choice((0.05, 0.2, 0.6))
+        self.pending: deque[_Unsent] = deque()  # what follows by the privileged link
+        self.makers = self._choose_makers()
+        self.length = 3 * len(self.slots) if self.wide else rng.choice((100, 400, 1_600))
+
+    def _choose_slots(self) -> list[int]:
+        orders = self.config.orders
+        if self.wide or orders <= 16:
+            return list(range(orders))
+        few = self.rng.choice((4, 16, 64, min(512, orders)))
+        return sorted({0, orders - 1, *self.rng.sample(range(orders), min(few, orders))})
+
+    def _choose_token_ranges(self) -> list[tuple[int, int]]:
+        orders, links = self.config.orders, self.config.links
+        if self.rng.random() < 0.3:
+            return [(0, orders)] * links
+        half = orders // 2
+        others = [(half, orders - half) if self.rng.random() < 0.7 else (0, 0) for _ in range(1, links)]
+        return [(0, orders if self.rng.random() < 0.7 else half), *others]
+
+    def _choose_makers(self) -> tuple[list[_Maker], list[int]]:
+        """How often each kind of command is made in this episode."""
+        weights: dict[_Maker, float] = {
+            self.new_order: 600,
+            self.cancel: 130,
+            self.replace: 160,
+            self.set_band: 16,
+            self.grant_credit: 25,
+            self.restore: 40,
+            self.resume: 50,
+            self.read_clock: 4,
+        }
+        sweeping: dict[_Maker, float] = {
+            self.mass_cancel: 5,
+            self.set_instrument: 6,
+            self.halt: 4,
+            self.kill: 3,
+            self.heartbeat: 6,
+            self.move_window: 2,
+        }
+        for make, weight in sweeping.items():
+            weights[make] = weight / 20 if self.wide else weight
+        habits = [weight * self.rng.choice((0.3, 1, 1, 1, 3)) for weight in weights.values()]
+        cumulative = [int(1_000 * sum(habits[: i + 1])) for i in range(len(habits))]
+        return list(weights), cumulative
+
+    def episode(self) -> Episode:
+        self.open_market()
+        rows: list[bytes] = []
+        links: list[int] = []
+        arrivals: list[int] = []
+        link = _PRIVILEGED_LINK
+        rng = self.rng
+        while len(rows) < self.length or self.pending:
+            if self.pending:
+                opcode, instrument, body = self.pending.popleft()
+                link = _PRIVILEGED_LINK
+            else:
+                if rng.random() < 0.15:
+                    link = _PRIVILEGED_LINK if rng.random() < 0.6 else rng.randrange(self.config.links)
+                make = rng.choices(self.makers[0], cum_weights=self.makers[1])[0]
+                opcode, instrument, body = make(link)
+            rows.append(self.finish(opcode, instrument, body))
+            links.append(link)
+            arrivals.append(self.pass_time())
+        commands = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, COMMAND_BYTES)
+        return Episode(
+            self.index,
+            self.epoch,
+            self.token_ranges,
+            commands,
+            np.array(links, np.uint8),
+            np.array(arrivals, np.uint64),
+            self.time_ns + 100_000,
+        )
+
+    def finish(self, opcode: int, instrument: int, body: bytes) -> bytes:
+        """Put the header before a command, and now and then spoil it."""
+        rng = self.rng
+        self.number += 1
+        epoch, number = self.epoch, self.number
+        luck = rng.random()
+        if luck < 0.003:
+            epoch = rng.choice((self.epoch - 1, (self.epoch + 1) & 0xFFFF, 0))
+        elif luck < 0.004:
+            number = 0
+        elif luck < 0.007:
+            instrument = rng.choice((self.config.instruments, 254, ALL_INSTRUMENTS, 0, 1))
+        row = _HEADER.pack(opcode, instrument, epoch, number) + body
+        if luck > 0.985:
+            spoiled = bytearray(row)
+            place = rng.choice((0, 1, *range(8, 32)))
+            spoiled[place] = rng.choice((0, 1, 2, 3, 128, 255, rng.randrange(256)))
+            row = bytes(spoiled)
+        return row
+
+    def pass_time(self) -> int:
+        luck = self.rng.random()
+        if luck < 0.3:
+            self.time_ns += self.rng.randint(0, self.gap_ns)
+        elif luck < 0.31 and self.deadline_ns > self.time_ns:  # the instant of a deadline, and those around it
+            self.time_ns = max(self.time_ns, self.deadline_ns + self.rng.choice((-1, 0, 1)))
+        return self.time_ns
+
+    # The market
+
+    def open_market(self) -> None:
+        rng = self.rng
+        count = self.config.instruments
+        for instrument in rng.sample(range(count), max(1, count - rng.choice((0, 0, 1)))):
+            window = self.choose_window()
+            if window is None:
+                break
+            self.windows[instrument] = window
+            self.enqueue_window(instrument)
+        limit_quote = BALANCE_LIMIT_QUOTE
+        for account in self.accounts:
+            amount = rng.choice((limit_quote, limit_quote // 3)) if self.cheap else self.small_amount()
+            self.pending.append((Opcode.GRANT_CREDIT.value, 0, _GRANT.pack(amount, account)))
+        if rng.random() < 0.95:
+            self.pending.append((Opcode.RESUME.value, ALL_INSTRUMENTS, _NOTHING))
+
+    def choose_window(self) -> _Window | None:
+        """A window in the ladder rows that are left; None when none are."""
+        rng = self.rng
+        smallest = self.config.word_bits.bit_length() - 1
+        room = self.config.ticks.bit_length() - 1
+        log2 = room if rng.random() < 0.15 else rng.randint(smallest, max(smallest, room - 1))
+        while log2 > smallest and -(-self.free_row >> log2 << log2) + (1 << log2) > self.config.ticks:
+            log2 -= 1
+        size = 1 << log2
+        offset = (self.free_row + size - 1) >> log2 << log2
+        if offset + size > self.config.ticks:
+            return None
+        self.free_row = offset + size
+        return self.place_window(log2, offset)
+
+    def place_window(self, log2: int, offset: int) -> _Window:
+        """A window anywhere among the prices, with the orders gathering anywhere in it, often where its rows wrap."""
+        rng = self.rng
+        size = 1 << log2
+        highest = _MAX_U32 + 1 - size
+        base = rng.choice((0, 1, 1_000 + rng.randrange(size), rng.randrange(highest + 1), highest))
+        low = base < 1 << 14
+        multiplier = rng.choice((1, 1, rng.randrange(1, 100), 65_535 if low else 1))
+        wrap = (base + size - 1) // size * size
+        center = rng.choice((wrap, base + rng.randrange(size), base + size // 2))
+        spread = size // 2 if self.wide else rng.choice((1, 2, 4, 8))
+        return _Window(base, log2, offset, multiplier, min(center, base + size - 1), spread)
+
+    def enqueue_window(self, instrument: int) -> None:
+        window = self.windows[instrument]
+        flags = InstrumentFlags.TOP_OF_BOOK.value if self.rng.random() < 0.5 else 0
+        body = _INSTRUMENT.pack(window.base_ticks, window.offset, window.multiplier_quote, window.log2, flags)
+        self.pending.append((Opcode.SET_INSTRUMENT.value, instrument, body))
+        if self.rng.random() < 0.8:
+            self.pending.append((Opcode.SET_BAND.value, instrument, self.band_body(window)))
+
+    def band_body(self, window: _Window) -> bytes:
+        rng = self.rng
+        width = rng.choice((0, 1, window.spread_ticks, 2 * window.spread_ticks + 2, 1 << window.log2))
+        center = window.center_ticks
+        if rng.random() < 0.6:
+            center = window.clip(center + rng.randint(-window.spread_ticks, window.spread_ticks))
+        lower, upper = window.clip(center - width), window.clip(center + width)
+        luck = rng.random()
+        if luck < 0.03:
+            upper = min(_MAX_U32, window.last_ticks + rng.randint(1, 3))
+        elif luck < 0.06:
+            lower = max(0, window.base_ticks - rng.randint(1, 3))
+        elif luck < 0.08:
+            lower, upper = upper, lower
+        elif luck < 0.10:
+            center = min(_MAX_U32, upper + 1)
+        policy = BandPolicy.CLAMP.value if rng.random() < 0.5 else BandPolicy.REJECT.value
+        return _BAND.pack(lower, upper, center, policy)
+
+    def small_amount(self) -> int:
+        """An amount that a few orders use up."""
+        if not self.windows:
+            return 0
+        window = self.rng.choice(list(self.windows.values()))
+        return self.rng.randint(0, 40) * (window.center_ticks + 1) * window.multiplier_quote
+
+    def account(self) -> int:
+        if self.rng.random() < 0.004:
+            return self.rng.choice((self.config.accounts, self.config.accounts - 1, _MAX_U32))
+        return self.rng.choice(self.accounts)
+
+    def instrument(self) -> int:
+        if self.windows and self.rng.random() < 0.98:
+            return self.rng.choice(list(self.windows))
+        return self.rng.randrange(self.config.instruments)
+
+    def price(self, instrument: int, side: int, aggression: float) -> int:
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.rng.randrange(100)
+        luck = self.rng.random()
+        if luck < 0.01:
+            return self.rng.choice((0, _MAX_U32))
+        if luck < 0.04:
+            first, last = window.base_ticks, window.last_ticks
+            return self.rng.choice((first, last, max(0, first - 1), min(_MAX_U32, last + 1)))
+        away = self.rng.randint(0, window.spread_ticks)
+        if (side == _SELL) == (self.rng.random() >= aggression):
+            away = -away
+        price_ticks = window.center_ticks - away
+        return window.clip(price_ticks)
+
+    def quantity(self, instrument: int, price_ticks: int) -> int:
+        luck = self.rng.random()
+        if luck < 0.94:
+            return self.rng.randint(1, 8)
+        if luck < 0.97:
+            return self.rng.randint(8, 100)
+        if luck < 0.975:
+            return 0
+        if luck < 0.985 and instrument in self.windows:  # about the largest reserve
+            limit_lots = RESERVE_LIMIT_QUOTE // max(1, price_ticks * self.windows[instrument].multiplier_quote)
+            return min(_MAX_U32, max(0, limit_lots + self.rng.choice((-1, 0, 1))))
+        return _MAX_U32
+
+    def slot(self, link: int, resting: bool) -> int:
+        """A slot of a link that an order is believed to rest in, or not to; at times any."""
+        beliefs, choice = self.beliefs, self.rng.choice
+        slots = self.slots if self.rng.random() < 0.05 else self.slots_of_link[link]
+        token = choice(slots)
+        tries = 0 if self.rng.random() < 0.05 else 6
+        while tries and (token in beliefs) is not resting:
+            token = choice(slots)
+            tries -= 1
+        return token
+
+    # Commands
+
+    def new_order(self, link: int) -> _Unsent:
+        rng = self.rng
+        instrument, account, token = self.instrument(), self.account(), self.slot(link, resting=False)
+        side = _BUY if rng.random() < 0.5 else _SELL
+        order_type, time_in_force, flags = rng.choices(_ORDER_KINDS, _ORDER_KIND_WEIGHTS)[0]
+        price = self.price(instrument, side, 0.15 if flags else self.aggression)
+        if order_type == OrderType.MARKET.value and rng.random() < 0.98:
+            price = 0
+        quantity = self.quantity(instrument, price)
+        last = self.generations.get(token, 0)
+        generation = last if rng.random() < 0.02 else (last + rng.choice((1, 1, 2, 65_535))) & 0xFFFF
+        luck = rng.random()
+        if luck < 0.03:
+            flags |= OrderFlags.REDUCE_ONLY.value
+        elif luck < 0.035:
+            flags |= OrderFlags.POST_ONLY.value
+        elif luck < 0.04:
+            time_in_force = rng.choice((1, 2, 3))
+        self.generations[token] = generation
+        if time_in_force == TimeInForce.GTC.value:
+            self.beliefs[token] = _Order(instrument, account, generation, side, price, quantity)
+        mode = rng.choice(self.modes)
+        body = _ORDER.pack(price, quantity, account, token, generation, side, order_type, time_in_force, mode, flags)
+        return Opcode.NEW_ORDER.value, instrument, body
+
+    def belief(self, token: int) -> _Order:
+        """What is believed of the order in a slot, at times one thing of it wrong."""
+        rng = self.rng
+        order = self.beliefs.get(token)
+        if order is None:
+            return _Order(self.instrument(), self.account(), self.generations.get(token, 0), _BUY, 1, 1)
+        luck = rng.random()
+        if luck > 0.08:
+            return order
+        return _Order(
+            self.instrument() if luck < 0.02 else order.instrument,
+            self.account() if 0.02 < luck < 0.04 else order.account,
+            (order.generation + 1) & 0xFFFF if 0.04 < luck < 0.06 else order.generation,
+            3 - order.side if luck > 0.06 else order.side,
+            order.price_ticks,
+            order.open_lots,
+        )
+
+    def cancel(self, link: int) -> _Unsent:
+        token = self.slot(link, resting=True)
+        order = self.belief(token)
+        if order is self.beliefs.get(token):
+            del self.beliefs[token]
+        return Opcode.CANCEL.value, order.instrument, _CANCEL.pack(order.account, token, order.generation)
+
+    def replace(self, link: int) -> _Unsent:
+        rng = self.rng
+        token = self.slot(link, resting=True)
+        order = self.belief(token)
+        price, quantity = order.price_ticks, order.open_lots
+        luck = rng.random()
+        if luck < 0.3:
+            quantity = rng.randint(1, max(1, quantity)) if quantity < 100 else quantity - 1
+        elif luck < 0.5:
+            quantity = min(_MAX_U32, quantity + rng.randint(1, 5))
+        elif luck < 0.9:
+            price = self.price(order.instrument, order.side, self.aggression)
+            quantity = self.quantity(order.instrument, price)
+        elif luck < 0.91:
+            quantity = 0
+        expected = rng.choice((0, 0, 0, order.open_lots, order.open_lots, order.open_lots + 1)) & _MAX_U32
+        if order is self.beliefs.get(token):
+            order.price_ticks, order.open_lots = price, quantity
+        body = _REPLACE.pack(price, quantity, order.account, token, order.generation, order.side, expected)
+        return Opcode.REPLACE.value, order.instrument, body
+
+    def forget(self, account: int) -> None:
+        for token in [token for token, order in self.beliefs.items() if order.account == account]:
+            del self.beliefs[token]
+
+    def mass_cancel(self, link: int) -> _Unsent:
+        account = self.account()
+        self.forget(account)
+        return Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)
+
+    def kill(self, link: int) -> _Unsent:
+        account = self.account()
+        if link == _PRIVILEGED_LINK:
+            self.forget(account)
+        return Opcode.KILL_ACCOUNT.value, 0, _ACCOUNT.pack(account)
+
+    def restore(self, link: int) -> _Unsent:
+        return Opcode.RESTORE_ACCOUNT.value, 0, _ACCOUNT.pack(self.account())
+
+    def set_instrument(self, link: int) -> _Unsent:
+        """Any window for any instrument; most are refused."""
+        rng = self.rng
+        smallest = self.config.word_bits.bit_length() - 1
+        largest = self.config.ticks.bit_length() - 1
+        log2 = rng.choice((smallest - 1, largest + 1, 32, 255, *[rng.randint(smallest, largest)] * 12))
+        offset = rng.choice((self.free_row, 0, 1, self.config.ticks, rng.randrange(self.config.ticks)))
+        if rng.random() < 0.7:
+            offset = offset >> min(log2, 32) << min(log2, 32)
+        base = rng.choice((0, 1_000, _MAX_U32, rng.randrange(_MAX_U32)))
+        multiplier = rng.choice((0, 1, 1, 1, 65_535, 65_536))
+        return Opcode.SET_INSTRUMENT.value, self.instrument(), _INSTRUMENT.pack(base, offset, multiplier, log2, 0)
+
+    def move_window(self, link: int) -> _Unsent:
+        """Clear an instrument and set it anew: what it takes follows by the privileged link."""
+        instrument = self.instrument()
+        if window := self.windows.get(instrument):
+            self.pending += [
+                (Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account))
+                for account in self.accounts
+                if self.rng.random() < 0.95
+            ]
+            self.windows[instrument] = self.place_window(window.log2, window.offset)
+            self.enqueue_window(instrument)
+            self.pending.append((Opcode.RESUME.value, instrument, _NOTHING))
+            self.beliefs.clear()
+        return Opcode.HALT.value, instrument, _NOTHING
+
+    def set_band(self, link: int) -> _Unsent:
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        body = _BAND.pack(0, 1, 0, BandPolicy.REJECT.value) if window is None else self.band_body(window)
+        return Opcode.SET_BAND.value, instrument, body
+
+    def halt(self, link: int) -> _Unsent:
+        instrument = ALL_INSTRUMENTS if self.rng.random() < 0.3 else self.instrument()
+        return Opcode.HALT.value, instrument, _NOTHING
+
+    def resume(self, link: int) -> _Unsent:
+        instrument = ALL_INSTRUMENTS if self.rng.random() < 0.7 else self.instrument()
+        return Opcode.RESUME.value, instrument, _NOTHING
+
+    def grant_credit(self, link: int) -> _Unsent:
+        rng = self.rng
+        luck = rng.random()
+        if luck < 0.1:
+            amount = rng.choice((1, -1)) * rng.choice((BALANCE_LIMIT_QUOTE, 2 * BALANCE_LIMIT_QUOTE - 1))
+        elif luck < 0.3:
+            amount = -self.small_amount()
+        elif self.cheap:
+            amount = BALANCE_LIMIT_QUOTE // 5
+        else:
+            amount = self.small_amount()
+        return Opcode.GRANT_CREDIT.value, 0, _GRANT.pack(amount, self.account())
+
+    def heartbeat(self, link: int) -> _Unsent:
+        rng = self.rng
+        timeout = rng.choice((0, 1, rng.randint(1, 2_000), 1_000_000, 1_000_000, (1 << 63) - 1, 1 << 63))
+        action = rng.choice((ExpiryAction.HALT, ExpiryAction.HALT_AND_CANCEL)).value
+        if link == _PRIVILEGED_LINK and 0 < timeout < EPISODE_NS:
+            self.deadline_ns = self.time_ns + timeout
+        return Opcode.HEARTBEAT.value, 0, _HEARTBEAT.pack(timeout, action)
+
+    def read_clock(self, link: int) -> _Unsent:
+        return Opcode.READ_CLOCK.value, 0, _NOTHING
