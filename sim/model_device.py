@@ -1,6 +1,7 @@
 """The reference model as a device: a `Transport` like any other."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +31,7 @@ class ModelTransport(Transport):
 
     def __init__(self, config: BookConfig) -> None:
         self.config = config
-        self.appliance = Appliance(
-            config.instruments,
-            config.orders,
-            config.ticks,
-            config.accounts,
-            links=config.links,
-            smallest_window_ticks=config.word_bits,
-        )
+        self.appliance = open_model(config)
         self._reports: list[bytes] = []
         self._values = {(register.name, 0): register.reset or 0 for register in REGISTERS if not register.per_link}
         self._values |= {
@@ -84,10 +78,15 @@ class ModelTransport(Transport):
     def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
         if not 0 <= link < self.config.links:
             raise ValueError(f"link {link} is not one of the device's {self.config.links}")
-        if commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
-            raise ValueError(f"commands are rows of {COMMAND_BYTES} bytes, not of shape {commands.shape}")
+        if commands.dtype != np.uint8 or commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
+            raise ValueError(f"commands must be uint8 (n, {COMMAND_BYTES}), not {commands.dtype} {commands.shape}")
+        now_ns = self.appliance.time_ns
+        arrivals = [now_ns] * len(commands) if arrival_ns is None else arrival_ns.tolist()
+        if len(arrivals) != len(commands):
+            raise ValueError(f"{len(commands)} commands need as many arrivals, not {len(arrivals)}")
+        if any(later < earlier for earlier, later in pairwise([now_ns, *arrivals])):
+            raise ValueError(f"arrivals go backwards; the appliance's time is {now_ns} ns")
         raw = commands.tobytes()
-        arrivals = [self.appliance.time_ns] * len(commands) if arrival_ns is None else arrival_ns.tolist()
         execute = self.appliance.execute
         for start, time_ns in zip(range(0, len(raw), COMMAND_BYTES), arrivals, strict=True):
             self._reports += execute(time_ns, link, raw[start : start + COMMAND_BYTES])
@@ -102,6 +101,18 @@ class ModelTransport(Transport):
 
     def close(self) -> None:
         """Nothing to let go."""
+
+
+def open_model(config: BookConfig) -> Appliance:
+    """The model in the sizes of a configuration."""
+    return Appliance(
+        config.instruments,
+        config.orders,
+        config.ticks,
+        config.accounts,
+        links=config.links,
+        smallest_window_ticks=config.word_bits,
+    )
 
 
 def open_device(preset: str) -> ModelTransport:
