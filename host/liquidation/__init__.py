@@ -1,0 +1,1 @@
+"""What happens to an account that no longer has its maintenance margin."""

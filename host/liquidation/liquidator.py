@@ -1,0 +1,111 @@
+"""Liquidation in rounds, one round a step of the daemon.
+
+1. An account below its maintenance margin is killed: its entries are blocked, its orders canceled.
+2. With the reports of that complete, its positions are known. Each round closes a slice of each, by a reduce-only
+   market order, so at the band's bound at worst; what is left goes on in the next round.
+3. When its equity covers the initial margin of what it still holds, it is restored. When it holds nothing and
+   its cash is negative, the insurance fund pays, as far as it can; an account with a deficit stays blocked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClosingOrder:
+    """A reduce-only market order to send: `signed_lots` are bought, or sold if negative."""
+
+    account: int
+    instrument: int
+    signed_lots: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round asks for.
+
+    Attributes
+    ----------
+    kill : Accounts to block, ascending.
+    close : Orders to send, for accounts blocked in earlier rounds.
+    cover : (account, quote units) that the insurance fund pays.
+    restore : Accounts to unblock, ascending.
+    """
+
+    kill: list[int] = field(default_factory=list)
+    close: list[ClosingOrder] = field(default_factory=list)
+    cover: list[tuple[int, int]] = field(default_factory=list)
+    restore: list[int] = field(default_factory=list)
+
+
+class Liquidator:
+    """The accounts in liquidation, and their next round.
+
+    Parameters
+    ----------
+    slice_lots : Most lots of each instrument that one closing order names.
+    orders : Most closing orders in one round; the accounts that come after wait for the next.
+    """
+
+    def __init__(self, slice_lots: Sequence[int], orders: int) -> None:
+        self._slice_lots = list(slice_lots)
+        self._orders = orders
+        self._blocked: list[int] = []
+
+    @property
+    def blocked(self) -> tuple[int, ...]:
+        """Accounts in liquidation, those longest in it first."""
+        return tuple(self._blocked)
+
+    def next_round(
+        self,
+        equity_quote: _Int64,
+        initial_quote: _Int64,
+        maintenance_quote: _Int64,
+        lots: _Int64,
+        trading: Sequence[bool],
+        insurance_fund_quote: int,
+    ) -> Round:
+        """Decide a round from completed reports.
+
+        Parameters
+        ----------
+        equity_quote, initial_quote, maintenance_quote : (accounts,) At the marks of now.
+        lots : (accounts, instruments) Signed positions.
+        trading : Whether each instrument trades.
+        insurance_fund_quote : What the fund has.
+        """
+        decided = Round()
+        for account in tuple(self._blocked):
+            equity = int(equity_quote[account])
+            deficit = -equity if not lots[account].any() else 0
+            if deficit > 0:
+                paid = min(deficit, insurance_fund_quote)
+                if paid:
+                    decided.cover.append((account, paid))
+                insurance_fund_quote -= paid
+                equity += paid
+            if equity >= initial_quote[account]:
+                self._blocked.remove(account)
+                decided.restore.append(account)
+            else:
+                decided.close.extend(self._closing_orders(account, lots[account].tolist(), trading))
+        del decided.close[self._orders :]
+        under = np.flatnonzero(equity_quote < maintenance_quote).tolist()
+        decided.kill.extend(account for account in under if account not in self._blocked)
+        decided.kill[:] = [account for account in decided.kill if account not in decided.restore]
+        self._blocked.extend(decided.kill)
+        decided.restore.sort()
+        return decided
+
+    def _closing_orders(self, account: int, lots: list[int], trading: Sequence[bool]) -> list[ClosingOrder]:
+        return [
+            ClosingOrder(account, instrument, -held if abs(held) <= most else -most if held > 0 else most)
+            for instrument, (held, most, trades) in enumerate(zip(lots, self._slice_lots, trading, strict=True))
+            if held and trades
+        ]

@@ -1,0 +1,1 @@
+"""From quotes of many sources to one mark price."""

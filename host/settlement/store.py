@@ -1,0 +1,328 @@
+"""The store: journal and ledger in one SQLite file.
+
+A batch is written twice, each time in one durable transaction: first its inputs and commands, before any of them is sent; then
+its reports, transfers and new balances. So whatever a killed host has sent is in the journal, and journal and ledger
+never disagree. Each finished batch carries a SHA-256 digest over its contents and the digest before it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Engine,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    String,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+
+from bandgap.host.settlement.ledger import TRANSFER_DTYPE
+from bandgap.host.wire import Bytes2D, without_cycles
+
+_LOCK_WAIT_S = 1.0
+
+_METADATA = MetaData()
+
+_VENUE = Table(
+    "venue",
+    _METADATA,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("rules", String, nullable=False),
+    Column("device_sizes", String, nullable=False),
+)
+
+_LEDGER_ACCOUNTS = Table(
+    "ledger_accounts",
+    _METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String, nullable=False, unique=True),
+    Column("balance_quote", BigInteger, nullable=False),
+)
+
+_BATCHES = Table(
+    "batches",
+    _METADATA,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("time_ns", BigInteger, nullable=False),
+    Column("requests", LargeBinary, nullable=False),
+    Column("quotes", LargeBinary, nullable=False),
+    Column("deposits", LargeBinary, nullable=False),
+    Column("operator_commands", LargeBinary, nullable=False),
+    Column("client_commands", LargeBinary, nullable=False),
+    Column("client_arrivals_ns", LargeBinary, nullable=False),
+    Column("reports", LargeBinary),
+    Column("digest", LargeBinary),
+)
+
+_TRANSFERS = Table(
+    "transfers",
+    _METADATA,
+    Column("batch", ForeignKey(_BATCHES.c.sequence), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("source", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False),
+    Column("target", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False),
+    Column("amount_quote", BigInteger, CheckConstraint("amount_quote > 0"), nullable=False),
+)
+
+_SET_BALANCE = (
+    update(_LEDGER_ACCOUNTS)
+    .where(_LEDGER_ACCOUNTS.c.id == bindparam("ledger_account"))
+    .values(balance_quote=bindparam("balance"))
+)
+
+
+class StoreError(RuntimeError):
+    """The store cannot be used, or does not hold what it should; the message says where."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as the journal keeps it; arrays as bytes, for the daemon to read.
+
+    Attributes
+    ----------
+    sequence : Its place in the journal, from zero.
+    time_ns : When it began; its operator commands arrive then.
+    requests, quotes, deposits : What came in from outside.
+    operator_commands : Rows of 32 bytes for link 0, sent first.
+    client_commands : Rows of 32 bytes for link 1.
+    client_arrivals_ns : When each of these arrives, uint64.
+    reports : Rows of 64 bytes; None while the batch is unfinished.
+    digest : SHA-256 over all of it, its transfers and the digest before; None while the batch is unfinished.
+    """
+
+    sequence: int
+    time_ns: int
+    requests: bytes
+    quotes: bytes
+    deposits: bytes
+    operator_commands: bytes
+    client_commands: bytes
+    client_arrivals_ns: bytes
+    reports: bytes | None = None
+    digest: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `Store.verify` has counted: finished batches, reports, transfers; and the last digest."""
+
+    batches: int
+    reports: int
+    transfers: int
+    digest: bytes
+
+
+def first_digest(rules: str, device_sizes: str) -> bytes:
+    """The digest before the first batch: over the rules of the venue and the device's sizes."""
+    return _digest_of(b"", [rules.encode(), device_sizes.encode()])
+
+
+def batch_digest(before: bytes, batch: Batch, reports: Bytes2D, transfers: NDArray[np.void]) -> bytes:
+    """The digest of a batch: over its contents in the order of `Batch`, then its transfers.
+
+    Cycle counters are left out of reports, so that every device that keeps the rules comes to the same digest.
+    """
+    numbers = np.array([batch.sequence, batch.time_ns], "<u8").tobytes()
+    contents = [
+        numbers,
+        batch.requests,
+        batch.quotes,
+        batch.deposits,
+        batch.operator_commands,
+        batch.client_commands,
+        batch.client_arrivals_ns,
+        without_cycles(reports).tobytes(),
+        transfers.tobytes(),
+    ]
+    return _digest_of(before, contents)
+
+
+def _digest_of(before: bytes, contents: list[bytes]) -> bytes:
+    """SHA-256 over the digest before and each content, its length (8 bytes, little-endian) before it."""
+    digest = hashlib.sha256(before)
+    for content in contents:
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.digest()
+
+
+class Store:
+    """Journal and ledger of one venue; one process at a time.
+
+    Parameters
+    ----------
+    path : The SQLite file, made when it is missing; None keeps everything in memory.
+
+    Raises
+    ------
+    StoreError : It is no store, or another process has it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._engine = create_engine(
+            "sqlite://" if path is None else f"sqlite:///{path}", connect_args={"timeout": _LOCK_WAIT_S}
+        )
+        event.listen(self._engine, "connect", _make_durable)
+        try:
+            self._connection = self._engine.connect()
+            with self._connection.begin():
+                _METADATA.create_all(self._connection)
+        except DBAPIError as error:
+            self._engine.dispose()
+            raise StoreError(f"{path}: {error.orig}") from error
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._connection.close()
+        self._engine.dispose()
+
+    def begin_venue(self, rules: str, device_sizes: str, ledger_accounts: list[str]) -> None:
+        """Write what the venue is, the first time; afterwards, see that it is the same.
+
+        Raises
+        ------
+        StoreError : The store began with other rules or on a device of other sizes; both are named.
+        """
+        with self._connection.begin():
+            row = self._connection.execute(select(_VENUE)).one_or_none()
+            if row is None:
+                accounts = [
+                    {"id": number, "name": name, "balance_quote": 0} for number, name in enumerate(ledger_accounts)
+                ]
+                self._connection.execute(insert(_VENUE), {"id": 1, "rules": rules, "device_sizes": device_sizes})
+                self._connection.execute(insert(_LEDGER_ACCOUNTS), accounts)
+                return
+        for what, stored, given in (("rules", row.rules, rules), ("device sizes", row.device_sizes, device_sizes)):
+            if stored != given:
+                raise StoreError(f"the store began with other {what}: {stored} there, {given} here")
+
+    def begin_batch(self, batch: Batch) -> None:
+        """Write an unfinished batch, durably: its commands may be sent afterwards."""
+        with self._connection.begin():
+            self._connection.execute(insert(_BATCHES), vars(batch))
+
+    def finish_batch(
+        self,
+        sequence: int,
+        reports: Bytes2D,
+        digest: bytes,
+        transfers: NDArray[np.void],
+        balances_quote: NDArray[np.int64],
+    ) -> None:
+        """Write what a batch came to, durably and at once.
+
+        Parameters
+        ----------
+        reports : (n, 64) All reports, as they came.
+        digest : `batch_digest` of it.
+        transfers : (m,) of `TRANSFER_DTYPE`.
+        balances_quote : Of all ledger accounts, after the transfers.
+        """
+        columns = transfers[["kind", "source", "target", "amount_quote"]].tolist()
+        rows = [
+            {"batch": sequence, "position": n, "kind": kind, "source": source, "target": target, "amount_quote": amount}
+            for n, (kind, source, target, amount) in enumerate(columns)
+        ]
+        touched = np.unique(np.concatenate([transfers["source"], transfers["target"]])).tolist()
+        balances = [{"ledger_account": number, "balance": int(balances_quote[number])} for number in touched]
+        finished = update(_BATCHES).where(_BATCHES.c.sequence == sequence)
+        with self._connection.begin():
+            self._connection.execute(finished.values(reports=reports.tobytes(), digest=digest))
+            if rows:
+                self._connection.execute(insert(_TRANSFERS), rows)
+                self._connection.execute(_SET_BALANCE, balances)
+
+    def batches(self) -> Iterator[Batch]:
+        """All batches in order, one at a time; only the last may be unfinished."""
+        for sequence in range(self._count_batches()):
+            query = select(_BATCHES).where(_BATCHES.c.sequence == sequence)
+            with self._connection.begin():
+                row = self._connection.execute(query).one_or_none()
+            if row is None:
+                raise StoreError(f"batch {sequence} is missing from the journal")
+            yield _as_batch(row)
+
+    def balances_quote(self) -> dict[str, int]:
+        """The balance of every ledger account, by name."""
+        query = select(_LEDGER_ACCOUNTS.c.name, _LEDGER_ACCOUNTS.c.balance_quote).order_by(_LEDGER_ACCOUNTS.c.id)
+        with self._connection.begin():
+            return {name: balance for name, balance in self._connection.execute(query)}
+
+    def verify(self) -> Verified:
+        """Recompute the chain of digests and every balance from the transfers.
+
+        Raises
+        ------
+        StoreError : The first thing that is not as it should be.
+        """
+        with self._connection.begin():
+            venue = self._connection.execute(select(_VENUE)).one_or_none()
+        if venue is None:
+            raise StoreError("the store has no venue")
+        digest = first_digest(venue.rules, venue.device_sizes)
+        stored = self.balances_quote()
+        balances = np.zeros(len(stored), np.int64)
+        batches = reports = transfers = 0
+        for batch in self.batches():
+            if batch.reports is None:
+                break
+            moved = self._transfers_of(batch.sequence)
+            rows = np.frombuffer(batch.reports, np.uint8).reshape(-1, 64)
+            digest = batch_digest(digest, batch, rows, moved)
+            if digest != batch.digest:
+                raise StoreError(f"batch {batch.sequence}: its digest is not that of its contents")
+            np.subtract.at(balances, moved["source"], moved["amount_quote"])
+            np.add.at(balances, moved["target"], moved["amount_quote"])
+            batches, reports, transfers = batches + 1, reports + len(rows), transfers + len(moved)
+        for (name, balance), computed in zip(stored.items(), balances.tolist(), strict=True):
+            if balance != computed:
+                raise StoreError(f"ledger account {name}: balance {balance}, but its transfers come to {computed}")
+        if sum(stored.values()):
+            raise StoreError(f"the ledger sums to {sum(stored.values())}, not zero")
+        return Verified(batches, reports, transfers, digest)
+
+    def _transfers_of(self, sequence: int) -> NDArray[np.void]:
+        query = select(_TRANSFERS).where(_TRANSFERS.c.batch == sequence).order_by(_TRANSFERS.c.position)
+        with self._connection.begin():
+            rows = self._connection.execute(query).all()
+        return np.array([(row.kind, row.source, row.target, 0, row.amount_quote) for row in rows], TRANSFER_DTYPE)
+
+    def _count_batches(self) -> int:
+        with self._connection.begin():
+            last: int | None = self._connection.execute(select(func.max(_BATCHES.c.sequence))).scalar()
+        return 0 if last is None else last + 1
+
+
+def _as_batch(row: Row[Any]) -> Batch:
+    return Batch(**row._mapping)
+
+
+def _make_durable(connection: Any, _record: object) -> None:
+    """One writer alone, and no commit returns before it is on the disk."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA locking_mode = EXCLUSIVE")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
