@@ -144,7 +144,7 @@ class _Sender:
         self.time_ns = index * EPISODE_NS
         self.gap_ns = rng.choice((0, 10, 100))
         self.deadline_ns = 0
-        self.wide = rng.random() < 0.2
+        self.wide = rng.random() < min(0.2, 256 / config.orders)  # all slots, all prices, and much longer
         self.accounts = rng.sample(range(config.accounts), min(config.accounts, rng.choice((1, 2, 4, 4, 8, 8))))
         self.slots = self._choose_slots()
         self.token_ranges = self._choose_token_ranges()
@@ -240,14 +240,14 @@ class _Sender:
         self.number += 1
         epoch, number = self.epoch, self.number
         luck = rng.random()
-        if luck < 0.003:
+        if luck < 0.01:
             epoch = rng.choice((self.epoch - 1, (self.epoch + 1) & 0xFFFF, 0))
-        elif luck < 0.004:
+        elif luck < 0.013:
             number = 0
-        elif luck < 0.007:
+        elif luck < 0.016:
             instrument = rng.choice((self.config.instruments, 254, ALL_INSTRUMENTS, 0, 1))
         row = _HEADER.pack(opcode, instrument, epoch, number) + body
-        if luck > 0.985:
+        if luck > 0.98:
             spoiled = bytearray(row)
             place = rng.choice((0, 1, *range(8, 32)))
             spoiled[place] = rng.choice((0, 1, 2, 3, 128, 255, rng.randrange(256)))
@@ -343,8 +343,11 @@ class _Sender:
         return self.rng.randint(0, 40) * (window.center_ticks + 1) * window.multiplier_quote
 
     def account(self) -> int:
-        if self.rng.random() < 0.004:
-            return self.rng.choice((self.config.accounts, self.config.accounts - 1, _MAX_U32))
+        luck = self.rng.random()
+        if luck < 0.005:
+            return self.rng.choice((self.config.accounts, _MAX_U32))
+        if luck < 0.02:
+            return self.rng.randrange(self.config.accounts)
         return self.rng.choice(self.accounts)
 
     def instrument(self) -> int:
@@ -368,12 +371,20 @@ class _Sender:
         price_ticks = window.center_ticks - away
         return window.clip(price_ticks)
 
+    def sweep(self, instrument: int, side: int) -> tuple[int, int]:
+        """Price and quantity of an order that meets many."""
+        window = self.windows.get(instrument)
+        if window is None:
+            return 0, 1
+        away = window.spread_ticks if side == _BUY else -window.spread_ticks
+        return window.clip(window.center_ticks + away), self.rng.randint(10, 60)
+
     def quantity(self, instrument: int, price_ticks: int) -> int:
         luck = self.rng.random()
-        if luck < 0.94:
+        if luck < 0.84:
             return self.rng.randint(1, 8)
         if luck < 0.97:
-            return self.rng.randint(8, 100)
+            return self.rng.randint(8, 40)
         if luck < 0.975:
             return 0
         if luck < 0.985 and instrument in self.windows:  # about the largest reserve
@@ -400,9 +411,11 @@ class _Sender:
         side = _BUY if rng.random() < 0.5 else _SELL
         order_type, time_in_force, flags = rng.choices(_ORDER_KINDS, _ORDER_KIND_WEIGHTS)[0]
         price = self.price(instrument, side, 0.15 if flags else self.aggression)
+        quantity = self.quantity(instrument, price)
+        if rng.random() < 0.06 and not flags:
+            price, quantity = self.sweep(instrument, side)
         if order_type == OrderType.MARKET.value and rng.random() < 0.98:
             price = 0
-        quantity = self.quantity(instrument, price)
         last = self.generations.get(token, 0)
         generation = last if rng.random() < 0.02 else (last + rng.choice((1, 1, 2, 65_535))) & 0xFFFF
         luck = rng.random()
@@ -455,10 +468,12 @@ class _Sender:
         elif luck < 0.5:
             quantity = min(_MAX_U32, quantity + rng.randint(1, 5))
         elif luck < 0.9:
-            price = self.price(order.instrument, order.side, self.aggression)
+            price = self.price(order.instrument, order.side, max(0.3, self.aggression))
             quantity = self.quantity(order.instrument, price)
         elif luck < 0.91:
             quantity = 0
+        else:
+            price, quantity = self.sweep(order.instrument, order.side)
         expected = rng.choice((0, 0, 0, order.open_lots, order.open_lots, order.open_lots + 1)) & _MAX_U32
         if order is self.beliefs.get(token):
             order.price_ticks, order.open_lots = price, quantity
@@ -486,6 +501,7 @@ class _Sender:
     def set_instrument(self, link: int) -> _Unsent:
         """Any window for any instrument; most are refused."""
         rng = self.rng
+        instrument = rng.randrange(self.config.instruments)
         smallest = self.config.word_bits.bit_length() - 1
         largest = self.config.ticks.bit_length() - 1
         log2 = rng.choice((smallest - 1, largest + 1, 32, 255, *[rng.randint(smallest, largest)] * 12))
@@ -494,7 +510,7 @@ class _Sender:
             offset = offset >> min(log2, 32) << min(log2, 32)
         base = rng.choice((0, 1_000, _MAX_U32, rng.randrange(_MAX_U32)))
         multiplier = rng.choice((0, 1, 1, 1, 65_535, 65_536))
-        return Opcode.SET_INSTRUMENT.value, self.instrument(), _INSTRUMENT.pack(base, offset, multiplier, log2, 0)
+        return Opcode.SET_INSTRUMENT.value, instrument, _INSTRUMENT.pack(base, offset, multiplier, log2, 0)
 
     def move_window(self, link: int) -> _Unsent:
         """Clear an instrument and set it anew: what it takes follows by the privileged link."""
@@ -518,7 +534,11 @@ class _Sender:
         return Opcode.SET_BAND.value, instrument, body
 
     def halt(self, link: int) -> _Unsent:
+        """A halt; at times what acts on a halted book follows at once."""
         instrument = ALL_INSTRUMENTS if self.rng.random() < 0.3 else self.instrument()
+        if self.rng.random() < 0.5:
+            self.pending += [self.replace(_PRIVILEGED_LINK), self.cancel(_PRIVILEGED_LINK)]
+            self.pending += [self.set_band(_PRIVILEGED_LINK) for _ in range(self.rng.randrange(6))]
         return Opcode.HALT.value, instrument, _NOTHING
 
     def resume(self, link: int) -> _Unsent:
@@ -530,6 +550,8 @@ class _Sender:
         luck = rng.random()
         if luck < 0.1:
             amount = rng.choice((1, -1)) * rng.choice((BALANCE_LIMIT_QUOTE, 2 * BALANCE_LIMIT_QUOTE - 1))
+        elif luck < 0.13:
+            amount = 0
         elif luck < 0.3:
             amount = -self.small_amount()
         elif self.cheap:
