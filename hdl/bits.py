@@ -1,0 +1,16 @@
+"""Small combinational functions on words of bits."""
+
+from amaranth.hdl import Cat, Mux, Value
+
+
+def lowest_set(word: Value) -> tuple[Value, Value]:
+    """Whether any bit of `word` is set, and the index of the lowest one (zero when none is).
+
+    A balanced tree of two-way choices: depth log2 of the width. The width is a power of two.
+    """
+    if len(word) == 1:
+        return word[0], Cat()
+    half = len(word) // 2
+    low_any, low_index = lowest_set(word[:half])
+    high_any, high_index = lowest_set(word[half:])
+    return low_any | high_any, Cat(Mux(low_any, low_index, high_index), ~low_any & high_any)

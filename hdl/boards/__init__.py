@@ -1,0 +1,1 @@
+"""What the appliance sits on: one short file a board."""

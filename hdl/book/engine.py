@@ -1,0 +1,765 @@
+"""The engine: carries out one guarded command after the other on the order pool and the ladder.
+
+The states of one command (each takes a cycle and waits where a report cannot leave yet):
+
+    NEW ------> rests at once, or LOOK* (fill-or-kill), MATCH* -> CANCEL_TAKER | REST* -> IDLE
+    CANCEL ---> UNLINK -> IDLE
+    REPLACE --> (WEIGH*) -> AMEND -> IDLE, or UNLINK -> MATCH*
+    SWEEP* ---> UNLINK -> SWEEP* ... -> SWEEP_DONE -> IDLE
+    BAND* ----> UNLINK -> BAND* ... -> IDLE
+
+and when an instrument's top of book has to be told: IDLE -> PUBLISH* -> IDLE.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..beats import RESERVE_BITS, Action, GuardedCommand, InFlight, Release
+from ..bits import lowest_set
+from ..config import BookConfig
+from ..protocol.commands import (
+    InstrumentFlags,
+    NewOrder,
+    OrderFlags,
+    Replace,
+    SelfTradePrevention,
+    SetBand,
+    SetInstrument,
+    Side,
+    TimeInForce,
+)
+from ..protocol.reports import Done, Reason, ReportKind, TopOfBook, Trade
+from .ladder import Ladder, line_of
+from .orders import Order, OrderPool
+from .report_slot import Follow, ReportSlot
+
+BODY = 256
+"""First bit of a report's body, and the width of a command."""
+
+
+class Engine(wiring.Component):
+    """The order book: price-time priority over all instruments.
+
+    Rules: `docs/order-semantics.md`. The guard has checked everything that needs no look into the book.
+
+    Parameters
+    ----------
+    config : Sizes.
+
+    Attributes
+    ----------
+    commands : Stream in. Taken one at a time; ready does not wait for valid.
+    reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
+    released : Stream out: reserves that return, each in the cycle in which its report is drafted, so never after the command's end.
+    in_flight : Whose command is being worked at.
+    resting : For each instrument, whether any of its orders rests. True between commands.
+    cycle : The cycle counter, for the reports' exit cycle.
+    ready : High once the memories are cleared after a reset; commands wait for it.
+    """
+
+    def __init__(self, config: BookConfig):
+        self._config = config
+        super().__init__(
+            {
+                "commands": In(stream.Signature(GuardedCommand)),
+                "reports": Out(stream.Signature(unsigned(512))),
+                "released": Out(stream.Signature(Release)),
+                "in_flight": Out(InFlight),
+                "resting": Out(config.instruments),
+                "cycle": In(32),
+                "ready": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        row_bits = exact_log2(config.ticks)
+        m.submodules.pool = pool = OrderPool(config.orders)
+        m.submodules.ladder = ladder = Ladder(config)
+        m.submodules.slot = slot = ReportSlot()
+        wiring.connect(m, slot.reports, wiring.flipped(self.reports))
+        token_shape = pool.read.shape()
+        level_shape = ladder.level.shape()
+
+        # The command at work.
+        command = Signal(GuardedCommand)
+        entry = data.View(NewOrder, command.body)
+        amendment = data.View(Replace, command.body)
+        entry_token = entry.token[: len(pool.read)]
+        privileged = command.cause.link == 0
+
+        # The order that takes, while it does.
+        taker = Signal(Order)
+        taker_token = Signal(token_shape)
+        immediate = Signal()  # what is left when it can trade no more is canceled, for this reason
+        cancel_reason = Signal(Reason, init=Reason.IMMEDIATE_REST)
+
+        # The level that it trades with.
+        level = Signal(level_shape)
+        level_line = Signal(row_bits + 1)
+        level_vanished = Signal()
+
+        # The order that leaves its level.
+        removed = Signal(Order)
+        removed_token = Signal(token_shape)
+        removed_next = Signal(token_shape)
+        removed_previous = Signal(token_shape)
+
+        count = Signal(range(config.orders + 1))
+
+        instrument = Signal(8)
+        m.d.comb += [
+            instrument.eq(command.cause.instrument),
+            ladder.instrument.eq(instrument),
+            self.resting.eq(ladder.resting),
+            self.ready.eq(pool.ready & ladder.ready),
+            self.in_flight.account.eq(entry.account),
+        ]
+
+        # What an instrument is worth a tick and lot, and whether its top of book is told.
+        multipliers = Signal(data.ArrayLayout(unsigned(16), config.instruments))
+        told = Signal(config.instruments)
+        dirty = Signal(config.instruments)  # told, and possibly changed
+
+        # A draft: every report is laid out like a trade, unless a state writes the body itself.
+        draft = Signal(Trade)
+        draft_body = Value.cast(draft)[BODY:]
+        drafting = Signal()
+        follow = Signal(Follow, init=Follow.LAST)
+        releasing = Signal()
+        drafted = Signal()
+        release = self.released.payload
+        header = draft.header
+        m.d.comb += [
+            follow.eq(Follow.LAST),
+            header.link.eq(command.cause.link),
+            header.command_number.eq(command.cause.number),
+            header.time_ns.eq(command.cause.time_ns),
+            header.entry_cycle.eq(command.cause.entry_cycle),
+            header.exit_cycle.eq(self.cycle + 1),  # the cycle in which the report stands in the slot
+            header.instrument.eq(instrument),
+            release.instrument.eq(instrument),
+            slot.drafts.payload.report.eq(draft),
+            slot.drafts.payload.follow.eq(follow),
+            slot.drafts.valid.eq(drafting & (~releasing | self.released.ready)),
+            self.released.valid.eq(drafting & releasing & slot.drafts.ready),
+            drafted.eq(slot.drafts.ready & (~releasing | self.released.ready)),
+        ]
+
+        def sides(sell: Value) -> Value:
+            return Mux(sell, Side.SELL.value, Side.BUY.value)
+
+        def report(kind: ReportKind, *, reason=None):
+            """Draft a report in this cycle; `drafted` tells that it has left."""
+            m.d.comb += [drafting.eq(1), header.kind.eq(kind)]
+            if reason is not None:
+                m.d.comb += header.reason.eq(reason)
+
+        def report_order(order, token, quantity_lots, remaining_lots):
+            m.d.comb += [
+                header.side.eq(sides(order.sell)),
+                draft.price_ticks.eq(order.price_ticks),
+                draft.quantity_lots.eq(quantity_lots),
+                draft.account.eq(order.account),
+                draft.token.eq(token),
+                draft.generation.eq(order.generation),
+                draft.remaining_lots.eq(remaining_lots),
+            ]
+
+        def return_reserve(order, quantity_lots):
+            m.d.comb += [
+                releasing.eq(~order.reduce_only),
+                release.account.eq(order.account),
+                release.price_ticks.eq(order.price_ticks),
+                release.quantity_lots.eq(quantity_lots),
+            ]
+
+        def report_canceled(order, token, quantity_lots, remaining_lots, reason):
+            report(ReportKind.CANCELED, reason=reason)
+            report_order(order, token, quantity_lots, remaining_lots)
+            return_reserve(order, quantity_lots)
+
+        def report_rejected(reason, returns):
+            """Echo bytes 8 to 23 of the command; when the guard `returns` its reserve, so does the book."""
+            report(ReportKind.REJECTED, reason=reason)
+            m.d.comb += [
+                header.side.eq(command.body[entry_side.offset : entry_side.offset + entry_side.width]),
+                draft_body[:128].eq(command.body[64:192]),
+                releasing.eq(returns),
+                release.account.eq(entry.account),
+                release.price_ticks.eq(command.price_ticks),
+                release.quantity_lots.eq(entry.quantity_lots),
+            ]
+
+        entry_side = NewOrder.as_shape()["side"]
+
+        def read_order(token):
+            m.d.comb += [pool.read.eq(token), pool.read_enable.eq(1)]
+
+        def read_level(line):
+            m.d.comb += [ladder.read_line.eq(line), ladder.read_enable.eq(1)]
+
+        def line(sell, price_ticks):
+            """Line of a price of the instrument that `instrument` names in this cycle."""
+            return line_of(ladder.window, sell, price_ticks, row_bits)
+
+        def write_order(token, order, quantity_lots):
+            m.d.comb += [
+                pool.write.enable.eq(1),
+                pool.write.token.eq(token),
+                pool.write.order.eq(order),
+                pool.write.order.quantity_lots.eq(quantity_lots),
+            ]
+
+        def change_level(at_line, price_ticks):
+            m.d.comb += [
+                ladder.change.valid.eq(1),
+                ladder.change.payload.line.eq(at_line),
+                ladder.change.payload.price_ticks.eq(price_ticks),
+            ]
+            return ladder.change.payload
+
+        def link(first, second):
+            m.d.comb += [
+                pool.write_next.token.eq(first),
+                pool.write_next.to.eq(second),
+                pool.write_previous.token.eq(second),
+                pool.write_previous.to.eq(first),
+            ]
+
+        def rest(order, token):
+            """The order goes to the back of its level, which `ladder.level` shows."""
+            empty = ladder.level.quantity_lots == 0
+            changed = change_level(line(order.sell, order.price_ticks), order.price_ticks)
+            m.d.comb += [
+                changed.level.head.eq(Mux(empty, token, ladder.level.head)),
+                changed.level.tail.eq(token),
+                changed.level.quantity_lots.eq(ladder.level.quantity_lots + order.quantity_lots),
+                changed.appeared.eq(empty),
+                pool.write_next.enable.eq(~empty),
+                pool.write_previous.enable.eq(~empty),
+            ]
+            link(ladder.level.tail, token)
+            write_order(token, order, order.quantity_lots)
+
+        def remove(order, token):
+            """Note the order that the pool shows, to be unlinked."""
+            m.d.sync += [
+                removed.eq(order),
+                removed_token.eq(token),
+                removed_next.eq(pool.next),
+                removed_previous.eq(pool.previous),
+            ]
+
+        def can_trade(sell, price_ticks):
+            best = ladder.best[~sell]
+            return best.any & Mux(sell, best.price_ticks >= price_ticks, best.price_ticks <= price_ticks)
+
+        after_unlink = Signal(range(4))
+        to_idle, to_match, to_sweep, to_band = range(4)
+
+        with m.FSM() as fsm:
+            m.d.comb += self.in_flight.busy.eq(~fsm.ongoing("IDLE") | ~ladder.settled | (dirty != 0))
+
+            with m.State("IDLE"):
+                incoming = self.commands.payload
+                incoming_entry = data.View(NewOrder, incoming.body)
+                m.d.comb += [
+                    slot.end.eq(1),
+                    instrument.eq(incoming.cause.instrument),
+                    self.commands.ready.eq(self.ready & ladder.settled & (dirty == 0)),
+                ]
+                read_order(incoming_entry.token)
+                read_level(line(incoming_entry.side == Side.SELL, incoming.price_ticks))
+                with m.If(dirty != 0):
+                    m.next = "PUBLISH"
+                with m.Elif(self.commands.valid & self.commands.ready):
+                    m.d.sync += [command.eq(incoming), count.eq(0)]
+                    with m.Switch(incoming.action):
+                        for action in Action:
+                            with m.Case(action):
+                                m.next = action.name
+
+            with m.State(Action.ANSWER.name):
+                report(command.kind, reason=command.reason)
+                m.d.comb += [
+                    header.side.eq(command.side),
+                    follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
+                    draft_body.eq(command.body),
+                ]
+                with m.If(drafted):
+                    m.next = "IDLE"
+
+            with m.State(Action.SET_INSTRUMENT.name):
+                definition = data.View(SetInstrument, command.body)
+                report(ReportKind.DONE)
+                with m.If(drafted):
+                    m.d.comb += [
+                        ladder.set_window.enable.eq(1),
+                        ladder.set_window.instrument.eq(instrument),
+                        ladder.set_window.window.base_ticks.eq(definition.window_base_ticks),
+                        ladder.set_window.window.offset.eq(definition.ladder_offset),
+                        ladder.set_window.window.log2.eq(definition.window_log2),
+                    ]
+                    m.d.sync += [
+                        multipliers[instrument].eq(definition.multiplier_quote),
+                        told.bit_select(instrument, 1).eq(
+                            (Value.cast(definition.flags) & InstrumentFlags.TOP_OF_BOOK.value) != 0
+                        ),
+                    ]
+                    m.next = "IDLE"
+
+            with m.State(Action.NEW.name):
+                order = Signal(Order)
+                flags = Value.cast(entry.flags)
+                m.d.comb += [
+                    order.quantity_lots.eq(entry.quantity_lots),
+                    order.price_ticks.eq(command.price_ticks),
+                    order.account.eq(entry.account),
+                    order.instrument.eq(command.cause.instrument),
+                    order.sell.eq(entry.side == Side.SELL),
+                    order.generation.eq(entry.generation),
+                    order.self_trade_prevention.eq(entry.self_trade_prevention),
+                    order.post_only.eq((flags & OrderFlags.POST_ONLY.value) != 0),
+                    order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
+                ]
+                takes = can_trade(order.sell, order.price_ticks)
+                gtc = entry.time_in_force == TimeInForce.GTC
+                fok = entry.time_in_force == TimeInForce.FOK
+                with m.If(pool.order.quantity_lots != 0):
+                    report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
+                with m.Elif(pool.order.generation == order.generation):
+                    report_rejected(Reason.GENERATION_USED, ~order.reduce_only)
+                with m.Elif(order.post_only & takes):
+                    report_rejected(Reason.POST_ONLY, ~order.reduce_only)
+                with m.Else():
+                    report(ReportKind.ACCEPTED)
+                    report_order(order, entry_token, order.quantity_lots, order.quantity_lots)
+                    m.d.comb += follow.eq(Mux(gtc & ~takes, Follow.LAST, Follow.MORE))
+                    with m.If(drafted):
+                        m.d.sync += [taker.eq(order), taker_token.eq(entry_token), immediate.eq(~gtc)]
+                        write_order(entry_token, order, 0)
+                        with m.If(fok):
+                            m.d.sync += cancel_reason.eq(Reason.NOT_FILLABLE)
+                            m.next = "LOOK"
+                        with m.Else():
+                            m.d.sync += cancel_reason.eq(Reason.IMMEDIATE_REST)
+                            m.next = "MATCH"
+                        with m.If(gtc & ~takes):
+                            rest(order, entry_token)
+                            m.next = "IDLE"
+                with m.If(drafted & (header.kind == ReportKind.REJECTED)):
+                    m.next = "IDLE"
+
+            # Fill-or-kill: walk the makers as a taker would, changing nothing. `taker.quantity_lots` counts
+            # down in `wanted`; where self-trade prevention is off, whole levels count at once.
+            wanted = Signal(32)
+            look_token = Signal(token_shape)
+            look_price_ticks = Signal(32)
+            counts_levels = taker.self_trade_prevention == SelfTradePrevention.OFF
+            with m.State("LOOK"):
+                best = ladder.best[~taker.sell]
+                m.d.sync += [
+                    wanted.eq(taker.quantity_lots),
+                    level_line.eq(line(~taker.sell, best.price_ticks)),
+                    look_price_ticks.eq(best.price_ticks),
+                ]
+                read_level(line(~taker.sell, best.price_ticks))
+                with m.If(can_trade(taker.sell, taker.price_ticks)):
+                    m.next = "LOOK_LEVEL"
+                with m.Else():
+                    m.next = "CANCEL_TAKER"
+            with m.State("LOOK_LEVEL"):
+                m.d.sync += [level.eq(ladder.level), look_token.eq(ladder.level.head)]
+                read_order(ladder.level.head)
+                with m.If(~counts_levels):
+                    m.next = "LOOK_MAKER"
+                with m.Elif(ladder.level.quantity_lots >= wanted):
+                    m.next = "MATCH"
+                with m.Else():
+                    m.d.sync += wanted.eq(wanted - ladder.level.quantity_lots)
+                    m.next = "LOOK_BEHIND"
+            with m.State("LOOK_MAKER"):
+                own = pool.order.account == taker.account
+                passed_over = taker.self_trade_prevention == SelfTradePrevention.CANCEL_OLDEST
+                counted = Mux(own, 0, pool.order.quantity_lots)
+                with m.If(own & ~passed_over):
+                    m.next = "CANCEL_TAKER"
+                with m.Elif(counted >= wanted):
+                    m.next = "MATCH"
+                with m.Else():
+                    m.d.sync += [wanted.eq(wanted - counted), look_token.eq(pool.next)]
+                    with m.If(look_token == level.tail):
+                        m.next = "LOOK_BEHIND"
+                    with m.Else():
+                        read_order(pool.next)
+            with m.State("LOOK_BEHIND"):
+                m.d.comb += [ladder.search.valid.eq(1), ladder.search.payload.eq(level_line)]
+                with m.If(ladder.search.ready):
+                    m.next = "LOOK_FOUND"
+            with m.State("LOOK_FOUND"):
+                found = ladder.found.payload
+                # The search is circular: a price that is not worse than the last one ends it.
+                worse = Mux(
+                    taker.sell,
+                    (found.price_ticks < look_price_ticks) & (found.price_ticks >= taker.price_ticks),
+                    (found.price_ticks > look_price_ticks) & (found.price_ticks <= taker.price_ticks),
+                )
+                m.d.comb += ladder.found.ready.eq(1)
+                read_level(found.line)
+                with m.If(ladder.found.valid):
+                    m.d.sync += [level_line.eq(found.line), look_price_ticks.eq(found.price_ticks)]
+                    with m.If(found.any & worse):
+                        m.next = "LOOK_LEVEL"
+                    with m.Else():
+                        m.next = "CANCEL_TAKER"
+
+            with m.State("MATCH"):
+                best = ladder.best[~taker.sell]
+                m.d.sync += level_line.eq(line(~taker.sell, best.price_ticks))
+                with m.If(ladder.settled):
+                    with m.If(can_trade(taker.sell, taker.price_ticks)):
+                        read_level(line(~taker.sell, best.price_ticks))
+                        m.next = "MATCH_LEVEL"
+                    with m.Elif(immediate):
+                        m.next = "CANCEL_TAKER"
+                    with m.Else():
+                        read_level(line(taker.sell, taker.price_ticks))
+                        m.next = "REST"
+            with m.State("MATCH_LEVEL"):
+                m.d.sync += level.eq(ladder.level)
+                read_order(ladder.level.head)
+                m.next = "MATCH_MAKER"
+            with m.State("MATCH_NEXT"):
+                read_order(level.head)
+                m.next = "MATCH_MAKER"
+
+            def go_on(taker_left, vanished):
+                """Where a taker with something left goes when it is done with a maker."""
+                with m.If(taker_left == 0):
+                    m.next = "IDLE"
+                with m.Elif(vanished):
+                    m.next = "MATCH"
+                with m.Else():
+                    m.next = "MATCH_NEXT"
+
+            def follow_of(taker_left, vanished):
+                return Mux(taker_left == 0, Follow.LAST, Mux(immediate | ~vanished, Follow.MORE, Follow.UNKNOWN))
+
+            decremented = Signal(32)
+            mode = taker.self_trade_prevention
+            with m.State("MATCH_MAKER"):
+                maker = pool.order
+                self_trade = (maker.account == taker.account) & (mode != SelfTradePrevention.OFF)
+                newest = self_trade & (mode == SelfTradePrevention.CANCEL_NEWEST)
+                both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
+                decrements = self_trade & (mode == SelfTradePrevention.DECREMENT)
+                meets = ~self_trade | decrements  # the smaller quantity is taken from both
+                smaller = Mux(maker.quantity_lots < taker.quantity_lots, maker.quantity_lots, taker.quantity_lots)
+                taken = Signal(32)
+                maker_left = Signal(32)
+                taker_left = Signal(32)
+                gone = maker_left == 0
+                vanished = Signal()
+                m.d.comb += [
+                    taken.eq(Mux(meets, smaller, maker.quantity_lots)),
+                    maker_left.eq(maker.quantity_lots - taken),
+                    taker_left.eq(Mux(meets, taker.quantity_lots - smaller, taker.quantity_lots)),
+                    vanished.eq(gone & (level.head == level.tail)),
+                ]
+                with m.If(newest):
+                    report_canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
+                    with m.If(drafted):
+                        m.next = "IDLE"
+                with m.Else():
+                    with m.If(self_trade):
+                        report_canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
+                    with m.Else():
+                        report(ReportKind.TRADE)
+                        report_order(taker, taker_token, taken, taker_left)
+                        m.d.comb += [
+                            draft.price_ticks.eq(maker.price_ticks),
+                            draft.maker_account.eq(maker.account),
+                            draft.maker_token.eq(level.head),
+                            draft.maker_generation.eq(maker.generation),
+                            draft.maker_remaining_lots.eq(maker_left),
+                        ]
+                    m.d.comb += follow.eq(Mux(both | decrements, Follow.MORE, follow_of(taker_left, vanished)))
+                    with m.If(drafted):
+                        changed = change_level(level_line, maker.price_ticks)
+                        m.d.comb += [
+                            changed.level.head.eq(Mux(gone, pool.next, level.head)),
+                            changed.level.tail.eq(level.tail),
+                            changed.level.quantity_lots.eq(level.quantity_lots - taken),
+                            changed.vanished.eq(vanished),
+                        ]
+                        write_order(level.head, maker, maker_left)
+                        m.d.sync += [
+                            level.eq(changed.level),
+                            level_vanished.eq(vanished),
+                            taker.quantity_lots.eq(taker_left),
+                            decremented.eq(taken),
+                        ]
+                        with m.If(both | decrements):
+                            m.next = "SELF_TAKER"
+                        with m.Else():
+                            go_on(taker_left, vanished)
+            with m.State("SELF_TAKER"):
+                both = mode == SelfTradePrevention.CANCEL_BOTH
+                quantity = Mux(both, taker.quantity_lots, decremented)
+                left = Mux(both, 0, taker.quantity_lots)
+                report_canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
+                m.d.comb += follow.eq(follow_of(left, level_vanished))
+                with m.If(drafted):
+                    go_on(left, level_vanished)
+
+            with m.State("CANCEL_TAKER"):
+                report_canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
+                with m.If(drafted):
+                    m.next = "IDLE"
+            with m.State("REST"):
+                rest(taker, taker_token)
+                m.next = "IDLE"
+
+            known = (
+                (pool.order.quantity_lots != 0)
+                & (pool.order.generation == entry.generation)
+                & (pool.order.account == entry.account)
+                & (pool.order.instrument == command.cause.instrument)
+            )
+            with m.State(Action.CANCEL.name):
+                order = pool.order
+                m.d.sync += after_unlink.eq(to_idle)
+                with m.If(known):
+                    report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
+                    remove(order, entry_token)
+                    read_level(line(order.sell, order.price_ticks))
+                    with m.If(drafted):
+                        m.next = "UNLINK"
+                with m.Else():
+                    report_rejected(Reason.UNKNOWN_ORDER, 0)
+                    m.d.comb += header.side.eq(0)
+                    with m.If(drafted):
+                        m.next = "IDLE"
+
+            # What the order to be replaced has reserved is worked out only where credit hangs on it.
+            old_quote = Signal(RESERVE_BITS)
+            weighed = Signal()
+            with m.State(Action.REPLACE.name):
+                order = pool.order
+                in_place = (order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)
+                expected = amendment.expected_quantity_lots
+                takes = can_trade(order.sell, command.price_ticks)
+                owes = (command.deficit_quote != 0) & ~order.reduce_only
+                short = owes & (old_quote < command.reserve_quote) & (old_quote < command.deficit_quote)
+                rejected = Signal()
+                m.d.comb += rejected.eq(1)
+                m.d.sync += after_unlink.eq(to_match)
+                with m.If(~(known & (Value.cast(entry.side) == sides(order.sell)))):
+                    report_rejected(Reason.UNKNOWN_ORDER, 1)
+                with m.Elif(order.reduce_only & ~privileged):
+                    report_rejected(Reason.NOT_PRIVILEGED, 1)
+                with m.Elif((expected != 0) & (expected != order.quantity_lots)):
+                    report_rejected(Reason.QUANTITY_MISMATCH, 1)
+                with m.Elif(command.halted & ~in_place):
+                    report_rejected(Reason.HALTED, 1)
+                with m.Elif(owes & ~weighed):
+                    m.d.comb += rejected.eq(0)
+                    m.next = "WEIGH_LOTS"
+                with m.Elif(short):
+                    report_rejected(Reason.CREDIT, 1)
+                with m.Elif(order.post_only & takes):
+                    report_rejected(Reason.POST_ONLY, 1)
+                with m.Else():
+                    m.d.comb += rejected.eq(0)
+                    m.d.sync += [
+                        taker.eq(order),
+                        taker.quantity_lots.eq(entry.quantity_lots),
+                        taker.price_ticks.eq(command.price_ticks),
+                        taker_token.eq(entry_token),
+                        immediate.eq(0),
+                    ]
+                    report(ReportKind.REPLACED)
+                    report_order(order, entry_token, entry.quantity_lots, entry.quantity_lots)
+                    return_reserve(order, order.quantity_lots)
+                    m.d.comb += [
+                        draft.price_ticks.eq(command.price_ticks),
+                        follow.eq(Mux(~in_place & takes, Follow.MORE, Follow.LAST)),
+                        releasing.eq(1),
+                    ]
+                    with m.If(order.reduce_only):  # it holds no reserve: what the guard has set aside returns
+                        m.d.comb += [
+                            release.price_ticks.eq(command.price_ticks),
+                            release.quantity_lots.eq(entry.quantity_lots),
+                        ]
+                    remove(order, entry_token)
+                    read_level(line(order.sell, order.price_ticks))
+                    with m.If(drafted):
+                        m.d.sync += weighed.eq(0)
+                        m.next = "UNLINK"
+                        with m.If(in_place):
+                            m.next = "AMEND"
+                with m.If(rejected & drafted):
+                    m.d.sync += weighed.eq(0)
+                    m.next = "IDLE"
+            product = Signal(RESERVE_BITS)
+            with m.State("WEIGH_LOTS"):
+                m.d.sync += product.eq(pool.order.quantity_lots * pool.order.price_ticks)
+                m.next = "WEIGH_QUOTE"
+            with m.State("WEIGH_QUOTE"):
+                m.d.sync += [old_quote.eq(product * multipliers[instrument]), weighed.eq(1)]
+                m.next = Action.REPLACE.name
+            with m.State("AMEND"):
+                changed = change_level(line(removed.sell, removed.price_ticks), removed.price_ticks)
+                m.d.comb += [
+                    changed.level.eq(ladder.level),
+                    changed.level.quantity_lots.eq(
+                        ladder.level.quantity_lots - removed.quantity_lots + taker.quantity_lots
+                    ),
+                ]
+                write_order(removed_token, taker, taker.quantity_lots)
+                m.next = "IDLE"
+
+            with m.State("UNLINK"):
+                m.d.comb += instrument.eq(removed.instrument)
+                shown = ladder.level
+                first, last = shown.head == removed_token, shown.tail == removed_token
+                changed = change_level(line(removed.sell, removed.price_ticks), removed.price_ticks)
+                m.d.comb += [
+                    changed.level.head.eq(Mux(first, removed_next, shown.head)),
+                    changed.level.tail.eq(Mux(last, removed_previous, shown.tail)),
+                    changed.level.quantity_lots.eq(shown.quantity_lots - removed.quantity_lots),
+                    changed.vanished.eq(first & last),
+                ]
+                with m.If(ladder.change.ready):
+                    write_order(removed_token, removed, 0)
+                    link(removed_previous, removed_next)
+                    m.d.comb += [pool.write_next.enable.eq(~first), pool.write_previous.enable.eq(~last)]
+                    with m.Switch(after_unlink):
+                        for value, state in (
+                            (to_idle, "IDLE"),
+                            (to_match, "MATCH"),
+                            (to_sweep, "SWEEP"),
+                            (to_band, "MOVE_BAND"),
+                        ):
+                            with m.Case(value):
+                                m.next = state
+
+            # Sweep: look at every slot, one a cycle where nothing is found.
+            token = Signal(range(config.orders + 1))
+            with m.State(Action.SWEEP.name):
+                read_order(token)
+                m.next = "SWEEP_LOOK"
+                with m.If(token == config.orders):
+                    m.next = "SWEEP_DONE"
+            with m.State("SWEEP_LOOK"):
+                order = pool.order
+                meant = (order.quantity_lots != 0) & (command.everyone | (order.account == entry.account))
+                m.d.sync += after_unlink.eq(to_sweep)
+                with m.If(meant):
+                    m.d.comb += instrument.eq(order.instrument)
+                    report_canceled(order, token, order.quantity_lots, 0, command.reason)
+                    m.d.comb += follow.eq(Follow.MORE)
+                    remove(order, token)
+                    read_level(line(order.sell, order.price_ticks))
+                    with m.If(drafted):
+                        m.d.sync += [token.eq(token + 1), count.eq(count + 1)]
+                        m.next = "UNLINK"
+                with m.Else():
+                    m.d.sync += token.eq(token + 1)
+                    read_order(token + 1)
+                    with m.If(token == config.orders - 1):
+                        m.next = "SWEEP_DONE"
+            with m.State("SWEEP_DONE"):
+                done = data.View(Done, draft)
+                report(ReportKind.DONE)
+                m.d.comb += done.count.eq(count)
+                with m.If(command.everyone):
+                    m.d.comb += header.reason.eq(command.reason)
+                with m.Else():
+                    m.d.comb += done.account.eq(entry.account)
+                with m.If(drafted):
+                    m.d.sync += token.eq(0)
+                    m.next = "IDLE"
+
+            # Band: cancel from the best price on until the side is inside; bids first, then asks.
+            band = data.View(SetBand, command.body)
+            asks = Signal()
+            with m.State(Action.MOVE_BAND.name):
+                best = ladder.best[asks]
+                outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
+                m.d.sync += after_unlink.eq(to_band)
+                read_level(line(asks, best.price_ticks))
+                with m.If(ladder.settled):
+                    with m.If(outside):
+                        m.next = "BAND_LEVEL"
+                    with m.Elif(~asks):
+                        m.d.sync += asks.eq(1)
+                    with m.Else():
+                        report(ReportKind.BAND_MOVED)
+                        m.d.comb += draft_body.eq(command.body[64:])
+                        with m.If(drafted):
+                            m.d.sync += asks.eq(0)
+                            m.next = "IDLE"
+            with m.State("BAND_LEVEL"):
+                read_order(ladder.level.head)
+                m.next = "BAND_ORDER"
+            with m.State("BAND_ORDER"):
+                order = pool.order
+                report_canceled(order, ladder.level.head, order.quantity_lots, 0, command.reason)
+                m.d.comb += follow.eq(Follow.MORE)
+                remove(order, ladder.level.head)
+                with m.If(drafted):
+                    m.next = "UNLINK"
+
+            # Top of book: what was told last stands in a small memory.
+            told_bits = TopOfBook.as_shape()["ask_quantity_lots"].offset + 64 - BODY
+            m.submodules.told_last = told_last = Memory(shape=unsigned(told_bits), depth=config.instruments, init=[])
+            told_read, told_write = told_last.read_port(domain="comb"), told_last.write_port()
+            teller = Signal(range(config.instruments))
+            bid_lots = Signal.like(ladder.level.quantity_lots)
+            bid, ask = ladder.best[0], ladder.best[1]
+            m.d.comb += [told_read.addr.eq(teller), told_write.addr.eq(teller)]
+            with m.State("PUBLISH"):
+                padded = Cat(dirty, *[0] * ((1 << len(teller)) - config.instruments)) if len(teller) else dirty
+                _, first_dirty = lowest_set(padded)
+                m.d.sync += teller.eq(first_dirty)
+                m.next = "PUBLISH_BID"
+            with m.State("PUBLISH_BID"):
+                m.d.comb += instrument.eq(teller)
+                read_level(line(0, bid.price_ticks))
+                with m.If(ladder.settled):
+                    m.next = "PUBLISH_ASK"
+            with m.State("PUBLISH_ASK"):
+                m.d.comb += instrument.eq(teller)
+                m.d.sync += bid_lots.eq(Mux(bid.any, ladder.level.quantity_lots, 0))
+                read_level(line(1, ask.price_ticks))
+                m.next = "PUBLISH_BOTH"
+            with m.State("PUBLISH_BOTH"):
+                top = data.View(TopOfBook, draft)
+                m.d.comb += [
+                    instrument.eq(teller),
+                    top.bid_price_ticks.eq(Mux(bid.any, bid.price_ticks, 0)),
+                    top.ask_price_ticks.eq(Mux(ask.any, ask.price_ticks, 0)),
+                    top.bid_quantity_lots.eq(bid_lots),
+                    top.ask_quantity_lots.eq(Mux(ask.any, ladder.level.quantity_lots, 0)),
+                    told_write.data.eq(draft_body[:told_bits]),
+                    follow.eq(Follow.MORE),
+                ]
+                same = told_read.data == draft_body[:told_bits]
+                with m.If(~same):
+                    m.d.comb += [drafting.eq(1), header.kind.eq(ReportKind.TOP_OF_BOOK)]
+                with m.If(same | drafted):
+                    m.d.comb += told_write.en.eq(1)
+                    m.d.sync += dirty.bit_select(teller, 1).eq(0)
+                    m.next = "IDLE"
+
+        with m.If(ladder.change.valid & ladder.change.ready):
+            m.d.sync += dirty.eq(dirty | (told & (1 << instrument)[: config.instruments]))
+        with m.If(ladder.set_window.enable):
+            m.d.comb += [told_write.addr.eq(instrument), told_write.data.eq(0), told_write.en.eq(1)]
+        return m

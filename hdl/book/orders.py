@@ -1,0 +1,102 @@
+"""The order pool: one slot a token, and the links that make a FIFO of the orders of a price level."""
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..protocol.commands import SelfTradePrevention
+
+
+class Order(data.Struct):
+    """A slot. It is free while `quantity_lots` is zero; the generation stays behind.
+
+    Attributes
+    ----------
+    quantity_lots : Open quantity.
+    price_ticks : Limit price.
+    account : Account that trades.
+    instrument : Index of the instrument.
+    sell : Side.
+    generation : Generation last accepted.
+    self_trade_prevention : The order's mode.
+    post_only, reduce_only : Its flags.
+    """
+
+    quantity_lots: unsigned(32)
+    price_ticks: unsigned(32)
+    account: unsigned(32)
+    instrument: unsigned(8)
+    sell: 1
+    generation: unsigned(16)
+    self_trade_prevention: SelfTradePrevention
+    post_only: 1
+    reduce_only: 1
+
+
+class OrderPool(wiring.Component):
+    """Orders and links in block RAM.
+
+    Parameters
+    ----------
+    orders : Slots, a power of two.
+
+    Attributes
+    ----------
+    read : Token to read while `read_enable`; `order`, `next` and `previous` hold its slot from the next cycle on, until the
+        next read. A slot written in the same cycle is read as it was before.
+    write : `order` goes into slot `token` while `enable`.
+    write_next : The order behind `token` becomes `to`, while `enable`.
+    write_previous : The order before `token` becomes `to`, while `enable`.
+    ready : High once all slots are cleared after a reset; no reads or writes before.
+    """
+
+    def __init__(self, orders: int):
+        self._orders = orders
+        token = unsigned(exact_log2(orders))
+        link = data.StructLayout({"enable": 1, "token": token, "to": token})
+        super().__init__(
+            {
+                "read": In(token),
+                "read_enable": In(1),
+                "order": Out(Order),
+                "next": Out(token),
+                "previous": Out(token),
+                "write": In(data.StructLayout({"enable": 1, "token": token, "order": Order})),
+                "write_next": In(link),
+                "write_previous": In(link),
+                "ready": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        token = self.read.shape()
+        m.submodules.orders = orders = Memory(shape=Order, depth=self._orders, init=[])
+        read, write = orders.read_port(), orders.write_port()
+
+        clear = Signal(token)
+        with m.If(~self.ready):
+            m.d.sync += [clear.eq(clear + 1), self.ready.eq(clear == self._orders - 1)]
+            m.d.comb += [write.addr.eq(clear), write.en.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                write.addr.eq(self.write.token),
+                write.data.eq(self.write.order),
+                write.en.eq(self.write.enable),
+            ]
+        m.d.comb += [read.addr.eq(self.read), read.en.eq(self.read_enable), self.order.eq(read.data)]
+
+        for name, port, out in (("next", self.write_next, self.next), ("previous", self.write_previous, self.previous)):
+            m.submodules[name] = links = Memory(shape=token, depth=self._orders, init=[])
+            read, write = links.read_port(), links.write_port()
+            m.d.comb += [
+                read.addr.eq(self.read),
+                read.en.eq(self.read_enable),
+                out.eq(read.data),
+                write.addr.eq(port.token),
+                write.data.eq(port.to),
+                write.en.eq(port.enable),
+            ]
+        return m

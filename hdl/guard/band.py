@@ -1,0 +1,91 @@
+"""The price band and the trading state: what the guard knows of each instrument."""
+
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..protocol.commands import BandPolicy
+from ..protocol.reports import Reason
+
+
+class Instrument(data.Struct):
+    """What the guard knows of an instrument.
+
+    Attributes
+    ----------
+    known : It has been set.
+    trading : It is not halted.
+    banded : It has a band: `lower_ticks` to `upper_ticks`; prices beyond are clamped or rejected.
+    window_base_ticks, window_log2 : Its window of prices.
+    ladder_offset : Its first ladder row.
+    multiplier_quote : Quote units of a lot a tick.
+    """
+
+    known: 1
+    trading: 1
+    banded: 1
+    clamps: 1
+    lower_ticks: unsigned(32)
+    upper_ticks: unsigned(32)
+    window_base_ticks: unsigned(32)
+    window_log2: unsigned(5)
+    ladder_offset: unsigned(16)
+    multiplier_quote: unsigned(16)
+
+
+def in_window(instrument, price_ticks) -> Value:
+    """Whether `price_ticks` can rest."""
+    distance = price_ticks - instrument.window_base_ticks
+    return (price_ticks >= instrument.window_base_ticks) & ((distance[:32] >> instrument.window_log2) == 0)
+
+
+def banded(instrument, lower_ticks, upper_ticks, policy) -> list:
+    """Statements that give the instrument a band."""
+    return [
+        instrument.banded.eq(1),
+        instrument.lower_ticks.eq(lower_ticks),
+        instrument.upper_ticks.eq(upper_ticks),
+        instrument.clamps.eq(policy == BandPolicy.CLAMP),
+    ]
+
+
+class PriceCheck(wiring.Component):
+    """The effective price of an order, and whether window and band allow it; purely combinational.
+
+    Attributes
+    ----------
+    instrument : Its instrument.
+    side, order_type, price_ticks : The order's.
+    effective_ticks : Its limit: a market order's is its bound, one beyond its bound may be clamped to it.
+    allowed : Whether it may enter; else `reason` says why not.
+    """
+
+    instrument: In(Instrument)
+    sell: In(1)
+    market: In(1)
+    price_ticks: In(32)
+    effective_ticks: Out(32)
+    allowed: Out(1)
+    reason: Out(Reason, init=Reason.NO_BAND)
+
+    def elaborate(self, platform):
+        m = Module()
+        instrument = self.instrument
+        bound_ticks = Mux(self.sell, instrument.lower_ticks, instrument.upper_ticks)
+        beyond = Signal()
+        m.d.comb += [
+            beyond.eq(
+                instrument.banded
+                & Mux(self.sell, self.price_ticks < instrument.lower_ticks, self.price_ticks > instrument.upper_ticks)
+            ),
+            self.effective_ticks.eq(Mux(self.market | (beyond & instrument.clamps), bound_ticks, self.price_ticks)),
+        ]
+        with m.If(self.market & ~instrument.banded):
+            m.d.comb += self.reason.eq(Reason.NO_BAND)
+        with m.Elif(~in_window(instrument, self.effective_ticks)):
+            m.d.comb += self.reason.eq(Reason.OUTSIDE_WINDOW)
+        with m.Elif(beyond & ~instrument.clamps & ~self.market):
+            m.d.comb += self.reason.eq(Reason.OUTSIDE_BAND)
+        with m.Else():
+            m.d.comb += self.allowed.eq(1)
+        return m
