@@ -155,7 +155,7 @@ class OrderEntry:
         ------
         ValueError : A request has an unknown kind or the client order id zero; nothing was changed.
         """
-        self._check(requests)
+        self.check(requests)
         tokens, refused = self._name_slots(requests)
         sent = tokens >= 0
         rows = np.flatnonzero(sent)
@@ -206,7 +206,7 @@ class OrderEntry:
         return ids
 
     @staticmethod
-    def _check(requests: Records) -> None:
+    def check(requests: Records) -> None:
         kinds = requests["kind"]
         unknown = np.flatnonzero(~np.isin(kinds, [opcode.value for opcode in _KINDS]))
         if len(unknown):

@@ -34,8 +34,8 @@ _FIRST_CLEARING = 3
 class Ledger:
     """Balances of all ledger accounts, and the transfers of the batch at hand.
 
-    The clearing account of an instrument pays what is realised and takes what is lost; its balance plus the entry values
-    of all positions in the instrument is always zero.
+    The clearing account of an instrument pays what is realised and takes what is lost; its balance plus the entry
+    values of all positions in the instrument is always zero.
 
     Parameters
     ----------
@@ -45,6 +45,7 @@ class Ledger:
     ----------
     names : Of all ledger accounts, by number.
     balances_quote : Of all ledger accounts, by number; int64. Their sum is zero.
+    clearing_quote : The part of it that is the instruments' clearing, in their order (a view).
     cash_quote : The part of it that belongs to trading accounts, in their order (a view).
     """
 
@@ -54,6 +55,7 @@ class Ledger:
         self._first_cash = len(self.names)
         self.names += [f"cash:{name}" for name in accounts]
         self.balances_quote = np.zeros(len(self.names), np.int64)
+        self.clearing_quote = self.balances_quote[_FIRST_CLEARING : self._first_cash]
         self.cash_quote = self.balances_quote[self._first_cash :]
         self._transfers: list[tuple[int, int, int, int, int]] = []
 

@@ -1,8 +1,8 @@
 """The store: journal and ledger in one SQLite file.
 
-A batch is written twice, each time in one durable transaction: first its inputs and commands, before any of them is sent; then
-its reports, transfers and new balances. So whatever a killed host has sent is in the journal, and journal and ledger
-never disagree. Each finished batch carries a SHA-256 digest over its contents and the digest before it.
+A batch is written twice, each time in one durable transaction: first its inputs and commands, before any of them is
+sent; then its reports, transfers and new balances. So whatever a killed host has sent is in the journal, and journal
+and ledger never disagree. Each finished batch carries a SHA-256 digest over its contents and the digest before it.
 """
 
 import hashlib
@@ -17,7 +17,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Engine,
     ForeignKey,
     Integer,
     LargeBinary,
@@ -255,12 +254,15 @@ class Store:
 
     def batches(self) -> Iterator[Batch]:
         """All batches in order, one at a time; only the last may be unfinished."""
-        for sequence in range(self._count_batches()):
+        count = self._count_batches()
+        for sequence in range(count):
             query = select(_BATCHES).where(_BATCHES.c.sequence == sequence)
             with self._connection.begin():
                 row = self._connection.execute(query).one_or_none()
             if row is None:
                 raise StoreError(f"batch {sequence} is missing from the journal")
+            if row.reports is None and sequence < count - 1:
+                raise StoreError(f"batch {sequence} is unfinished, but not the last")
             yield _as_batch(row)
 
     def balances_quote(self) -> dict[str, int]:

@@ -1,0 +1,432 @@
+"""The daemon: one step is the story of a fill, from what comes in to money that has settled.
+
+    requests, quotes, deposits -> decide -> journal -> device -> reports -> positions -> ledger -> journal
+
+What a step's reports change (free margin, liquidations, a tripped breaker) is decided on at the head of the next step,
+before any client's order of that step. Every decision is a function of the journal: a restarted daemon carries out the
+journaled batches again, on a fresh device, and comes to the same state, or says where it does not.
+"""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandgap.hdl.protocol.commands import (
+    BandPolicy,
+    ExpiryAction,
+    Opcode,
+    OrderFlags,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+from bandgap.hdl.protocol.reports import Reason, ReportKind, TradingState
+from bandgap.host.breaker import Breaker
+from bandgap.host.config import InstrumentConfig, VenueConfig
+from bandgap.host.device import operator
+from bandgap.host.device.device import Device, DeviceSizes
+from bandgap.host.device.transport import Transport
+from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry
+from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
+from bandgap.host.margin.credit import CreditLines
+from bandgap.host.margin.positions import Positions
+from bandgap.host.margin.requirements import InstrumentRates, MarginState, assess, cost_ppm, credit_target
+from bandgap.host.oracle.oracle import Oracle, QuoteError
+from bandgap.host.recovery import DaemonError, JournalMismatchError, see_same_commands, see_same_reports
+from bandgap.host.settlement.ledger import Ledger
+from bandgap.host.settlement.store import Batch, Store, batch_digest, first_digest
+from bandgap.host.step import StepInput, StepInputError, StepResult, TradingChange
+from bandgap.host.wire import (
+    Bytes2D,
+    Records,
+    as_reports,
+    command_headers,
+    report_headers,
+    select_reports,
+)
+
+OPERATOR_LINK, CLIENT_LINK = 0, 1
+"""Operator commands and closing orders come by the privileged link, clients' orders by one that is not."""
+
+_CLOSING_SHARE = 64
+"""One slot in this many is kept for closing orders."""
+
+_PPM = 1_000_000
+_TIME_LIMIT_NS = 1 << 63
+_FIRST_OPERATOR_OPCODE = 16
+
+
+class Daemon:
+    """A venue on one device.
+
+    Parameters
+    ----------
+    config : The venue.
+    transport : A fresh device; the daemon owns it from now on.
+    store : Journal and ledger; what is in it is carried out again first.
+
+    Attributes
+    ----------
+    config : The venue.
+    device : The device.
+    oracle, breakers, positions, lines, liquidator, ledger : The state of each part, to read.
+    margin : Equity and requirements of every account, as the last step decided on them.
+    time_ns : The end of the last step: when its last command arrived.
+    sequence : Number of the next step.
+
+    Raises
+    ------
+    DaemonError : The venue does not fit into the device.
+    StoreError : The store is of another venue.
+    JournalMismatchError : The journal does not come out as it did.
+    """
+
+    def __init__(self, config: VenueConfig, transport: Transport, store: Store) -> None:
+        self.config = config
+        self._store = store
+        self.device = Device(transport)
+        sizes = self.device.sizes
+        _check_fit(config, sizes)
+        closing_slots = max(1, sizes.orders // _CLOSING_SHARE)
+        self.device.set_token_range(OPERATOR_LINK, 0, closing_slots)
+        self.device.set_token_range(CLIENT_LINK, closing_slots, sizes.orders - closing_slots)
+        self._closing = OrderEntry(closing_slots)
+        self._clients = OrderEntry(sizes.orders - closing_slots, closing_slots)
+        self._closing_orders = 0
+
+        instruments = config.instruments
+        self.oracle = Oracle(
+            len(config.oracle.sources),
+            len(instruments),
+            quorum=config.oracle.quorum,
+            staleness_ns=config.oracle.staleness_ns,
+            max_deviation_ppm=config.oracle.max_deviation_ppm,
+        )
+        self.breakers = [_breaker(instrument) for instrument in instruments]
+        self._marks_ticks = [0] * len(instruments)
+        self._rates = [_rates(instrument) for instrument in instruments]
+        self.positions = Positions(len(config.accounts), [instrument.multiplier_quote for instrument in instruments])
+        self.lines = CreditLines(len(config.accounts), sizes.orders, closing_slots)
+        self.liquidator = Liquidator([one.liquidation_slice_lots for one in instruments], closing_slots)
+        self.ledger = Ledger([one.name for one in instruments], [account.name for account in config.accounts])
+        self.margin = self._assess()
+        self.time_ns = 0
+        self.sequence = 0
+
+        device_sizes = json.dumps(asdict(sizes))
+        store.begin_venue(config.rules(), device_sizes, self.ledger.names)
+        self._digest = first_digest(config.rules(), device_sizes)
+        for batch in store.batches():
+            self._carry_out(StepInput.from_bytes(batch.time_ns, batch.requests, batch.quotes, batch.deposits), batch)
+
+    def step(self, given: StepInput) -> StepResult:
+        """Take in what has come, and carry it through to settled money.
+
+        Raises
+        ------
+        StepInputError : The input cannot be taken; nothing was changed.
+        DaemonError, DeviceError, StoreError : The venue cannot go on.
+        """
+        self._check(given)
+        return self._carry_out(given, None)
+
+    def close(self) -> None:
+        """Let device and store go."""
+        self.device.close()
+        self._store.close()
+
+    def _carry_out(self, given: StepInput, journaled: Batch | None) -> StepResult:
+        """One step from input to settlement; `journaled` is what the journal already has of it."""
+        marks = self._mark(given)
+        commands, liquidation = self._decide(given, marks)
+        encoded = self._clients.encode(given.requests)
+        self.device.number(commands)
+        self.device.number(encoded.commands)
+        batch = self._as_batch(given, commands, encoded)
+        if journaled is None:
+            self._store.begin_batch(batch)
+        else:
+            see_same_commands(batch, journaled)
+
+        reports = self._exchange(batch)
+        if journaled is not None and journaled.reports is not None:
+            reports = see_same_reports(self.sequence, reports, _rows(journaled.reports, 64))
+        self._see_nothing_rejected(commands, reports)
+
+        ids = self._clients.follow(reports)
+        self._closing.follow(reports)
+        changes = self._settle(reports)
+        transfers = self.ledger.take_transfers()
+        self._prove_balance()
+        self._digest = batch_digest(self._digest, batch, reports, transfers)
+        if journaled is None or journaled.reports is None:
+            self._store.finish_batch(self.sequence, reports, self._digest, transfers, self.ledger.balances_quote)
+        elif journaled.digest != self._digest:
+            raise JournalMismatchError(
+                f"batch {self.sequence}: digest {self._digest.hex()} now, {(journaled.digest or b'').hex()} journaled"
+            )
+        result = StepResult(
+            self.sequence,
+            encoded,
+            int(command_headers(encoded.commands)["number"][0]) if len(encoded.commands) else 0,
+            reports,
+            ids,
+            tuple(marks),
+            tuple(changes),
+            liquidation,
+            self._digest,
+        )
+        self.time_ns = max(given.time_ns, int(given.requests["arrival_ns"].max(initial=0)))
+        self.sequence += 1
+        return result
+
+    def _mark(self, given: StepInput) -> list[int | None]:
+        """Take the quotes; the mark price of each instrument now."""
+        for quote in given.quotes:
+            self.oracle.take(quote)
+        marks = [self.oracle.mark_ticks(n, given.time_ns) for n in range(len(self.config.instruments))]
+        self._marks_ticks = [new or last for new, last in zip(marks, self._marks_ticks, strict=True)]
+        return marks
+
+    def _decide(self, given: StepInput, marks: list[int | None]) -> tuple[Bytes2D, Round]:
+        """The operator commands of this step: what marks, deposits and the last step's reports make necessary."""
+        commands = [operator.heartbeat(self.config.watchdog_ns, ExpiryAction.HALT)]
+        if self.sequence == 0:
+            commands += self._found_venue()
+        for deposit in given.deposits:
+            self.ledger.deposit(deposit.account, deposit.amount_quote)
+        trading = self._decide_trading(given.time_ns, marks, commands)
+
+        self.margin = self._assess()
+        decided = self.liquidator.next_round(
+            self.margin.equity_quote,
+            self.margin.initial_quote,
+            self.margin.maintenance_quote,
+            self.positions.lots,
+            trading,
+            self.ledger.insurance_fund_quote,
+        )
+        for account, amount_quote in decided.cover:
+            self.ledger.cover(account, amount_quote)
+        commands.append(operator.grant_credit(*self.lines.grants(self._credit_targets())))
+        commands.append(operator.kill_accounts(decided.kill))
+        commands.append(operator.restore_accounts(decided.restore))
+        commands.append(self._closing.encode(self._closing_requests(decided.close)).commands)
+        return np.concatenate(commands), decided
+
+    def _found_venue(self) -> list[Bytes2D]:
+        """The first step's work: initial deposits, and the instruments' places in the ladder.
+
+        Windows are powers of two: laid out from the largest to the smallest, each begins at a multiple of its size.
+        """
+        self.ledger.fund_insurance(self.config.insurance_fund_quote)
+        for number, account in enumerate(self.config.accounts):
+            self.ledger.deposit(number, account.deposit_quote)
+        commands, offset = [], 0
+        for number, instrument in sorted(enumerate(self.config.instruments), key=lambda one: -one[1].window_ticks):
+            commands.append(
+                operator.set_instrument(
+                    number,
+                    window_base_ticks=instrument.window_base_ticks,
+                    window_ticks=instrument.window_ticks,
+                    ladder_offset=offset,
+                    multiplier_quote=instrument.multiplier_quote,
+                    top_of_book=False,
+                )
+            )
+            offset += instrument.window_ticks
+        return commands
+
+    def _decide_trading(self, now_ns: int, marks: list[int | None], commands: list[Bytes2D]) -> list[bool]:
+        """Move bands, halt and resume; whether each instrument trades after these commands."""
+        trading = []
+        for number, (breaker, mark) in enumerate(zip(self.breakers, marks, strict=True)):
+            move = breaker.decide(mark, now_ns)
+            if move.halt:
+                commands.append(operator.halt(number))
+            if move.band is not None:
+                commands.append(operator.set_band(number, **asdict(move.band), policy=BandPolicy.REJECT))
+            if move.resume:
+                commands.append(operator.resume(number))
+            trading.append(move.resume or (breaker.trading and not move.halt))
+        return trading
+
+    def _assess(self) -> MarginState:
+        positions = self.positions
+        return assess(
+            self.ledger.cash_quote, positions.lots, positions.entry_value_quote, self._marks_ticks, self._rates
+        )
+
+    def _credit_targets(self) -> NDArray[np.int64]:
+        """What each account may have reserved; nothing before the first band, nothing in liquidation."""
+        costs = [
+            cost_ppm(mark, band.lower_ticks, band.upper_ticks, rates.initial_margin_ppm, rates.fee_ppm)
+            for breaker, mark, rates in zip(self.breakers, self._marks_ticks, self._rates, strict=True)
+            if (band := breaker.band) is not None
+        ]
+        if not costs:
+            return np.zeros_like(self.ledger.cash_quote)
+        targets = credit_target(self.margin.equity_quote - self.margin.initial_quote, max(costs))
+        targets[list(self.liquidator.blocked)] = 0
+        return targets
+
+    def _closing_requests(self, orders: list[ClosingOrder]) -> Records:
+        requests: Records = np.zeros(len(orders), REQUEST_DTYPE)
+        requests["kind"] = Opcode.NEW_ORDER.value
+        requests["order_type"] = OrderType.MARKET.value
+        requests["time_in_force"] = TimeInForce.IOC.value
+        requests["self_trade_prevention"] = SelfTradePrevention.CANCEL_NEWEST.value
+        requests["flags"] = OrderFlags.REDUCE_ONLY.value
+        requests["account"] = [order.account for order in orders]
+        requests["instrument"] = [order.instrument for order in orders]
+        requests["quantity_lots"] = [abs(order.signed_lots) for order in orders]
+        requests["side"] = [(Side.BUY if order.signed_lots > 0 else Side.SELL).value for order in orders]
+        requests["client_order_id"] = self._closing_orders + 1 + np.arange(len(orders))
+        self._closing_orders += len(orders)
+        return requests
+
+    def _as_batch(self, given: StepInput, commands: Bytes2D, encoded: Encoded) -> Batch:
+        return Batch(
+            sequence=self.sequence,
+            time_ns=given.time_ns,
+            **given.to_bytes(),
+            operator_commands=commands.tobytes(),
+            client_commands=encoded.commands.tobytes(),
+            client_arrivals_ns=given.requests["arrival_ns"][encoded.rows].tobytes(),
+        )
+
+    def _exchange(self, batch: Batch) -> Bytes2D:
+        """Send what is in the journal; all reports it causes."""
+        operator_commands = _rows(batch.operator_commands, 32)
+        now_ns = np.full(len(operator_commands), batch.time_ns, np.uint64)
+        self.device.send(operator_commands, now_ns, OPERATOR_LINK)
+        client_commands = _rows(batch.client_commands, 32)
+        if len(client_commands):
+            self.device.send(client_commands, np.frombuffer(batch.client_arrivals_ns, np.uint64), CLIENT_LINK)
+        return self.device.receive()
+
+    def _see_nothing_rejected(self, commands: Bytes2D, reports: Bytes2D) -> None:
+        """The device takes every operator command (closing orders aside), or host and device disagree on the state."""
+        headers = report_headers(reports)
+        rejected = (headers["kind"] == ReportKind.REJECTED.value) & (headers["link"] == OPERATOR_LINK)
+        sent = command_headers(commands)
+        for report in headers[rejected]:
+            opcode = int(sent["opcode"][sent["number"] == report["command_number"]][0])
+            if opcode >= _FIRST_OPERATOR_OPCODE:
+                reason = Reason(int(report["reason"])).name
+                raise DaemonError(f"batch {self.sequence}: the device rejects {Opcode(opcode).name}: {reason}")
+
+    def _settle(self, reports: Bytes2D) -> list[TradingChange]:
+        """Reports become positions, used credit, tripped breakers and transfers; the trading changes they tell of."""
+        kinds = report_headers(reports)["kind"]
+        orders = np.isin(kinds, (ReportKind.ACCEPTED.value, ReportKind.REPLACED.value, ReportKind.TRADE.value))
+        rows = as_reports(reports, ReportKind.TRADE)[orders]
+        header = rows["header"]
+        columns = [header[name].tolist() for name in ("kind", "instrument", "side", "time_ns")]
+        columns += [
+            rows[name].tolist()
+            for name in ("price_ticks", "quantity_lots", "account", "token", "maker_account", "maker_token")
+        ]
+        realised: Counter[tuple[int, int]] = Counter()
+        fees: Counter[int] = Counter()
+        for kind, instrument, side, time_ns, price, lots, taker, token, maker, maker_token in zip(
+            *columns, strict=True
+        ):
+            if kind != ReportKind.TRADE.value:
+                self.lines.entered(token, price)
+                continue
+            config = self.config.instruments[instrument]
+            taker_lots = lots if side == Side.BUY.value else -lots
+            value_quote = lots * price * config.multiplier_quote
+            realised[taker, instrument] += self.positions.trade(taker, instrument, taker_lots, price)
+            realised[maker, instrument] += self.positions.trade(maker, instrument, -taker_lots, price)
+            fees[taker] += value_quote * config.taker_fee_ppm // _PPM
+            fees[maker] += value_quote * config.maker_fee_ppm // _PPM
+            self.lines.filled(taker, token, lots, config.multiplier_quote)
+            self.lines.filled(maker, maker_token, lots, config.multiplier_quote)
+            self.breakers[instrument].trade(price, time_ns)
+        for (account, instrument), profit_quote in realised.items():
+            self.ledger.realise(account, instrument, profit_quote)
+        for account, fee_quote in fees.items():
+            self.ledger.charge(account, fee_quote)
+        return self._follow_trading(select_reports(reports, ReportKind.TRADING_STATE))
+
+    def _follow_trading(self, states: Records) -> list[TradingChange]:
+        changes = []
+        for state in states:
+            header = state["header"]
+            trading = state["state"] == TradingState.TRADING.value
+            breaker = self.breakers[header["instrument"]]
+            breaker.follow(bool(trading), header["reason"] == Reason.WATCHDOG.value)
+            changes.append(
+                TradingChange(int(header["time_ns"]), int(header["instrument"]), bool(trading), breaker.cause)
+            )
+        return changes
+
+    def _prove_balance(self) -> None:
+        """Nothing is lost: the ledger sums to zero, and clearing owes exactly what positions have cost."""
+        if total := int(self.ledger.balances_quote.sum()):
+            raise DaemonError(f"batch {self.sequence}: the ledger sums to {total}, not zero")
+        open_quote = self.ledger.clearing_quote + self.positions.entry_value_quote.sum(axis=0)
+        if open_quote.any():
+            raise DaemonError(f"batch {self.sequence}: clearing and positions differ by {open_quote.tolist()}")
+
+    def _check(self, given: StepInput) -> None:
+        if not self.time_ns <= given.time_ns < _TIME_LIMIT_NS:
+            raise StepInputError(f"step at {given.time_ns} ns, but the last one ended at {self.time_ns} ns")
+        arrivals = given.requests["arrival_ns"].astype(np.int64)
+        if len(arrivals) and (arrivals[0] < given.time_ns or (np.diff(arrivals) < 0).any()):
+            raise StepInputError(f"arrivals of requests decrease, or begin before the step at {given.time_ns} ns")
+        accounts = len(self.config.accounts)
+        unknown = np.flatnonzero(given.requests["account"] >= accounts)
+        if len(unknown):
+            account = given.requests["account"][unknown[0]]
+            raise StepInputError(f"request {unknown[0]}: no account {account}, there are {accounts}")
+        for deposit in given.deposits:
+            if not (0 <= deposit.account < accounts and deposit.amount_quote > 0):
+                raise StepInputError(f"{deposit}: the account is unknown or the amount not positive")
+        try:
+            for quote in given.quotes:
+                self.oracle.check(quote, given.time_ns)
+            self._clients.check(given.requests)
+        except (QuoteError, ValueError) as error:
+            raise StepInputError(str(error)) from error
+
+
+def _breaker(instrument: InstrumentConfig) -> Breaker:
+    return Breaker(
+        window_base_ticks=instrument.window_base_ticks,
+        window_ticks=instrument.window_ticks,
+        width_ppm=instrument.band_width_ppm,
+        step_ppm=instrument.band_step_ppm,
+        halt_ns=instrument.halt_ns,
+    )
+
+
+def _rates(instrument: InstrumentConfig) -> InstrumentRates:
+    return InstrumentRates(
+        instrument.multiplier_quote,
+        instrument.initial_margin_ppm,
+        instrument.maintenance_margin_ppm,
+        max(instrument.maker_fee_ppm, instrument.taker_fee_ppm),
+    )
+
+
+def _check_fit(config: VenueConfig, sizes: DeviceSizes) -> None:
+    needs = {
+        "instruments": len(config.instruments),
+        "accounts": len(config.accounts),
+        "ticks": sum(instrument.window_ticks for instrument in config.instruments),
+        "links": CLIENT_LINK + 1,
+    }
+    for name, needed in needs.items():
+        if needed > getattr(sizes, name):
+            raise DaemonError(f"the venue needs {needed} {name}, the device has {getattr(sizes, name)}")
+
+
+def _rows(data: bytes, width: int) -> Bytes2D:
+    return np.frombuffer(data, np.uint8).reshape(-1, width)

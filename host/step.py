@@ -1,0 +1,109 @@
+"""What goes into one step of the daemon, and what comes out: plain values, and their bytes in the journal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from bandgap.host.breaker import HaltCause
+from bandgap.host.gateway.order_entry import REQUEST_DTYPE, ClientIds, Encoded
+from bandgap.host.liquidation.liquidator import Round
+from bandgap.host.oracle.oracle import Quote
+from bandgap.host.wire import Bytes2D, Records
+
+_QUOTE_DTYPE = np.dtype(
+    [("source", "<u4"), ("instrument", "<u4"), ("price_ticks", "<u4"), ("pad", "<u4"), ("time_ns", "<u8")]
+)
+_DEPOSIT_DTYPE = np.dtype([("account", "<u8"), ("amount_quote", "<i8")])
+
+
+class StepInputError(ValueError):
+    """A step was given what it cannot take; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Deposit:
+    """Money that comes in for an account, more than zero quote units."""
+
+    account: int
+    amount_quote: int
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """What comes in from outside for one step.
+
+    Attributes
+    ----------
+    time_ns : When the step begins; not before the end of the last one.
+    requests : (n,) of `REQUEST_DTYPE`; their arrivals do not decrease and are not before `time_ns`.
+    quotes : Oracle quotes, not from after `time_ns`.
+    deposits : Deposits.
+    """
+
+    time_ns: int
+    requests: Records = field(default_factory=lambda: np.zeros(0, REQUEST_DTYPE))
+    quotes: Sequence[Quote] = ()
+    deposits: Sequence[Deposit] = ()
+
+    def to_bytes(self) -> dict[str, bytes]:
+        """The input as the journal keeps it: `requests`, `quotes` and `deposits`."""
+        quotes = [(quote.source, quote.instrument, quote.price_ticks, 0, quote.time_ns) for quote in self.quotes]
+        deposits = [(deposit.account, deposit.amount_quote) for deposit in self.deposits]
+        return {
+            "requests": self.requests.tobytes(),
+            "quotes": np.array(quotes, _QUOTE_DTYPE).tobytes(),
+            "deposits": np.array(deposits, _DEPOSIT_DTYPE).tobytes(),
+        }
+
+    @classmethod
+    def from_bytes(cls, time_ns: int, requests: bytes, quotes: bytes, deposits: bytes) -> Self:
+        """The input that `to_bytes` came from."""
+        return cls(
+            time_ns,
+            np.frombuffer(requests, REQUEST_DTYPE),
+            [
+                Quote(source, instrument, price_ticks, quoted_ns)
+                for source, instrument, price_ticks, _, quoted_ns in np.frombuffer(quotes, _QUOTE_DTYPE).tolist()
+            ],
+            [Deposit(*deposit) for deposit in np.frombuffer(deposits, _DEPOSIT_DTYPE).tolist()],
+        )
+
+
+@dataclass(frozen=True)
+class TradingChange:
+    """An instrument began to trade, or was halted for `cause` (when it resumes: the cause that is over)."""
+
+    time_ns: int
+    instrument: int
+    trading: bool
+    cause: HaltCause
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step came to.
+
+    Attributes
+    ----------
+    sequence : Its number in the journal.
+    encoded : Which requests became commands, and which the host refused and why.
+    first_number : Number of the first client command; the others follow.
+    reports : (n, 64) uint8, all the device's reports.
+    ids : The client order ids that each report speaks of.
+    marks_ticks : Mark price of each instrument; None without one.
+    trading_changes : Halts and resumptions, in order.
+    liquidation : What was done about accounts under maintenance.
+    digest : The journal's digest after this step.
+    """
+
+    sequence: int
+    encoded: Encoded
+    first_number: int
+    reports: Bytes2D
+    ids: ClientIds
+    marks_ticks: tuple[int | None, ...]
+    trading_changes: tuple[TradingChange, ...]
+    liquidation: Round
+    digest: bytes
