@@ -6,6 +6,7 @@ and ledger never disagree. Each finished batch carries a SHA-256 digest over its
 """
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     select,
     update,
 )
@@ -185,11 +187,9 @@ class Store:
         event.listen(self._engine, "connect", _make_durable)
         try:
             self._connection = self._engine.connect()
-            with self._connection.begin():
-                _METADATA.create_all(self._connection)
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             self._engine.dispose()
-            raise StoreError(f"{path}: {error.orig}") from error
+            raise StoreError(f"{path}: {error}") from error
 
     def close(self) -> None:
         """Let the file go."""
@@ -204,6 +204,7 @@ class Store:
         StoreError : The store began with other rules or on a device of other sizes; both are named.
         """
         with self._connection.begin():
+            _METADATA.create_all(self._connection)
             row = self._connection.execute(select(_VENUE)).one_or_none()
             if row is None:
                 accounts = [
@@ -279,9 +280,9 @@ class Store:
         StoreError : The first thing that is not as it should be.
         """
         with self._connection.begin():
-            venue = self._connection.execute(select(_VENUE)).one_or_none()
-        if venue is None:
-            raise StoreError("the store has no venue")
+            if not inspect(self._connection).has_table(_VENUE.name):
+                raise StoreError("this is not the store of a venue")
+            venue = self._connection.execute(select(_VENUE)).one()
         digest = first_digest(venue.rules, venue.device_sizes)
         stored = self.balances_quote()
         balances = np.zeros(len(stored), np.int64)

@@ -1,0 +1,114 @@
+"""`bandgap`: the whole tool. Sub-commands beyond the host's own come from the entry-point group `bandgap.commands`."""
+
+import asyncio
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bandgap.host.config import ConfigError, load_config
+from bandgap.host.daemon import Daemon
+from bandgap.host.device.device import DeviceError
+from bandgap.host.device.transport import UnknownDeviceError, open_transport
+from bandgap.host.recovery import DaemonError
+from bandgap.host.service import serve
+from bandgap.host.settlement.store import Store, StoreError
+
+COMMANDS_GROUP = "bandgap.commands"
+"""Entry points of this group are functions that typer can make a command of; the entry's name is the command's."""
+
+_FAILED, _BAD_INPUT = 1, 2
+
+
+def run(
+    config: Annotated[Path, typer.Option(help="The venue file (TOML).")],
+) -> None:
+    """Run a venue until SIGTERM or Ctrl-C; a store that exists is recovered first.
+
+    Orders and oracle quotes come in as JSON lines at the address that the venue file names.
+
+    Examples:
+
+      bandgap run --config docs/examples/venue.toml
+
+      echo '{"type":"quote","source":"alpha","instrument":"BTC-PERP","price_ticks":10000}' | nc -q1 127.0.0.1 7171
+    """
+    console = Console(stderr=True, highlight=False)
+    try:
+        venue = load_config(config)
+        store = Store(venue.store)
+    except (ConfigError, StoreError) as error:
+        raise _fail(console, error, _BAD_INPUT) from error
+    try:
+        transport = open_transport(venue.device)
+    except UnknownDeviceError as error:
+        raise _fail(console, error, _BAD_INPUT) from error
+    try:
+        daemon = Daemon(venue, transport, store)
+        if daemon.sequence:
+            console.print(f"recovered {daemon.sequence} batches from {venue.store}")
+        asyncio.run(serve(venue, daemon, console))
+        daemon.close()
+    except (DaemonError, DeviceError, StoreError, OSError) as error:
+        raise _fail(console, error, _FAILED) from error
+
+
+def verify(
+    store: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The SQLite file of a venue.")],
+) -> None:
+    """Check a store: the journal's chain of digests, every balance, and that the ledger sums to zero.
+
+    Examples:
+
+      bandgap verify venue.sqlite
+    """
+    console = Console(stderr=True, highlight=False)
+    try:
+        opened = Store(store)
+        verified, balances = opened.verify(), opened.balances_quote()
+        opened.close()
+    except StoreError as error:
+        raise _fail(console, error, _FAILED) from error
+    table = Table("ledger account", "balance (quote)", title=str(store))
+    for name, balance in balances.items():
+        table.add_row(name, f"{balance:,}")
+    table.add_section()
+    table.add_row("sum", f"{sum(balances.values()):,}")
+    table.columns[1].justify = "right"
+    output = Console(highlight=False)
+    output.print(table)
+    output.print(f"{verified.batches:,} batches, {verified.reports:,} reports, {verified.transfers:,} transfers")
+    output.print(f"digest {verified.digest.hex()}")
+
+
+def build_app() -> typer.Typer:
+    """The tool with all its sub-commands."""
+    app = typer.Typer(
+        name="bandgap",
+        help="An open matching appliance: an FPGA order book with a circuit breaker in hardware, and its host.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    app.command("run")(run)
+    app.command("verify")(verify)
+    for point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda one: one.name):
+        try:
+            app.command(point.name)(point.load())
+        except ImportError as error:
+            Console(stderr=True).print(f"command {point.name} is missing: {error}", style="yellow", markup=False)
+    return app
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    build_app()()
+
+
+def _fail(console: Console, error: Exception, status: int) -> typer.Exit:
+    console.print(f"error: {error}", style="red", markup=False)
+    return typer.Exit(status)

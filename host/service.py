@@ -1,0 +1,54 @@
+"""A running venue: the front door before the daemon, one step after another until it is told to stop."""
+
+import asyncio
+import signal
+import time
+
+from rich.console import Console
+
+from bandgap.host.config import VenueConfig
+from bandgap.host.daemon import Daemon
+from bandgap.host.gateway.front_door import FrontDoor
+from bandgap.host.step import StepInput, StepResult
+
+_LONGEST_PAUSE_NS = 500_000_000
+_PAUSES_A_WATCHDOG = 4
+
+
+async def serve(config: VenueConfig, daemon: Daemon, console: Console) -> None:
+    """Serve until SIGTERM or SIGINT; a step is made when something has come in, and often enough for the watchdog.
+
+    Parameters
+    ----------
+    daemon : The venue; it stays open.
+    console : Where halts and liquidations are told.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    door = FrontDoor(config)
+    port = await door.open()
+    console.print(f"listening on {config.gateway.host}:{port}")
+    pause_s = min(_LONGEST_PAUSE_NS, config.watchdog_ns // _PAUSES_A_WATCHDOG) / 1e9
+    try:
+        while not stop.is_set():
+            intake = await door.take(pause_s)
+            now_ns = max(time.time_ns(), daemon.time_ns)
+            requests = door.requests(intake, now_ns)
+            result = daemon.step(StepInput(now_ns, requests, door.quotes(intake, now_ns)))
+            door.answer(requests, result)
+            _tell(config, result, console)
+    finally:
+        await door.close()
+    console.print("stopped")
+
+
+def _tell(config: VenueConfig, result: StepResult, console: Console) -> None:
+    for change in result.trading_changes:
+        state = "trades" if change.trading else "is halted"
+        console.print(f"{config.instruments[change.instrument].name} {state} ({change.cause.value})")
+    for account in result.liquidation.kill:
+        console.print(f"{config.accounts[account].name} is under its maintenance margin: liquidation")
+    for account in result.liquidation.restore:
+        console.print(f"{config.accounts[account].name} is restored")
