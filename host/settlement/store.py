@@ -8,6 +8,7 @@ and ledger never disagree. Each finished batch carries a SHA-256 digest over its
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,7 @@ class Store:
         ------
         StoreError : The store began with other rules or on a device of other sizes; both are named.
         """
-        with self._connection.begin():
+        with self._transaction():
             _METADATA.create_all(self._connection)
             row = self._connection.execute(select(_VENUE)).one_or_none()
             if row is None:
@@ -219,7 +220,7 @@ class Store:
 
     def begin_batch(self, batch: Batch) -> None:
         """Write an unfinished batch, durably: its commands may be sent afterwards."""
-        with self._connection.begin():
+        with self._transaction():
             self._connection.execute(insert(_BATCHES), vars(batch))
 
     def finish_batch(
@@ -247,7 +248,7 @@ class Store:
         touched = np.unique(np.concatenate([transfers["source"], transfers["target"]])).tolist()
         balances = [{"ledger_account": number, "balance": int(balances_quote[number])} for number in touched]
         finished = update(_BATCHES).where(_BATCHES.c.sequence == sequence)
-        with self._connection.begin():
+        with self._transaction():
             self._connection.execute(finished.values(reports=reports.tobytes(), digest=digest))
             if rows:
                 self._connection.execute(insert(_TRANSFERS), rows)
@@ -258,7 +259,7 @@ class Store:
         count = self._count_batches()
         for sequence in range(count):
             query = select(_BATCHES).where(_BATCHES.c.sequence == sequence)
-            with self._connection.begin():
+            with self._transaction():
                 row = self._connection.execute(query).one_or_none()
             if row is None:
                 raise StoreError(f"batch {sequence} is missing from the journal")
@@ -269,7 +270,7 @@ class Store:
     def balances_quote(self) -> dict[str, int]:
         """The balance of every ledger account, by name."""
         query = select(_LEDGER_ACCOUNTS.c.name, _LEDGER_ACCOUNTS.c.balance_quote).order_by(_LEDGER_ACCOUNTS.c.id)
-        with self._connection.begin():
+        with self._transaction():
             return {name: balance for name, balance in self._connection.execute(query)}
 
     def verify(self) -> Verified:
@@ -279,7 +280,7 @@ class Store:
         ------
         StoreError : The first thing that is not as it should be.
         """
-        with self._connection.begin():
+        with self._transaction():
             if not inspect(self._connection).has_table(_VENUE.name):
                 raise StoreError("this is not the store of a venue")
             venue = self._connection.execute(select(_VENUE)).one()
@@ -305,14 +306,23 @@ class Store:
             raise StoreError(f"the ledger sums to {sum(stored.values())}, not zero")
         return Verified(batches, reports, transfers, digest)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, on the disk when it returns."""
+        try:
+            with self._connection.begin():
+                yield
+        except DBAPIError as error:
+            raise StoreError(f"{self._engine.url.database}: {error.orig}") from error
+
     def _transfers_of(self, sequence: int) -> NDArray[np.void]:
         query = select(_TRANSFERS).where(_TRANSFERS.c.batch == sequence).order_by(_TRANSFERS.c.position)
-        with self._connection.begin():
+        with self._transaction():
             rows = self._connection.execute(query).all()
         return np.array([(row.kind, row.source, row.target, 0, row.amount_quote) for row in rows], TRANSFER_DTYPE)
 
     def _count_batches(self) -> int:
-        with self._connection.begin():
+        with self._transaction():
             last: int | None = self._connection.execute(select(func.max(_BATCHES.c.sequence))).scalar()
         return 0 if last is None else last + 1
 

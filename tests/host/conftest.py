@@ -1,0 +1,148 @@
+"""A small venue on the reference model, for the tests of the host."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bandgap.hdl.config import BookConfig
+from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention, Side, TimeInForce
+from bandgap.hdl.protocol.reports import Reason, ReportKind
+from bandgap.host.config import AccountConfig, InstrumentConfig, OracleConfig, VenueConfig
+from bandgap.host.daemon import Daemon
+from bandgap.host.gateway.order_entry import REQUEST_DTYPE
+from bandgap.host.oracle.oracle import Quote
+from bandgap.host.settlement.store import Store
+from bandgap.host.step import StepInput, StepResult
+from bandgap.host.wire import Records, as_reports, select_reports
+from bandgap.sim.model_device import ModelTransport
+
+SECOND_NS = 1_000_000_000
+
+DEVICE = BookConfig(instruments=2, orders=64, ticks=2048, accounts=8)
+
+
+def venue_config(
+    deposits: tuple[int, ...] = (1_000_000,) * 4, instruments: int = 1, insurance: int = 50_000, **instrument: Any
+) -> VenueConfig:
+    """Instruments around 1000 ticks at 10 quote units a tick and lot; accounts with the deposits given."""
+    settings: dict[str, Any] = {
+        "window_base_ticks": 512,
+        "window_ticks": 1024,
+        "multiplier_quote": 10,
+        "initial_margin_ppm": 100_000,
+        "maintenance_margin_ppm": 50_000,
+        "band_width_ppm": 50_000,
+        "halt_ns": 10 * SECOND_NS,
+        "maker_fee_ppm": 100,
+        "taker_fee_ppm": 500,
+        "liquidation_slice_lots": 50,
+    }
+    return VenueConfig(
+        device="model:",
+        watchdog_ns=60 * SECOND_NS,
+        insurance_fund_quote=insurance,
+        oracle=OracleConfig(
+            sources=("alpha", "beta", "gamma"), quorum=2, staleness_ns=30 * SECOND_NS, max_deviation_ppm=100_000
+        ),
+        instruments=tuple(InstrumentConfig(name=f"PERP-{n}", **(settings | instrument)) for n in range(instruments)),
+        accounts=tuple(AccountConfig(name=f"account-{n}", deposit_quote=d) for n, d in enumerate(deposits)),
+    )
+
+
+class Venue:
+    """A daemon on the model whose time passes a second a step, with short ways to ask and to look."""
+
+    def __init__(self, config: VenueConfig, store: Store | None = None, device: BookConfig = DEVICE) -> None:
+        self.config = config
+        self.model = ModelTransport(device)
+        self.daemon = Daemon(config, self.model, store or Store(None))
+        self.next_id = 1
+
+    def new(self, account: int, side: Side, price_ticks: int, lots: int, **fields: int) -> Records:
+        """A good-till-cancel limit order, unless `fields` say otherwise."""
+        request: Records = np.zeros(1, REQUEST_DTYPE)
+        request["kind"] = Opcode.NEW_ORDER.value
+        request["account"], request["side"], request["price_ticks"] = account, side.value, price_ticks
+        request["quantity_lots"], request["client_order_id"] = lots, self.next_id
+        request["order_type"], request["time_in_force"] = OrderType.LIMIT.value, TimeInForce.GTC.value
+        request["self_trade_prevention"] = SelfTradePrevention.CANCEL_NEWEST.value
+        for name, value in fields.items():
+            request[name] = value
+        self.next_id += 1
+        return request
+
+    def cancel(self, account: int, client_order_id: int) -> Records:
+        request: Records = np.zeros(1, REQUEST_DTYPE)
+        request["kind"], request["account"] = Opcode.CANCEL.value, account
+        request["client_order_id"] = client_order_id
+        return request
+
+    def step(self, *requests: Records, mark: int | None = None, after_ns: int = SECOND_NS, **given: Any) -> StepResult:
+        """One step; with a mark, all sources quote it for all instruments."""
+        time_ns = self.daemon.time_ns + after_ns
+        together = np.concatenate(requests) if requests else np.zeros(0, REQUEST_DTYPE)
+        together["arrival_ns"] = time_ns
+        if mark is not None:
+            given["quotes"] = [
+                Quote(source, instrument, mark, time_ns)
+                for source in range(len(self.config.oracle.sources))
+                for instrument in range(len(self.config.instruments))
+            ]
+        return self.daemon.step(StepInput(time_ns, together, **given))
+
+    def cash(self, account: int) -> int:
+        return int(self.daemon.ledger.cash_quote[account])
+
+    def balances(self) -> dict[str, int]:
+        ledger = self.daemon.ledger
+        return dict(zip(ledger.names, ledger.balances_quote.tolist(), strict=True))
+
+
+def kinds(result: StepResult, account: int | None = None) -> list[str]:
+    """Names of the kinds of a step's order reports (with the reason of rejections), of one account or all."""
+    named = []
+    for row in as_reports(result.reports, ReportKind.ACCEPTED):
+        kind = ReportKind(int(row["header"]["kind"]))
+        of_order = kind in (ReportKind.ACCEPTED, ReportKind.REJECTED, ReportKind.CANCELED, ReportKind.REPLACED)
+        if (of_order or kind is ReportKind.TRADE) and account in (None, int(row["account"])):
+            reason = f" {Reason(int(row['header']['reason'])).name}" if row["header"]["reason"] else ""
+            named.append(kind.name + reason)
+    return named
+
+
+@pytest.fixture
+def open_venue() -> Iterator[Callable[..., Venue]]:
+    """Open a venue; its store is closed after the test."""
+    opened: list[Venue] = []
+
+    def make(store: Store | None = None, device: BookConfig = DEVICE, **config: Any) -> Venue:
+        opened.append(Venue(venue_config(**config), store, device))
+        return opened[-1]
+
+    yield make
+    for venue in opened:
+        venue.daemon.close()
+
+
+@pytest.fixture
+def kinds_of() -> Callable[..., list[str]]:
+    return kinds
+
+
+@pytest.fixture
+def trades_of() -> Callable[[StepResult], list[tuple[int, int, int, int]]]:
+    """(price, lots, taker, maker) of each trade of a step."""
+
+    def of(result: StepResult) -> list[tuple[int, int, int, int]]:
+        rows = select_reports(result.reports, ReportKind.TRADE)
+        names = ("price_ticks", "quantity_lots", "account", "maker_account")
+        return list(zip(*(rows[name].tolist() for name in names), strict=True))
+
+    return of
+
+
+@pytest.fixture
+def make_config() -> Callable[..., VenueConfig]:
+    return venue_config
