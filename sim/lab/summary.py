@@ -1,0 +1,62 @@
+"""The table at the end of a run."""
+
+from collections import Counter
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .statistics import ASSUMED_CLOCK_MHZ, QUANTILES, FlowStatistics, nanoseconds
+
+CLOCK_NOTE = (
+    "from an order command first seen to its last report; "
+    f"ns at an assumed {ASSUMED_CLOCK_MHZ} MHz, not yet placed and routed"
+)
+"""What the latencies mean."""
+
+Line = tuple[str, str, str]
+"""What is told, its value, and a remark."""
+
+
+def lines_of(statistics: FlowStatistics, wall_s: float) -> list[Line]:
+    """What every run tells: messages, trades, rejects, latencies, speed.
+
+    Arguments
+    ---------
+    statistics : What was counted.
+    wall_s : How long the run took on this computer, in seconds.
+    """
+    messages = sum(statistics.requests.values())
+    lines = [
+        ("messages", f"{messages:,}", _parts(statistics.requests)),
+        ("reports", f"{sum(statistics.reports.values()):,}", _parts(statistics.reports)),
+        ("trades", f"{statistics.reports['TRADE']:,}", f"{statistics.traded_lots:,} lots"),
+        ("canceled", f"{sum(statistics.cancels.values()):,}", _parts(statistics.cancels)),
+        ("rejected", f"{sum(statistics.rejects.values()):,}", _parts(statistics.rejects)),
+    ]
+    for name, fraction in QUANTILES.items() if statistics.latencies.measured else ():
+        cycles = statistics.latencies.quantile(fraction)
+        lines.append((f"latency {name}", f"{cycles:,} cycles", f"{nanoseconds(cycles):,} ns"))
+    if statistics.latencies.measured:
+        lines.append(("", "", CLOCK_NOTE))
+    lines.append(("speed", f"{messages / wall_s:,.0f} messages/s", f"{wall_s:.1f} s on this computer"))
+    return lines
+
+
+def print_summary(console: Console, title: str, lines: list[Line], checks: dict[str, bool]) -> None:
+    """Print the table, then each check with a tick or a cross."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
+    for _ in ("what", "value", "remark"):
+        table.add_column()
+    table.columns[0].style = "bold"
+    table.columns[1].justify = "right"
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    for check, passed in checks.items():
+        console.print(f"[green]✔[/] {check}" if passed else f"[bold red]✘ {check}[/]")
+
+
+def _parts(counts: Counter[str]) -> str:
+    """Counts by name, most frequent first."""
+    return ", ".join(f"{name.lower().replace('_', ' ')} {count:,}" for name, count in counts.most_common())

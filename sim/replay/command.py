@@ -1,0 +1,115 @@
+"""`bandgap replay`: bring your own flow."""
+
+import csv
+import gzip
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Literal, TextIO
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bandgap.host.device.device import Device
+from bandgap.host.device.transport import open_transport
+from bandgap.sim.embedded import BuildError
+from bandgap.sim.flow.file import FlowError, FlowFile
+from bandgap.sim.lab.summary import lines_of, print_summary
+
+from .report_rows import COLUMNS, DETAILS
+from .session import ReplayError, ReplaySession
+
+BAD_INPUT = 2
+CHECK_FAILED = 1
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="CSV, CSV.gz or LOBSTER message file.", metavar="FILE")],
+    device: Annotated[Literal["embedded", "model"], typer.Option(help="What matches the flow.")] = "embedded",
+    preset: Annotated[Literal["ecp5", "ultrascale"], typer.Option(help="Sizes of the device.")] = "ultrascale",
+    reports: Annotated[
+        Path | None, typer.Option(help="Write every answer to this CSV file (.gz compresses).", metavar="OUT.csv")
+    ] = None,
+    details: Annotated[bool, typer.Option("--details", help=f"Also write {', '.join(DETAILS)}.")] = False,
+    window_base: Annotated[
+        int | None, typer.Option(help="Lowest price that can rest, in ticks.", metavar="TICKS")
+    ] = None,
+    waves: Annotated[Path | None, typer.Option(help="Write waves, .vcd or .fst.", metavar="FILE")] = None,
+) -> None:
+    """Replay an order flow through a device.
+
+    Columns: command,client_order_id,side,price_ticks,quantity,time_in_force; where wanted also account, instrument,
+    post_only, self_trade_prevention. The file is checked whole before anything runs. Exit status 2: the input is bad;
+    1: the run did not end in balance.
+
+    Examples:
+
+      bandgap replay orders.csv.gz --reports reports.csv
+
+      bandgap replay orders.csv --device model --preset ecp5 --details --reports reports.csv.gz
+
+      bandgap replay AAPL_2012-06-21_message_10.csv --waves aapl.vcd
+    """
+    console = Console()
+    try:
+        flow = FlowFile(file)
+        survey = flow.survey()
+        if waves is not None and device != "embedded":
+            raise ReplayError("only the embedded device writes waves")
+        url = f"{device}:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
+        with closing(Device(open_transport(url))) as opened, _writer(reports) as output:
+            session = ReplaySession(opened, survey, window_base)
+            writer = csv.writer(output, lineterminator="\n") if output else None
+            width = len(COLUMNS + DETAILS) if details else len(COLUMNS)
+            if writer:
+                writer.writerow((COLUMNS + DETAILS)[:width])
+            started_s = time.perf_counter()
+            with _progress(console) as progress:
+                task = progress.add_task(file.name, total=survey.requests)
+                for chunk in flow.chunks():
+                    rows = session.run(chunk)
+                    if writer:
+                        writer.writerows(row[:width] for row in rows)
+                    progress.advance(task, len(chunk.rows))
+            wall_s = time.perf_counter() - started_s
+            checks = session.settle()
+    except (FlowError, ReplayError, BuildError, ValueError, OSError) as error:
+        Console(stderr=True).print(f"[bold red]error[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(BAD_INPUT)
+    lines = lines_of(session.statistics, wall_s)
+    lines += [("not orders", f"{count:,}", note) for note, count in survey.notes.items()]
+    print_summary(console, f"{file.name} on {device}:{preset}", lines, checks)
+    if not all(checks.values()):
+        sys.exit(CHECK_FAILED)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+@contextmanager
+def _writer(path: Path | None) -> Iterator[TextIO | None]:
+    """A text file that takes its name when it is complete; None without a path."""
+    if path is None:
+        yield None
+        return
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with unfinished.open("wb") as raw:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+                    with TextIOWrapper(packed, encoding="utf-8", newline="") as text:
+                        yield text
+            else:
+                with TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+                    yield text
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
