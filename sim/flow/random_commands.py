@@ -188,18 +188,19 @@ class _Sender:
             self.grant_credit: 25,
             self.restore: 40,
             self.resume: 50,
-            self.read_clock: 4,
+            self.read_clock: 6,
+            self.meeting: 60,
         }
         sweeping: dict[_Maker, float] = {
-            self.mass_cancel: 5,
+            self.mass_cancel: 14,
             self.set_instrument: 6,
-            self.halt: 4,
-            self.kill: 3,
+            self.halt: 6,
+            self.kill: 6,
             self.heartbeat: 6,
             self.move_window: 2,
         }
         for make, weight in sweeping.items():
-            weights[make] = weight / 20 if self.wide else weight
+            weights[make] = weight / 8 if self.wide else weight
         habits = [weight * self.rng.choice((0.3, 1, 1, 1, 3)) for weight in weights.values()]
         cumulative = [int(1_000 * sum(habits[: i + 1])) for i in range(len(habits))]
         return list(weights), cumulative
@@ -239,15 +240,16 @@ class _Sender:
         rng = self.rng
         self.number += 1
         epoch, number = self.epoch, self.number
+        order_flow = opcode < Opcode.SET_INSTRUMENT.value
         luck = rng.random()
-        if luck < 0.01:
-            epoch = rng.choice((self.epoch - 1, (self.epoch + 1) & 0xFFFF, 0))
-        elif luck < 0.013:
+        if luck < 0.003:
             number = 0
-        elif luck < 0.016:
+        elif luck < 0.006:
             instrument = rng.choice((self.config.instruments, 254, ALL_INSTRUMENTS, 0, 1))
+        elif luck < (0.016 if order_flow else 0.05):
+            epoch = rng.choice((self.epoch - 1, (self.epoch + 1) & 0xFFFF, 0))
         row = _HEADER.pack(opcode, instrument, epoch, number) + body
-        if luck > 0.98:
+        if luck > (0.98 if order_flow else 0.95):
             spoiled = bytearray(row)
             place = rng.choice((0, 1, *range(8, 32)))
             spoiled[place] = rng.choice((0, 1, 2, 3, 128, 255, rng.randrange(256)))
@@ -351,7 +353,7 @@ class _Sender:
         return self.rng.choice(self.accounts)
 
     def instrument(self) -> int:
-        if self.windows and self.rng.random() < 0.98:
+        if self.windows and self.rng.random() < 0.97:
             return self.rng.choice(list(self.windows))
         return self.rng.randrange(self.config.instruments)
 
@@ -410,7 +412,8 @@ class _Sender:
         instrument, account, token = self.instrument(), self.account(), self.slot(link, resting=False)
         side = _BUY if rng.random() < 0.5 else _SELL
         order_type, time_in_force, flags = rng.choices(_ORDER_KINDS, _ORDER_KIND_WEIGHTS)[0]
-        price = self.price(instrument, side, 0.15 if flags else self.aggression)
+        patient = 0.15 if flags else self.aggression
+        price = self.price(instrument, side, patient if time_in_force == TimeInForce.GTC.value else 0.7)
         quantity = self.quantity(instrument, price)
         if rng.random() < 0.06 and not flags:
             price, quantity = self.sweep(instrument, side)
@@ -419,18 +422,72 @@ class _Sender:
         last = self.generations.get(token, 0)
         generation = last if rng.random() < 0.02 else (last + rng.choice((1, 1, 2, 65_535))) & 0xFFFF
         luck = rng.random()
-        if luck < 0.03:
+        if luck < (0.03 if link else 0.1):
             flags |= OrderFlags.REDUCE_ONLY.value
-        elif luck < 0.035:
+        elif luck < 0.105:
             flags |= OrderFlags.POST_ONLY.value
-        elif luck < 0.04:
+        elif luck < 0.11:
             time_in_force = rng.choice((1, 2, 3))
-        self.generations[token] = generation
-        if time_in_force == TimeInForce.GTC.value:
+        if token not in self.beliefs:
+            self.generations[token] = generation
+        if time_in_force == TimeInForce.GTC.value and token not in self.beliefs:
             self.beliefs[token] = _Order(instrument, account, generation, side, price, quantity)
         mode = rng.choice(self.modes)
         body = _ORDER.pack(price, quantity, account, token, generation, side, order_type, time_in_force, mode, flags)
         return Opcode.NEW_ORDER.value, instrument, body
+
+    def meeting(self, link: int) -> _Unsent:
+        """Makers of two accounts and, by the privileged link, a taker of one of them: a new order or one that moves."""
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        mine, other = rng.choice(self.accounts), rng.choice(self.accounts)
+        side = rng.choice((_BUY, _SELL))
+        mode = rng.choice(_MODES)
+        patient, away = _ORDER_KINDS[0], 2 if side == _BUY else -2
+        orders = []
+        for account in (other, mine, rng.choice((other, mine))):
+            price = window.clip(window.center_ticks + rng.choice((0, away // 2)))
+            orders.append(self.place(instrument, account, 3 - side, patient, price, rng.randint(1, 3), mode))
+        price = window.clip(window.center_ticks + away)
+        if rng.random() < 0.5:
+            kind = rng.choice(_ORDER_KINDS)
+            price = 0 if kind[0] == OrderType.MARKET.value else price
+            orders.append(self.place(instrument, mine, side, kind, price, rng.randint(1, 6), mode))
+        else:
+            far = window.clip(window.center_ticks - away)
+            orders.insert(0, self.place(instrument, mine, side, patient, far, rng.randint(1, 6), mode))
+            token = int.from_bytes(orders[0][2][12:14], "little")
+            body = (price, rng.randint(1, 6), mine, token, self.generations[token], side, 0)
+            orders.append((Opcode.REPLACE.value, instrument, _REPLACE.pack(*body)))
+        if rng.random() < 0.5:  # among themselves
+            clearing = [(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts]
+            restoring = [(Opcode.RESTORE_ACCOUNT.value, 0, _ACCOUNT.pack(account)) for account in (mine, other)]
+            orders = [*clearing, *restoring, (Opcode.RESUME.value, instrument, _NOTHING), *orders]
+        self.pending += orders[1:]
+        return orders[0]
+
+    def place(
+        self,
+        instrument: int,
+        account: int,
+        side: int,
+        kind: tuple[int, int, int],
+        price: int,
+        quantity: int,
+        mode: int,
+    ) -> _Unsent:
+        """A new order without a flaw in a slot believed free, believed to rest if it can."""
+        token = self.slot(_PRIVILEGED_LINK, resting=False)
+        generation = (self.generations.get(token, 0) + 1) & 0xFFFF
+        self.generations[token] = generation
+        order_type, time_in_force, flags = kind
+        if time_in_force == TimeInForce.GTC.value:
+            self.beliefs[token] = _Order(instrument, account, generation, side, price, quantity)
+        body = (price, quantity, account, token, generation, side, order_type, time_in_force, mode, flags)
+        return Opcode.NEW_ORDER.value, instrument, _ORDER.pack(*body)
 
     def belief(self, token: int) -> _Order:
         """What is believed of the order in a slot, at times one thing of it wrong."""
@@ -550,8 +607,8 @@ class _Sender:
         luck = rng.random()
         if luck < 0.1:
             amount = rng.choice((1, -1)) * rng.choice((BALANCE_LIMIT_QUOTE, 2 * BALANCE_LIMIT_QUOTE - 1))
-        elif luck < 0.13:
-            amount = 0
+        elif luck < 0.15:
+            return Opcode.GRANT_CREDIT.value, 0, _GRANT.pack(0, rng.randrange(self.config.accounts))
         elif luck < 0.3:
             amount = -self.small_amount()
         elif self.cheap:
