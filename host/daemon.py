@@ -75,6 +75,7 @@ class Daemon:
     device : The device.
     oracle, breakers, positions, lines, liquidator, ledger : The state of each part, to read.
     margin : Equity and requirements of every account, as the last step decided on them.
+    digest : The journal's digest after the last step.
     time_ns : The end of the last step: when its last command arrived.
     sequence : Number of the next step.
 
@@ -119,7 +120,7 @@ class Daemon:
 
         device_sizes = json.dumps(asdict(sizes))
         store.begin_venue(config.rules(), device_sizes, self.ledger.names)
-        self._digest = first_digest(config.rules(), device_sizes)
+        self.digest = first_digest(config.rules(), device_sizes)
         for batch in store.batches():
             self._carry_out(StepInput.from_bytes(batch.time_ns, batch.requests, batch.quotes, batch.deposits), batch)
 
@@ -162,12 +163,12 @@ class Daemon:
         changes = self._settle(reports)
         transfers = self.ledger.take_transfers()
         self._prove_balance()
-        self._digest = batch_digest(self._digest, batch, reports, transfers)
+        self.digest = batch_digest(self.digest, batch, reports, transfers)
         if journaled is None or journaled.reports is None:
-            self._store.finish_batch(self.sequence, reports, self._digest, transfers, self.ledger.balances_quote)
-        elif journaled.digest != self._digest:
+            self._store.finish_batch(self.sequence, reports, self.digest, transfers, self.ledger.balances_quote)
+        elif journaled.digest != self.digest:
             raise JournalMismatchError(
-                f"batch {self.sequence}: digest {self._digest.hex()} now, {(journaled.digest or b'').hex()} journaled"
+                f"batch {self.sequence}: digest {self.digest.hex()} now, {(journaled.digest or b'').hex()} journaled"
             )
         result = StepResult(
             self.sequence,
@@ -178,7 +179,7 @@ class Daemon:
             tuple(marks),
             tuple(changes),
             liquidation,
-            self._digest,
+            self.digest,
         )
         self.time_ns = max(given.time_ns, int(given.requests["arrival_ns"].max(initial=0)))
         self.sequence += 1

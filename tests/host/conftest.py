@@ -79,6 +79,13 @@ class Venue:
         request["client_order_id"] = client_order_id
         return request
 
+    def replace(self, account: int, client_order_id: int, price_ticks: int, lots: int) -> Records:
+        request: Records = np.zeros(1, REQUEST_DTYPE)
+        request["kind"], request["account"] = Opcode.REPLACE.value, account
+        request["client_order_id"] = client_order_id
+        request["price_ticks"], request["quantity_lots"] = price_ticks, lots
+        return request
+
     def step(self, *requests: Records, mark: int | None = None, after_ns: int = SECOND_NS, **given: Any) -> StepResult:
         """One step; with a mark, all sources quote it for all instruments."""
         time_ns = self.daemon.time_ns + after_ns

@@ -1,0 +1,97 @@
+"""Rounds of liquidation, by hand: three accounts, two instruments."""
+
+from typing import Any
+
+import numpy as np
+
+from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
+
+
+class Case:
+    """Figures of three healthy accounts, to be changed."""
+
+    def __init__(self) -> None:
+        self.equity = np.array([100, 100, 100])
+        self.initial = np.array([20, 20, 20])
+        self.maintenance = np.array([10, 10, 10])
+        self.lots = np.array([[5, 0], [7, -3], [0, 4]])
+        self.trading = [True, True]
+        self.fund = 1_000
+
+    def round(self, liquidator: Liquidator) -> Round:
+        return liquidator.next_round(self.equity, self.initial, self.maintenance, self.lots, self.trading, self.fund)
+
+    def set(self, account: int, **figures: Any) -> None:
+        for name, value in figures.items():
+            getattr(self, name)[account] = value
+
+
+def liquidator(orders: int = 10) -> Liquidator:
+    return Liquidator([3, 2], orders)
+
+
+def test_healthy_accounts_are_left_alone() -> None:
+    assert Case().round(liquidator()) == Round()
+
+
+def test_account_at_its_maintenance_margin_is_left_alone() -> None:
+    case = Case()
+    case.set(1, equity=10)
+    assert case.round(liquidator()) == Round()
+
+
+def test_account_below_is_killed_before_it_is_closed() -> None:
+    case, rounds = Case(), liquidator()
+    case.set(1, equity=9)
+    assert case.round(rounds) == Round(kill=[1])
+    assert case.round(rounds) == Round(close=[ClosingOrder(1, 0, -3), ClosingOrder(1, 1, 2)])
+    case.set(1, lots=[1, -1])
+    assert case.round(rounds) == Round(close=[ClosingOrder(1, 0, -1), ClosingOrder(1, 1, 1)])
+
+
+def test_halted_instrument_waits() -> None:
+    case, rounds = Case(), liquidator()
+    case.set(1, equity=9)
+    case.round(rounds)
+    case.trading = [False, True]
+    assert case.round(rounds) == Round(close=[ClosingOrder(1, 1, 2)])
+
+
+def test_account_is_restored_only_at_its_initial_margin() -> None:
+    case, rounds = Case(), liquidator()
+    case.set(1, equity=9)
+    case.round(rounds)
+    case.set(1, equity=19)
+    assert case.round(rounds).restore == []
+    case.set(1, equity=20)
+    assert case.round(rounds) == Round(restore=[1])
+    assert rounds.blocked == ()
+
+
+def test_fund_pays_for_flat_accounts_in_order_until_it_is_empty() -> None:
+    case, rounds = Case(), liquidator()
+    for account in (2, 0):
+        case.set(account, equity=-300, initial=0, maintenance=0, lots=[0, 0])
+    case.fund = 400
+    assert case.round(rounds) == Round(kill=[0, 2])
+    assert case.round(rounds) == Round(cover=[(0, 300), (2, 100)], restore=[0])
+    assert rounds.blocked == (2,)
+    case.set(0, equity=0)
+    case.set(2, equity=-200)
+    case.fund = 0
+    assert case.round(rounds) == Round()
+
+
+def test_fund_does_not_pay_while_a_position_is_open() -> None:
+    case, rounds = Case(), liquidator()
+    case.set(0, equity=-300)
+    case.round(rounds)
+    assert case.round(rounds).cover == []
+
+
+def test_no_more_orders_than_slots() -> None:
+    case, rounds = Case(), liquidator(orders=2)
+    for account in range(3):
+        case.set(account, equity=0)
+    case.round(rounds)
+    assert case.round(rounds).close == [ClosingOrder(0, 0, -3), ClosingOrder(1, 0, -3)]

@@ -1,0 +1,141 @@
+"""Credit: the lines by hand, and the promise that no account exceeds its initial margin by what the device accepts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bandgap.hdl.protocol.commands import OrderType, SelfTradePrevention, Side, TimeInForce
+from bandgap.host import daemon as daemon_module
+from bandgap.host.margin.credit import CreditLines
+from bandgap.host.margin.requirements import cost_ppm
+
+Open = Callable[..., Any]
+
+
+def test_first_grant_leaves_a_sixteenth() -> None:
+    lines = CreditLines(3, orders=4, reduce_only_tokens=1)
+    accounts, amounts = lines.grants(np.array([1600, 0, 160]))
+    assert (accounts.tolist(), amounts.tolist()) == ([0, 2], [1500, 150])
+    assert lines.line_quote.tolist() == [1500, 0, 150]
+
+
+@pytest.mark.parametrize(("target", "amount"), [(1499, -94), (1500, None), (1714, None), (1715, 108), (0, -1500)])
+def test_line_moves_when_it_must_or_when_it_is_worth_it(target: int, amount: int | None) -> None:
+    lines = CreditLines(1, orders=4, reduce_only_tokens=1)
+    lines.grants(np.array([1600]))
+    _, amounts = lines.grants(np.array([target]))
+    assert amounts.tolist() == ([] if amount is None else [amount])
+    assert lines.line_quote[0] <= target
+
+
+def test_fills_use_the_reserve_at_the_limit_of_their_order() -> None:
+    lines = CreditLines(2, orders=4, reduce_only_tokens=1)
+    lines.grants(np.array([16_000, 16_000]))
+    lines.entered(2, limit_ticks=100)
+    lines.filled(account=1, token=2, lots=3, multiplier_quote=10)
+    assert lines.line_quote.tolist() == [15_000, 12_000]
+    lines.entered(2, limit_ticks=90)
+    lines.filled(account=1, token=2, lots=1, multiplier_quote=10)
+    assert lines.line_quote.tolist() == [15_000, 11_100]
+
+
+def test_reduce_only_fills_use_nothing() -> None:
+    lines = CreditLines(1, orders=4, reduce_only_tokens=2)
+    lines.entered(1, limit_ticks=100)
+    lines.filled(account=0, token=1, lots=3, multiplier_quote=10)
+    assert lines.line_quote.tolist() == [0]
+
+
+ORDERS = st.tuples(
+    st.integers(0, 3),
+    st.sampled_from([Side.BUY, Side.SELL]),
+    st.integers(940, 1060),
+    st.integers(1, 60),
+    st.sampled_from([TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC]),
+    st.sampled_from([OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET]),
+    st.integers(0, 1),
+    st.sampled_from([SelfTradePrevention.OFF, SelfTradePrevention.CANCEL_NEWEST]),
+    st.booleans(),
+)
+
+
+def assert_within_initial_margin(venue: Any) -> None:
+    margin = venue.daemon._assess()
+    assert (margin.equity_quote >= margin.initial_quote).all(), (margin.equity_quote, margin.initial_quote)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.lists(ORDERS, min_size=1, max_size=8), min_size=1, max_size=8),
+    st.sampled_from([0, 500, 20_000]),
+    st.sampled_from([20_000, 50_000]),
+    st.sampled_from([30_000, 100_000, 900_000]),
+)
+def test_no_account_exceeds_its_initial_margin(
+    open_venue: Open, batches: list[list[Any]], fee_ppm: int, width_ppm: int, margin_ppm: int
+) -> None:
+    """Random orders on two instruments at a still mark, entered, replaced and filled within and across steps."""
+    venue = open_venue(
+        deposits=(30_000, 60_000, 90_000, 200_000),
+        instruments=2,
+        taker_fee_ppm=fee_ppm,
+        maker_fee_ppm=fee_ppm // 2,
+        band_width_ppm=width_ppm,
+        initial_margin_ppm=margin_ppm,
+        maintenance_margin_ppm=20_000,
+        halt_ns=1,
+    )
+    venue.step(mark=1000)
+    for batch in batches:
+        requests = []
+        for account, side, price, lots, time_in_force, order_type, instrument, prevention, replaced in batch:
+            market = order_type is OrderType.MARKET
+            requests.append(
+                venue.new(
+                    account,
+                    side,
+                    0 if market else price,
+                    lots,
+                    order_type=order_type.value,
+                    time_in_force=(TimeInForce.IOC if market else time_in_force).value,
+                    instrument=instrument,
+                    self_trade_prevention=prevention.value,
+                )
+            )
+            if replaced and not market:
+                requests.append(venue.replace(account, venue.next_id - 1, 2000 - price, max(1, lots // 2)))
+        venue.step(*requests, mark=1000)
+        assert_within_initial_margin(venue)
+
+
+def worst_fills(venue: Any) -> None:
+    """Account 0 sells all its credit allows at the lower bound 950, into a bid at 950."""
+    venue.step(mark=1000)
+    lots = int(venue.daemon.lines.line_quote[0]) // 9_500
+    venue.step(venue.new(1, Side.BUY, 950, lots), venue.new(0, Side.SELL, 950, lots))
+    assert venue.daemon.positions.lots[0, 0] == -lots != 0
+
+
+def test_worst_fills_use_the_margin_up_but_do_not_exceed_it(open_venue: Open) -> None:
+    venue = open_venue(deposits=(1_000_000, 10_000_000))
+    worst_fills(venue)
+    margin = venue.daemon._assess()
+    free = int(margin.equity_quote[0] - margin.initial_quote[0])
+    assert 1_000_000 // 16 <= free <= 1_000_000 // 12
+
+
+def test_dearer_credit_would_break_the_promise(open_venue: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a cost without the band's width, what a naive margin rule would use, the same fills go too far."""
+
+    def naive_cost_ppm(mark: int, _lower: int, _upper: int, margin_ppm: int, fee_ppm: int) -> int:
+        return cost_ppm(mark, mark, mark, margin_ppm, fee_ppm)
+
+    monkeypatch.setattr(daemon_module, "cost_ppm", naive_cost_ppm)
+    venue = open_venue(deposits=(1_000_000, 10_000_000))
+    worst_fills(venue)
+    with pytest.raises(AssertionError):
+        assert_within_initial_margin(venue)

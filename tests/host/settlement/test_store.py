@@ -1,0 +1,160 @@
+"""The store: what is written is there, and whatever is changed behind its back is found."""
+
+import hashlib
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bandgap.host.settlement.ledger import TRANSFER_DTYPE, Ledger
+from bandgap.host.settlement.store import Batch, Store, StoreError, batch_digest, first_digest
+from bandgap.host.wire import empty_reports
+
+RULES, SIZES = '{"rules":1}', '{"sizes":1}'
+
+
+def batch(sequence: int) -> Batch:
+    return Batch(sequence, 1000 + sequence, b"requests", b"quotes", b"deposits", b"operator", b"client", b"arrivals")
+
+
+def write(store: Store, batches: int) -> bytes:
+    """A venue with deposits and fees in every batch; its last digest."""
+    ledger = Ledger(["BTC"], ["alice", "bob"])
+    store.begin_venue(RULES, SIZES, ledger.names)
+    digest = first_digest(RULES, SIZES)
+    for sequence in range(batches):
+        store.begin_batch(batch(sequence))
+        ledger.deposit(sequence % 2, 100 + sequence)
+        ledger.charge(0, 1)
+        transfers = ledger.take_transfers()
+        reports = empty_reports(sequence)
+        digest = batch_digest(digest, batch(sequence), reports, transfers)
+        store.finish_batch(sequence, reports, digest, transfers, ledger.balances_quote)
+    return digest
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "venue.sqlite"
+
+
+def test_batches_come_back_as_they_were_written(path: Path) -> None:
+    store = Store(path)
+    write(store, 3)
+    store.begin_batch(batch(3))
+    store.close()
+    store = Store(path)
+    *finished, last = store.batches()
+    assert [replace(one, reports=None, digest=None) for one in finished] == [batch(n) for n in range(3)]
+    assert [len(one.reports or b"") for one in finished] == [0, 64, 128]
+    assert last == batch(3)
+    store.close()
+
+
+def test_verify_counts_and_ends_at_the_last_digest(path: Path) -> None:
+    store = Store(path)
+    digest = write(store, 3)
+    store.begin_batch(batch(3))
+    verified = store.verify()
+    assert (verified.batches, verified.reports, verified.transfers, verified.digest) == (3, 3, 6, digest)
+    assert store.balances_quote() == {
+        "external": -303,
+        "fees": 3,
+        "insurance": 0,
+        "clearing:BTC": 0,
+        "cash:alice": 199,
+        "cash:bob": 101,
+    }
+    store.close()
+
+
+def test_digest_by_hand() -> None:
+    """SHA-256 over the digest before, then each content with its length before it; cycle counters are zero."""
+    reports = np.arange(64, dtype=np.uint8).reshape(1, 64)
+    transfers = np.array([(1, 2, 3, 0, 4)], TRANSFER_DTYPE)
+    quiet = bytearray(range(64))
+    quiet[20:28] = bytes(8)
+    text = b"before"
+    for content in (
+        (5).to_bytes(8, "little") + (1005).to_bytes(8, "little"),
+        b"requests",
+        b"quotes",
+        b"deposits",
+        b"operator",
+        b"client",
+        b"arrivals",
+        bytes(quiet),
+        b"".join(n.to_bytes(4, "little") for n in (1, 2, 3, 0)) + (4).to_bytes(8, "little"),
+    ):
+        text += len(content).to_bytes(8, "little") + content
+    assert batch_digest(b"before", batch(5), reports, transfers) == hashlib.sha256(text).digest()
+
+
+TAMPERINGS = {
+    "UPDATE batches SET requests = x'00' WHERE sequence = 1": "batch 1: its digest",
+    "UPDATE batches SET reports = zeroblob(192) WHERE sequence = 2": "batch 2: its digest",
+    "UPDATE batches SET client_commands = x'' WHERE sequence = 0": "batch 0: its digest",
+    "UPDATE batches SET time_ns = 5 WHERE sequence = 1": "batch 1: its digest",
+    "UPDATE transfers SET amount_quote = 7 WHERE batch = 1 AND position = 0": "batch 1: its digest",
+    "DELETE FROM transfers WHERE batch = 2 AND position = 1": "batch 2: its digest",
+    "UPDATE ledger_accounts SET balance_quote = balance_quote + 1 WHERE name = 'cash:bob'": "cash:bob: balance 102",
+    "DELETE FROM batches WHERE sequence = 1": "batch 1 is missing",
+    "UPDATE batches SET reports = NULL WHERE sequence = 1": "batch 1 is unfinished, but not the last",
+    "UPDATE venue SET rules = 'others'": "batch 0: its digest",
+}
+
+
+@pytest.mark.parametrize("statement", TAMPERINGS)
+def test_tampering_is_found(path: Path, statement: str) -> None:
+    store = Store(path)
+    write(store, 3)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+    store = Store(path)
+    with pytest.raises(StoreError, match=TAMPERINGS[statement]):
+        store.verify()
+    store.close()
+
+
+def test_store_belongs_to_one_process(path: Path) -> None:
+    store = Store(path)
+    write(store, 1)
+    with pytest.raises(StoreError, match="locked"):
+        Store(path)
+    store.close()
+
+
+def test_other_rules_are_refused(path: Path) -> None:
+    store = Store(path)
+    write(store, 1)
+    with pytest.raises(StoreError, match=r"other rules: \{\"rules\":1\} there, \{\} here"):
+        store.begin_venue("{}", SIZES, [])
+    with pytest.raises(StoreError, match="other device sizes"):
+        store.begin_venue(RULES, "{}", [])
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database, but long enough to be taken for one" * 20])
+def test_other_files_are_no_store(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="not"):
+        Store(path).verify()
+    assert path.read_bytes()[: len(content)] == content or content == b""
+
+
+def test_half_a_batch_is_never_seen(path: Path) -> None:
+    """When the balances cannot be written, neither reports nor transfers are."""
+    store = Store(path)
+    write(store, 1)
+    store.begin_batch(batch(1))
+    transfers = np.array([(1, 0, 99, 0, 4)], TRANSFER_DTYPE)
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.finish_batch(1, empty_reports(1), b"digest", transfers, np.zeros(100, np.int64))
+    *_, last = store.batches()
+    assert last == batch(1)
+    assert store.verify().transfers == 2
+    store.close()

@@ -1,0 +1,70 @@
+"""The venue file: the example is valid, and every mistake names its key."""
+
+from pathlib import Path
+
+import pytest
+
+from bandgap.host.config import ConfigError, load_config
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "venue.toml"
+
+
+def test_example_is_valid() -> None:
+    config = load_config(EXAMPLE)
+    assert [instrument.name for instrument in config.instruments] == ["BTC-PERP", "ETH-PERP"]
+    assert config.device == "embedded:ecp5"
+
+
+MISTAKES = {
+    'name = "BTC-PERP"': ('name = "BTC PERP"', "instruments[0].name: "),
+    'name = "ETH-PERP"': ('name = "BTC-PERP"', "venue: instrument 'BTC-PERP' is named 2 times"),
+    'name = "bob"': ('name = "alice"', "venue: account 'alice' is named 2 times"),
+    'name = "carol"': ("name = 3", "accounts[2].name: Input should be a valid string"),
+    "quorum = 2": ("quorum = 4", "oracle: quorum 4 is more than the 3 sources"),
+    'sources = ["alpha", "beta", "gamma"]': ('sources = ["alpha", "alpha"]', "oracle: source 'alpha' is named 2 times"),
+    "window_ticks = 4_096": ("window_ticks = 4_097", "instruments[0]: window_ticks must be a power of two, not 4097"),
+    "window_base_ticks = 8_192": (
+        "window_base_ticks = 4_294_963_201",
+        "instruments[0]: window_base_ticks + window_ticks",
+    ),
+    "maintenance_margin_ppm = 50_000": (
+        "maintenance_margin_ppm = 100_000",
+        "instruments[0]: maintenance_margin_ppm must be less than initial_margin_ppm",
+    ),
+    "band_width_ppm = 60_000": (
+        "band_width_ppm = 0.06",
+        "instruments[1].band_width_ppm: Input should be a valid integer",
+    ),
+    "multiplier_quote = 5": ("multiplier_quote = 65_536", "instruments[1].multiplier_quote: "),
+    "deposit_quote = 5_000_000": ("deposit_quote = -1", "accounts[2].deposit_quote: "),
+    'host = "127.0.0.1"': ('host = "0.0.0.0"', "gateway.host: "),
+    "port = 7171": ("prot = 7171", "gateway.prot: Extra inputs are not permitted"),
+    "watchdog_ns = 2_000_000_000": ("watchdog_ns = 0", "watchdog_ns: "),
+    "[oracle]": ("[orakel]", "oracle: Field required"),
+    "[gateway]": ("[gateway", "line"),
+}
+
+
+@pytest.mark.parametrize("right", MISTAKES)
+def test_mistakes_name_their_key(tmp_path: Path, right: str) -> None:
+    wrong, message = MISTAKES[right]
+    path = tmp_path / "venue.toml"
+    text = EXAMPLE.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong, 1))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert f"{path}: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.toml: No such file"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_rules_leave_out_what_decides_nothing() -> None:
+    config = load_config(EXAMPLE)
+    same = config.model_copy(update={"device": "model:ecp5", "store": Path("other.sqlite")})
+    other = config.model_copy(update={"insurance_fund_quote": 1})
+    assert same.rules() == config.rules() != other.rules()

@@ -1,0 +1,80 @@
+"""Killed at any moment and started again, a venue comes to the same money as one that was left alone."""
+
+import importlib.util
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from bandgap.hdl.config import PRESETS
+from bandgap.host.daemon import Daemon
+from bandgap.host.settlement.store import Store
+from bandgap.sim.model_device import ModelTransport
+
+PROGRAM = Path(__file__).with_name("killed_venue.py")
+DEVICE = "model:ecp5"
+
+
+@pytest.fixture(scope="module")
+def killed_venue() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("killed_venue", PROGRAM)
+    assert specification and specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def run_until_killed(store: Path, point: int) -> int:
+    """The exit status of the program: -9 when it was killed at `point`."""
+    command = [sys.executable, str(PROGRAM), str(store), DEVICE, str(point)]
+    return subprocess.run(command, check=False, timeout=120).returncode
+
+
+def finish(killed_venue: ModuleType, store: Path | None) -> dict[str, Any]:
+    """Open the store, carry the flow on to its end; the state at the end."""
+    daemon = Daemon(killed_venue.CONFIG, ModelTransport(PRESETS["ecp5"]), Store(store))
+    killed_venue.carry_on(daemon)
+    state: dict[str, Any] = killed_venue.state(daemon)
+    daemon.close()
+    return state
+
+
+@pytest.fixture(scope="module")
+def undisturbed(killed_venue: ModuleType) -> dict[str, Any]:
+    return finish(killed_venue, None)
+
+
+def test_flow_has_what_recovery_must_survive(killed_venue: ModuleType) -> None:
+    daemon = Daemon(killed_venue.CONFIG, ModelTransport(PRESETS["ecp5"]), Store(None))
+    results = [daemon.step(given) for given in killed_venue.flow()]
+    assert any(result.liquidation.kill for result in results)
+    assert any(result.liquidation.close for result in results)
+    assert any(not change.trading for result in results for change in result.trading_changes)
+    assert len(daemon.ledger.names) > 0 and daemon.positions.lots.any()
+    daemon.close()
+
+
+# Opening crosses the border four times, each step ten times: begin_batch, two sends, receive and finish_batch.
+@pytest.mark.parametrize(
+    "point", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 27, 36, 45, 54, 63, 72, 81, 98, 115, 121, 122]
+)
+def test_killed_once(killed_venue: ModuleType, undisturbed: dict[str, Any], tmp_path: Path, point: int) -> None:
+    store = tmp_path / "venue.sqlite"
+    assert run_until_killed(store, point) == -signal.SIGKILL
+    assert finish(killed_venue, store) == undisturbed
+    proof = Store(store)
+    assert proof.verify().digest.hex() == undisturbed["digest"]
+    assert proof.balances_quote() == undisturbed["balances"]
+    proof.close()
+
+
+def test_killed_again_and_again(killed_venue: ModuleType, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    """Each run gets a little further than the one before, or is killed in the middle of its recovery."""
+    store = tmp_path / "venue.sqlite"
+    for point in (30, 11, 48, 63, 59):
+        assert run_until_killed(store, point) == -signal.SIGKILL
+    assert finish(killed_venue, store) == undisturbed
