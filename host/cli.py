@@ -9,11 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bandgap.host.config import ConfigError, load_config
+from bandgap.host.config import load_config
 from bandgap.host.daemon import Daemon
-from bandgap.host.device.device import DeviceError
-from bandgap.host.device.transport import UnknownDeviceError, open_transport
-from bandgap.host.recovery import DaemonError
+from bandgap.host.device.transport import open_transport
 from bandgap.host.service import serve
 from bandgap.host.settlement.store import Store, StoreError
 
@@ -40,19 +38,18 @@ def run(
     try:
         venue = load_config(config)
         store = Store(venue.store)
-    except (ConfigError, StoreError) as error:
-        raise _fail(console, error, _BAD_INPUT) from error
-    try:
         transport = open_transport(venue.device)
-    except UnknownDeviceError as error:
+    except (ValueError, StoreError) as error:
         raise _fail(console, error, _BAD_INPUT) from error
+    except (RuntimeError, OSError) as error:
+        raise _fail(console, error, _FAILED) from error
     try:
         daemon = Daemon(venue, transport, store)
         if daemon.sequence:
             console.print(f"recovered {daemon.sequence} batches from {venue.store}")
         asyncio.run(serve(venue, daemon, console))
         daemon.close()
-    except (DaemonError, DeviceError, StoreError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         raise _fail(console, error, _FAILED) from error
 
 

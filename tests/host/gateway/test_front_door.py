@@ -1,0 +1,275 @@
+"""The front door on a loopback socket, before a venue on the model."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bandgap.hdl.protocol import commands
+from bandgap.host.config import VenueConfig
+from bandgap.host.gateway import messages
+from bandgap.host.gateway.front_door import LINE_BYTES, FrontDoor
+from bandgap.host.step import StepInput
+
+WAIT_S = 10
+
+ORDER = {
+    "type": "new",
+    "account": "account-0",
+    "client_order_id": 1,
+    "instrument": "PERP-0",
+    "side": "buy",
+    "price_ticks": 1000,
+    "quantity_lots": 5,
+}
+
+
+class Client:
+    """One connection that writes lines and reads answers."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self.writer = reader, writer
+
+    def say(self, *lines: Any) -> None:
+        for line in lines:
+            self.writer.write((line if isinstance(line, str) else json.dumps(line)).encode() + b"\n")
+
+    async def hear(self, count: int) -> list[dict[str, Any]]:
+        lines = [await asyncio.wait_for(self._reader.readline(), WAIT_S) for _ in range(count)]
+        return [json.loads(line) for line in lines]
+
+    async def ended(self) -> bool:
+        return await asyncio.wait_for(self._reader.read(), WAIT_S) == b""
+
+
+class Hall:
+    """A front door, the venue behind it, and clients before it; steps are made when the test says so."""
+
+    def __init__(self, venue: Any) -> None:
+        self._venue = venue
+        config: VenueConfig = venue.config
+        open_port = config.gateway.model_copy(update={"port": 0})
+        self.door = FrontDoor(config.model_copy(update={"gateway": open_port}))
+        self._port = 0
+
+    async def open(self) -> None:
+        self._port = await self.door.open()
+        self._venue.step(mark=1000)
+
+    async def client(self) -> Client:
+        return Client(*await asyncio.open_connection("127.0.0.1", self._port))
+
+    async def step(self, messages_expected: int) -> None:
+        """Take in so many messages, in one or more steps."""
+        taken = 0
+        while taken < messages_expected:
+            intake = await self.door.take(WAIT_S)
+            assert intake.requests or intake.quotes, "nothing came in"
+            taken += len(intake.requests) + len(intake.quotes)
+            time_ns = self._venue.daemon.time_ns + 1
+            requests = self.door.requests(intake, time_ns)
+            result = self._venue.daemon.step(StepInput(time_ns, requests, self.door.quotes(intake, time_ns)))
+            self.door.answer(requests, result)
+
+
+@pytest.fixture
+def in_hall(open_venue: Callable[..., Any]) -> Callable[[Callable[[Hall], Awaitable[None]]], None]:
+    """Run a scene in a hall, and close it afterwards."""
+
+    def run(scene: Callable[[Hall], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            hall = Hall(open_venue())
+            await hall.open()
+            try:
+                await scene(hall)
+            finally:
+                await hall.door.close()
+
+        asyncio.run(whole())
+
+    return run
+
+
+def test_orders_trade_and_both_sides_are_told(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        buyer, seller = await hall.client(), await hall.client()
+        buyer.say(ORDER)
+        await hall.step(1)
+        (accepted,) = await buyer.hear(1)
+        assert accepted.pop("time_ns") > 0
+        assert accepted == {
+            "account": "account-0",
+            "type": "accepted",
+            "client_order_id": 1,
+            "instrument": "PERP-0",
+            "side": "buy",
+            "price_ticks": 1000,
+            "quantity_lots": 5,
+            "remaining_lots": 5,
+        }
+        seller.say(ORDER | {"account": "account-1", "side": "sell", "client_order_id": 9, "quantity_lots": 3})
+        await hall.step(1)
+        (maker,) = await buyer.hear(1)
+        _, taker = await seller.hear(2)
+        for answer, order_id, role, side, remaining in ((maker, 1, "maker", "buy", 2), (taker, 9, "taker", "sell", 0)):
+            assert (answer["type"], answer["client_order_id"], answer["role"]) == ("trade", order_id, role)
+            assert (answer["side"], answer["quantity_lots"], answer["remaining_lots"]) == (side, 3, remaining)
+
+    in_hall(scene)
+
+
+def test_cancel_replace_and_mass_cancel(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        client = await hall.client()
+        account = {"account": "account-0"}
+        client.say(
+            ORDER,
+            {"type": "replace", **account, "client_order_id": 1, "price_ticks": 999, "quantity_lots": 2},
+            {"type": "cancel", **account, "client_order_id": 1},
+            ORDER | {"client_order_id": 2},
+            {"type": "mass_cancel", **account},
+        )
+        await hall.step(5)
+        answers = await client.hear(6)
+        assert [answer["type"] for answer in answers] == [
+            "accepted",
+            "replaced",
+            "canceled",
+            "accepted",
+            "canceled",
+            "done",
+        ]
+        assert answers[2]["reason"] == "requested"
+        assert answers[5]["canceled_orders"] == 1
+
+    in_hall(scene)
+
+
+def test_host_and_device_say_no(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        client = await hall.client()
+        client.say({"type": "cancel", "account": "account-0", "client_order_id": 5}, ORDER | {"price_ticks": 1051})
+        await hall.step(2)
+        answers = {answer["type"]: answer for answer in await client.hear(2)}
+        assert answers["refused"]["reason"] == "unknown_order"
+        assert answers["rejected"]["reason"] == "outside_band"
+
+    in_hall(scene)
+
+
+def test_quotes_move_the_mark(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        client = await hall.client()
+        for source in ("alpha", "beta", "gamma"):
+            client.say({"type": "quote", "source": source, "instrument": "PERP-0", "price_ticks": 1040})
+        await hall.step(3)
+        client.say(ORDER | {"price_ticks": 1090, "quantity_lots": 1})
+        await hall.step(1)
+        assert [answer["type"] for answer in await client.hear(1)] == ["accepted"]
+
+    in_hall(scene)
+
+
+BAD_LINES = {
+    "no json": ("{", "Invalid JSON"),
+    "no object": ("[]", ""),
+    "unknown type": ('{"type":"buy"}', "does not match any of the expected tags"),
+    "missing key": (json.dumps({"type": "cancel", "account": "account-0"}), "client_order_id: Field required"),
+    "unknown key": (json.dumps(ORDER | {"colour": "red"}), "colour: Extra inputs"),
+    "zero quantity": (json.dumps(ORDER | {"quantity_lots": 0}), "quantity_lots: "),
+    "too much": (json.dumps(ORDER | {"quantity_lots": 2**32}), "quantity_lots: "),
+    "price zero": (json.dumps(ORDER | {"price_ticks": 0}), "price_ticks: "),
+    "no price": (json.dumps({k: v for k, v in ORDER.items() if k != "price_ticks"}), "a limit order needs price_ticks"),
+    "market with price": (
+        json.dumps(ORDER | {"order_type": "market", "time_in_force": "ioc"}),
+        "a market order has no price_ticks",
+    ),
+    "post-only ioc": (json.dumps(ORDER | {"post_only": True, "time_in_force": "ioc"}), "a post_only order is"),
+    "id zero": (json.dumps(ORDER | {"client_order_id": 0}), "client_order_id: "),
+    "unknown account": (json.dumps(ORDER | {"account": "nobody"}), "account 'nobody' is unknown"),
+    "unknown instrument": (json.dumps(ORDER | {"instrument": "GOLD"}), "instrument 'GOLD' is unknown"),
+    "unknown source": (
+        json.dumps({"type": "quote", "source": "delta", "instrument": "PERP-0", "price_ticks": 1}),
+        "source 'delta' is unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
+def test_bad_line_is_answered_and_the_next_one_taken(in_hall: Any, name: str) -> None:
+    line, message = BAD_LINES[name]
+
+    async def scene(hall: Hall) -> None:
+        client = await hall.client()
+        client.say(line, ORDER)
+        await hall.step(1)
+        error, accepted = await client.hear(2)
+        assert (error["type"], error["line"]) == ("error", 1)
+        assert message in error["message"]
+        assert accepted["type"] == "accepted"
+
+    in_hall(scene)
+
+
+def test_endless_line_ends_the_connection(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        client = await hall.client()
+        client.say("x" * 3 * LINE_BYTES)
+        (error,) = await client.hear(1)
+        assert error == {"type": "error", "line": 1, "message": f"longer than {LINE_BYTES} bytes"}
+        other = await hall.client()
+        other.say(ORDER)
+        await hall.step(1)
+        assert [answer["type"] for answer in await other.hear(1)] == ["accepted"]
+
+    in_hall(scene)
+
+
+def test_newest_connection_of_an_account_is_told(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        first, second = await hall.client(), await hall.client()
+        first.say(ORDER)
+        await hall.step(1)
+        await first.hear(1)
+        second.say({"type": "cancel", "account": "account-0", "client_order_id": 1})
+        await hall.step(1)
+        assert [answer["type"] for answer in await second.hear(1)] == ["canceled"]
+
+    in_hall(scene)
+
+
+def test_client_that_left_leaves_its_orders(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        first = await hall.client()
+        first.say(ORDER)
+        await hall.step(1)
+        await first.hear(1)
+        first.writer.close()
+        second = await hall.client()
+        second.say({"type": "mass_cancel", "account": "account-0"})
+        await hall.step(1)
+        assert [answer["type"] for answer in await second.hear(2)] == ["canceled", "done"]
+
+    in_hall(scene)
+
+
+def test_closing_ends_every_connection(in_hall: Any) -> None:
+    async def scene(hall: Hall) -> None:
+        client = await hall.client()
+        client.say(ORDER)
+        await hall.step(1)
+        await client.hear(1)
+        await hall.door.close()
+        assert await client.ended()
+
+    in_hall(scene)
+
+
+@pytest.mark.parametrize(
+    "spoken", [messages.Side, messages.OrderType, messages.TimeInForce, messages.SelfTradePrevention]
+)
+def test_every_member_of_the_protocol_has_a_name(spoken: Any) -> None:
+    protocol = getattr(commands, spoken.__name__)
+    assert {member.name: member.code for member in spoken} == {member.name: member.value for member in protocol}
