@@ -28,8 +28,10 @@ def build_identity(config: BookConfig) -> int:
 
 
 def verilog(config: BookConfig) -> str:
-    """The embedded device as one SystemVerilog source: top module `bandgap`, ports of `hdl.boards.embedded.EmbeddedBoard`
-    and the inputs `clk` and `rst` (synchronous).
+    """The embedded device as one SystemVerilog source.
+
+    Its top module is `bandgap`, with the ports of `hdl.boards.embedded.EmbeddedBoard` and the inputs `clk` and `rst`
+    (synchronous).
 
     Raises
     ------

@@ -15,7 +15,7 @@ class BookConfig:
     ----------
     instruments : Instruments that share the design, 1 to 254.
     orders : Slots in the order pool, a power of two, 2 to 65,536.
-    ticks : Ladder rows a side, shared by all instruments, a power of two, at most 65,536.
+    ticks : Ladder rows a side, shared by all instruments, a power of two, from two words to 65,536.
     accounts : Accounts, a power of two, at most 2**24.
     links : Links that may send commands, 1 to 8; link 0 is the privileged one.
     word_bits : Width of an occupancy word, a power of two from 2 to 64; the smallest window of ticks.
@@ -36,18 +36,16 @@ class BookConfig:
         if not 1 <= self.instruments <= 254:
             raise ValueError(f"instruments must be 1 to 254, not {self.instruments}")
         for name, least, most in (
-            ("orders", 2, 1 << 16),
-            ("ticks", self.word_bits, 1 << 16),
-            ("accounts", 2, 1 << 24),
             ("word_bits", 2, 64),
+            ("orders", 2, 1 << 16),
+            ("ticks", 2 * self.word_bits, 1 << 16),
+            ("accounts", 2, 1 << 24),
         ):
             value = getattr(self, name)
             if not (_power_of_two(value) and least <= value <= most):
                 raise ValueError(f"{name} must be a power of two from {least} to {most}, not {value}")
         if not 1 <= self.links <= 8:
             raise ValueError(f"links must be 1 to 8, not {self.links}")
-        if self.ticks < 2 * self.word_bits:
-            raise ValueError(f"ticks must be at least two words of {self.word_bits}, not {self.ticks}")
 
 
 PRESETS = {

@@ -11,7 +11,8 @@ from ..config import BookConfig
 class EmbeddedBoard(wiring.Component):
     """The appliance's ports, one name each: Amaranth's own double underscores are unwieldy in C++ and Python.
 
-    The meanings are those of `hdl.appliance.Appliance`; a transfer happens at a rising clock edge with valid and ready high.
+    The meanings are those of `hdl.appliance.Appliance`. A transfer happens at a rising clock edge with valid and ready
+    high.
     """
 
     command_valid: In(1)

@@ -53,7 +53,7 @@ class Engine(wiring.Component):
     ----------
     commands : Stream in. Taken one at a time; ready does not wait for valid.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
-    released : Stream out: reserves that return, each in the cycle in which its report is drafted, so never after the command's end.
+    released : Stream out: reserves that return, each in the cycle in which its report is drafted.
     in_flight : Whose command is being worked at.
     resting : For each instrument, whether any of its orders rests. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.

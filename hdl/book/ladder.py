@@ -61,15 +61,16 @@ class Ladder(wiring.Component):
     Attributes
     ----------
     set_window : `window` becomes that of `instrument` while `enable`; it must hold no order.
-    instrument : Whose `window` and `best` are shown, and whose level `change` means.
+    instrument : Whose `window` and `best` are shown, and whose levels `change` and `search` mean.
     window : Its window.
     best : Its best bid and best ask.
     resting : For each instrument, whether any order rests.
-    read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read. A level
-        changed in the same cycle is read as it was before.
-    change : Stream in: the level at `line`, with price `price_ticks`, becomes `level`; it `appeared` if it was empty before,
-        and `vanished` if it is empty now. When the best level vanished, the ladder is not ready until it has found the next one.
-    search : Stream in: asks for the level behind `line` in order of price, of `instrument`.
+    read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
+        A level changed in the same cycle is read as it was before.
+    change : Stream in: the level at `line`, with price `price_ticks`, becomes `level`; it `appeared` if it was empty
+        before, and `vanished` if it is empty now. When the best level vanished, the ladder is unsettled until it has
+        found the next one.
+    search : Stream in: asks for the level behind `line` in order of price, circularly.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     settled : `best` and `resting` are up to date, and `change` is ready unless a search is under way.
     ready : High once the memories are cleared after a reset.

@@ -44,8 +44,8 @@ class OrderPool(wiring.Component):
 
     Attributes
     ----------
-    read : Token to read while `read_enable`; `order`, `next` and `previous` hold its slot from the next cycle on, until the
-        next read. A slot written in the same cycle is read as it was before.
+    read : Token to read while `read_enable`; `order`, `next` and `previous` hold its slot from the next cycle on, until
+        the next read. A slot written in the same cycle is read as it was before.
     write : `order` goes into slot `token` while `enable`.
     write_next : The order behind `token` becomes `to`, while `enable`.
     write_previous : The order before `token` becomes `to`, while `enable`.

@@ -8,7 +8,7 @@ from ..protocol.reports import ReportFlags, ReportHeader
 
 
 class Follow(enum.Enum, shape=2):
-    """Whether another report of the same command follows. A taker that has emptied a level may rest now or trade on: UNKNOWN."""
+    """Whether another report of the command follows; UNKNOWN: a taker that has emptied a level may rest or trade on."""
 
     LAST = 1
     MORE = 2

@@ -7,14 +7,14 @@ A command moves through four registers, all in step:
     c  x multiplier; the account's row is read
     d  kill switch and credit, the reserve is taken; to the book
 
-An order waits in d while a command of the same account, or a release to it, is still on its way: the effect of one command
-is seen by the next. An operator command (or the watchdog's expiry) has the guard to itself: nothing enters behind it before the book has carried it out.
+An order waits in d while a command of the same account, or a release to it, is still on its way: the effect of one
+command is seen by the next. An operator command (or the watchdog's expiry) has the guard to itself: nothing enters
+behind it before the book has carried it out.
 """
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
 
 from ..beats import Action, Cause, GuardedCommand, InFlight, Release
 from ..config import BALANCE_LIMIT_QUOTE, BookConfig
@@ -35,7 +35,7 @@ from ..protocol.commands import (
 from ..protocol.reports import Done, Reason, ReportKind, TradingState
 from .admission import Watchdog, WellFormed
 from .band import Instrument, PriceCheck, banded, in_window
-from .credit import Account, Accounts, Valuation
+from .credit import Accounts, Valuation
 
 FIRST_OPERATOR_OPCODE = Opcode.SET_INSTRUMENT.value
 BODY = 256
@@ -230,7 +230,6 @@ class Guard(wiring.Component):
 
     def _check(self, m, a, b, advance, well_formed, price_check):
         """From a to b: every verdict that needs neither account nor book."""
-        config = self._config
         entry = data.View(NewOrder, a.command)
         opcode = entry.header.opcode
         instrument = self._instruments[a.cause.instrument]

