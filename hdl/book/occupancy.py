@@ -53,7 +53,7 @@ class Occupancy(wiring.Component):
         )
 
     def _bit_width(self, level: int) -> int:
-        """How many bits of a line tell the bit within a word of `level`; fewer at the top, where a word is one side's."""
+        """How many bits of a line tell the bit within a word of `level`; fewer at the top: a word is one side's."""
         return min(self._word_log2, self._row_bits - level * self._word_log2)
 
     def elaborate(self, platform):
@@ -153,7 +153,7 @@ class Occupancy(wiring.Component):
         return Cat((index > bit) | (inclusive & (index == bit)) for index in range(1 << len(bit)))
 
     def _within(self, bit: Value, window_log2: Value, level: int) -> Value:
-        """The bits of a word at `level` in the window around `bit`: they differ from it below the window's size only."""
+        """The bits of a word at `level` in the window around `bit`: they differ from it below its size only."""
         below = level * self._word_log2  # a bit's place at this level is its line without this many low bits
         size_log2 = Mux(window_log2 > below, window_log2 - below, 0)[:5]
         outside = (Const((1 << len(bit)) - 1, len(bit)) << size_log2)[: len(bit)]

@@ -58,9 +58,3 @@ def test_updates_and_searches_at_random(ticks: int, word_bits: int, seed: int) -
     simulator.add_clock(1e-8)
     simulator.add_testbench(bench)
     simulator.run()
-
-
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_a_ladder_of_less_than_two_words_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least two words of 64, not 64"):
-        Occupancy(64, 64)
