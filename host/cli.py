@@ -34,7 +34,7 @@ def run(
 
       echo '{"type":"quote","source":"alpha","instrument":"BTC-PERP","price_ticks":10000}' | nc -q1 127.0.0.1 7171
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         venue = load_config(config)
         store = Store(venue.store)
@@ -62,7 +62,7 @@ def verify(
 
       bandgap verify venue.sqlite
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         opened = Store(store)
         verified, balances = opened.verify(), opened.balances_quote()
