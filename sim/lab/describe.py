@@ -52,4 +52,6 @@ def _text(shape: Any, value: int) -> str:
     if issubclass(shape, Flag):
         names = [member.name for member in shape if member.value & value]
         return " ".join(map(str, names)) or "-"
+    if value == 0:
+        return "-"
     return next((member.name for member in shape if member.value == value), f"{value} (no {shape.__name__})")

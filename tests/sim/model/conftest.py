@@ -1,0 +1,167 @@
+"""A small market on the model, spoken to in the wire's own layouts and read back as short lines."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bandgap.hdl.protocol.commands import (
+    ALL_INSTRUMENTS,
+    BandPolicy,
+    ExpiryAction,
+    InstrumentFlags,
+    Opcode,
+    OrderFlags,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+from bandgap.host.wire import new_commands
+from bandgap.sim.lab.describe import report_fields
+from bandgap.sim.model import Appliance
+from bandgap.sim.model.messages import Side as ModelSide
+
+MULTIPLIER_QUOTE = 1_000
+START_QUOTE = 1_000_000_000
+
+SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
+    "ACCEPTED": lambda r: f"ACCEPTED #{r['token']} {r['quantity_lots']}@{r['price_ticks']}",
+    "REPLACED": lambda r: f"REPLACED #{r['token']} {r['quantity_lots']}@{r['price_ticks']}",
+    "REJECTED": lambda r: f"REJECTED {r['reason']}",
+    "CANCELED": lambda r: f"CANCELED {r['reason']} #{r['token']} {r['quantity_lots']} left {r['remaining_lots']}",
+    "TRADE": lambda r: (
+        f"TRADE {r['quantity_lots']}@{r['price_ticks']}"
+        f" #{r['token']} left {r['remaining_lots']} #{r['maker_token']} left {r['maker_remaining_lots']}"
+    ),
+    "DONE": lambda r: f"DONE {r['count']}",
+    "BAND_MOVED": lambda r: f"BAND_MOVED {r['lower_ticks']}-{r['upper_ticks']}",
+    "TRADING_STATE": lambda r: f"{r['state']} {r['reason']} instrument {r['instrument']}",
+    "TOP_OF_BOOK": lambda r: (
+        f"TOP instrument {r['instrument']} {r['bid_quantity_lots']}@{r['bid_price_ticks']}"
+        f" {r['ask_quantity_lots']}@{r['ask_price_ticks']}"
+    ),
+}
+
+
+class Market:
+    """Instrument 0 trades in the window 100 to 107, multiplier 1,000, no band; accounts 0 to 3 have a billion each.
+
+    Methods send one command each and answer with its reports as lines; `fields` holds the same reports in full.
+    """
+
+    def __init__(self) -> None:
+        self.appliance = Appliance(instruments=3, orders=8, ticks=16, accounts=4, smallest_window_ticks=4)
+        self.number = 0
+        self.time_ns = 0
+        self.fields: list[dict[str, str]] = []
+        self.set_instrument(0)
+        for account in range(4):
+            self.grant(account, START_QUOTE)
+        self.resume()
+
+    def send(self, opcode: Opcode, link: int = 0, **fields: Any) -> list[str]:
+        """Send a command of any fields; the header's are `instrument`, `epoch` and `number`."""
+        self.number += 1
+        command = new_commands(opcode, 1)
+        header = {"epoch": 1, "number": self.number, "instrument": 0}
+        for name, value in {**header, **fields}.items():
+            owner = command["header"] if name in header else command
+            owner[name] = value
+        return self.lines(self.appliance.execute(self.time_ns, link, command.tobytes()))
+
+    def lines(self, reports: list[bytes]) -> list[str]:
+        """Reports as lines."""
+        self.fields = [report_fields(report) for report in reports]
+        return [SHAPES[fields["kind"]](fields) for fields in self.fields]
+
+    def new(self, token: int, side: Side, quantity: int, price: int, **fields: Any) -> list[str]:
+        """A new limit order: good till cancel, self-trade prevention off, of account 0 unless told otherwise."""
+        defaults = {
+            "generation": 1,
+            "side": side.value,
+            "order_type": OrderType.LIMIT.value,
+            "time_in_force": TimeInForce.GTC.value,
+            "self_trade_prevention": SelfTradePrevention.OFF.value,
+            "flags": fields.pop("post_only", False) * OrderFlags.POST_ONLY.value
+            + fields.pop("reduce_only", False) * OrderFlags.REDUCE_ONLY.value,
+        }
+        order = {"token": token, "quantity_lots": quantity, "price_ticks": price}
+        return self.send(Opcode.NEW_ORDER, **{**defaults, **order, **fields})
+
+    def buy(self, token: int, quantity: int, price: int, **fields: Any) -> list[str]:
+        """A new buy."""
+        return self.new(token, Side.BUY, quantity, price, **fields)
+
+    def sell(self, token: int, quantity: int, price: int, **fields: Any) -> list[str]:
+        """A new sell."""
+        return self.new(token, Side.SELL, quantity, price, **fields)
+
+    def cancel(self, token: int, **fields: Any) -> list[str]:
+        """Cancel an order of generation 1 and account 0 unless told otherwise."""
+        return self.send(Opcode.CANCEL, **{"token": token, "generation": 1, **fields})
+
+    def replace(self, token: int, side: Side, quantity: int, price: int, **fields: Any) -> list[str]:
+        """Replace an order of generation 1 and account 0 unless told otherwise."""
+        order = {"token": token, "generation": 1, "side": side.value, "quantity_lots": quantity, "price_ticks": price}
+        return self.send(Opcode.REPLACE, **{**order, **fields})
+
+    def set_instrument(self, instrument: int, top_of_book: bool = False, **fields: Any) -> list[str]:
+        """Set an instrument to the window 100 to 107 in the ladder's first rows unless told otherwise."""
+        flags = InstrumentFlags.TOP_OF_BOOK.value if top_of_book else 0
+        window = {"window_base_ticks": 100, "ladder_offset": 0, "multiplier_quote": MULTIPLIER_QUOTE, "window_log2": 3}
+        return self.send(Opcode.SET_INSTRUMENT, **{"instrument": instrument, **window, "flags": flags, **fields})
+
+    def set_band(self, lower: int, upper: int, policy: BandPolicy = BandPolicy.REJECT, **fields: Any) -> list[str]:
+        """Set the band of instrument 0 unless told otherwise."""
+        band = {"lower_ticks": lower, "upper_ticks": upper, "reference_ticks": lower, "policy": policy.value}
+        return self.send(Opcode.SET_BAND, **{**band, **fields})
+
+    def halt(self, instrument: int = ALL_INSTRUMENTS, **fields: Any) -> list[str]:
+        """Halt one instrument or all."""
+        return self.send(Opcode.HALT, instrument=instrument, **fields)
+
+    def resume(self, instrument: int = ALL_INSTRUMENTS, **fields: Any) -> list[str]:
+        """Resume one instrument or all."""
+        return self.send(Opcode.RESUME, instrument=instrument, **fields)
+
+    def grant(self, account: int, amount: int, **fields: Any) -> list[str]:
+        """Grant credit."""
+        return self.send(Opcode.GRANT_CREDIT, **{"account": account, "amount_quote": amount, **fields})
+
+    def account_command(self, opcode: Opcode, account: int, **fields: Any) -> list[str]:
+        """Mass cancel, kill or restore."""
+        return self.send(opcode, **{"account": account, **fields})
+
+    def kill(self, account: int) -> list[str]:
+        """Kill an account."""
+        return self.account_command(Opcode.KILL_ACCOUNT, account)
+
+    def heartbeat(self, timeout_ns: int, action: ExpiryAction = ExpiryAction.HALT, **fields: Any) -> list[str]:
+        """A heartbeat."""
+        return self.send(Opcode.HEARTBEAT, **{"timeout_ns": timeout_ns, "action": action.value, **fields})
+
+    def advance(self, time_ns: int) -> list[str]:
+        """Let time pass."""
+        self.time_ns = time_ns
+        return self.lines(self.appliance.advance(time_ns))
+
+    def book(self, side: Side, instrument: int = 0) -> list[str]:
+        """One side's orders in matching order."""
+        orders = self.appliance.book.resting(instrument, ModelSide(side.value))
+        return [f"#{order.token} {order.open_lots}@{order.price_ticks}" for order in orders]
+
+    def balance(self, account: int = 0) -> int:
+        """An account's balance."""
+        return self.appliance.balance_quote(account)
+
+    def state(self) -> object:
+        """All that can be read of the appliance, to see that nothing changed."""
+        books = [self.book(side, instrument) for side in Side for instrument in range(3)]
+        return books, [self.balance(account) for account in range(4)], self.appliance.next_deadline_ns
+
+
+@pytest.fixture
+def market() -> Market:
+    """A market as `Market` says."""
+    return Market()
