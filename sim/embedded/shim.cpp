@@ -103,12 +103,14 @@ struct Device {
         return true;
     }
 
+    // The appliance is at rest when it has been idle for two cycles: before a command's last report comes out there can
+    // be one cycle in which nothing shows.
     bool settle() {
         waited = 0;
-        do {
+        for (int rested = 0; rested < 2; rested = idle() ? rested + 1 : 0) {
             cycle();
             if (waited > patience) return false;
-        } while (!idle());
+        }
         return true;
     }
 

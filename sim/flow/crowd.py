@@ -21,8 +21,11 @@ SELLING_S = 40
 SELLER_SHARE = 0.04
 CANCEL_SHARE = 0.46
 REPLACE_SHARE = 0.08
-TAKER_SHARE = 0.10
+TAKER_SHARE = 0.03
 """Shares of requests, each of what the ones before it leave."""
+
+DEPTH_EXPONENT = 0.6
+"""Of the distance at which limit orders are placed (Bouchaud, Mezard and Potters, 2002)."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,10 @@ class Crowd:
         """A passive order; near the touch when all is calm, farther from it in panic."""
         account = self._pick(self._population.makers if self._chance(0.7) else self._population.investors)
         side = Side.BUY if self._chance(0.5) else Side.SELL
-        away = self._power_law(0.9, 400) + int(now.panic * 25 * self._draw())
+        away = self._power_law(DEPTH_EXPONENT, 400) + int(now.panic * 25 * self._draw())
         order = _Resting(self._identify(), account, side, now.price(side, -away), self._power_law(1.2, 200))
         self._live[now.instrument].append(order)
-        flags = OrderFlags.POST_ONLY if self._chance(0.3) else OrderFlags(0)
+        flags = OrderFlags.POST_ONLY if self._chance(0.5) else OrderFlags(0)
         return self._new(now, order, OrderType.LIMIT, TimeInForce.GTC, flags)
 
     def _take(self, now: "_Moment") -> Request:
@@ -129,14 +132,17 @@ class Crowd:
         return self._market(now, _Resting(self._identify(), self._population.seller, Side.SELL, 0, quantity))
 
     def _cancel(self, now: "_Moment") -> Request:
-        """Somebody pulls an order, more likely a recent one; what was surely filled nobody tries to cancel."""
+        """Of a few orders, most of them recent, the one most exposed to the market is pulled. What was surely filled
+        nobody tries to cancel."""
         live = self._live[now.instrument]
         while True:
-            back = self._power_law(0.5, len(live)) if self._chance(0.6) else 1 + int(self._draw() * len(live))
-            live[-back], live[-1] = live[-1], live[-back]
+            places = {
+                self._recent_place(live) if self._chance(0.6) else int(self._draw() * len(live)) for _ in range(5)
+            }
+            place = max(sorted(places), key=lambda one: now.exposure(live[one]))
+            live[place], live[-1] = live[-1], live[place]
             order = live.pop()
-            beyond = order.price_ticks - now.worth_ticks
-            if not live or (beyond if order.side is Side.BUY else -beyond) < 3:
+            if not live or now.exposure(order) < 3:
                 break
         return request(
             kind=Opcode.CANCEL,
@@ -149,7 +155,7 @@ class Crowd:
     def _replace(self, now: "_Moment") -> Request:
         """Half reduce and keep their place, half move and lose it."""
         live = self._live[now.instrument]
-        place = len(live) - self._power_law(0.5, len(live))
+        place = self._recent_place(live)
         old = live[place]
         price, quantity = old.price_ticks, old.quantity_lots
         if self._chance(0.5):
@@ -190,6 +196,9 @@ class Crowd:
             self_trade_prevention=SelfTradePrevention.CANCEL_NEWEST,
             flags=flags,
         )
+
+    def _recent_place(self, live: "list[_Resting]") -> int:
+        return len(live) - self._power_law(0.5, len(live))
 
     def _identify(self) -> int:
         self._last_id += 1
@@ -236,6 +245,11 @@ class _Moment:
     def panic(self) -> float:
         """One when the crash starts, fading within a minute or two; zero before."""
         return exp(-self.since_crash_s / 30) if self.since_crash_s > 0 else 0.0
+
+    def exposure(self, order: _Resting) -> float:
+        """How many ticks an order is better than the worth for who trades with it; negative when it is not."""
+        beyond = order.price_ticks - self.worth_ticks
+        return beyond if order.side is Side.BUY else -beyond
 
     def price(self, side: Side, reach_ticks: int) -> int:
         """A price `reach_ticks` beyond the worth for who wants to trade, short of it when negative."""

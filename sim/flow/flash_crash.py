@@ -75,7 +75,7 @@ def flash_crash(seed: int, messages: int, start_ticks: Sequence[int], accounts: 
 def _index_path(random: np.random.Generator, start_ticks: int) -> NDArray[np.float64]:
     """What an instrument is worth, every `INDEX_STEP_S`: a random walk, and the crash on top of it."""
     steps = int(SESSION_S / INDEX_STEP_S) + 1
-    walk = np.cumsum(random.normal(0, 6e-5, steps))
+    walk = np.cumsum(random.normal(0, 2.5e-5, steps))
     time_s = np.arange(steps) * INDEX_STEP_S - CRASH_S
     fall = np.clip(time_s / DIP_S, 0, 1)
     rise = np.clip((time_s - DIP_S) / RECOVERY_S, 0, 1)
