@@ -263,7 +263,7 @@ class Daemon:
         )
 
     def _credit_targets(self) -> NDArray[np.int64]:
-        """What each account may have reserved; nothing before the first band, nothing in liquidation."""
+        """What each account may have reserved; nothing before the first band."""
         costs = [
             cost_ppm(mark, band.lower_ticks, band.upper_ticks, rates.initial_margin_ppm, rates.fee_ppm)
             for breaker, mark, rates in zip(self.breakers, self._marks_ticks, self._rates, strict=True)
@@ -271,9 +271,7 @@ class Daemon:
         ]
         if not costs:
             return np.zeros_like(self.ledger.cash_quote)
-        targets = credit_target(self.margin.equity_quote - self.margin.initial_quote, max(costs))
-        targets[list(self.liquidator.blocked)] = 0
-        return targets
+        return credit_target(self.margin.equity_quote - self.margin.initial_quote, max(costs))
 
     def _closing_requests(self, orders: list[ClosingOrder]) -> Records:
         requests: Records = np.zeros(len(orders), REQUEST_DTYPE)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import OrderFlags, OrderType, Side, TimeInForce
@@ -308,6 +309,33 @@ def test_venue_that_does_not_fit_the_device(open_venue: Open, config: dict[str, 
 def test_device_with_one_link_is_refused(open_venue: Open) -> None:
     with pytest.raises(DaemonError, match="needs 2 links"):
         open_venue(device=BookConfig(instruments=2, orders=64, ticks=2048, accounts=8, links=1))
+
+
+class Witness(ModelTransport):
+    """A model that looks into the journal whenever commands are sent."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(BookConfig(instruments=2, orders=64, ticks=2048, accounts=8))
+        self._store = store
+        self.seen = 0
+
+    def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
+        *_, last = self._store.batches()
+        journaled = last.client_commands if link else last.operator_commands
+        assert (last.reports, journaled) == (None, commands.tobytes())
+        self.seen += len(commands)
+        super().send(commands, arrival_ns, link)
+
+
+def test_commands_are_in_the_journal_before_they_are_sent(open_venue: Open, make_config: Open) -> None:
+    store = Store(None)
+    witness = Witness(store)
+    venue = open_venue()
+    daemon = Daemon(make_config(), witness, store)
+    order = venue.new(0, BUY, 1000, 1, arrival_ns=5)
+    daemon.step(StepInput(5, order, [Quote(source, 0, 1000, 5) for source in range(3)]))
+    assert witness.seen > 1
+    daemon.close()
 
 
 class Liar(ModelTransport):

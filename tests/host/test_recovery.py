@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from bandgap.hdl.config import PRESETS
 from bandgap.host.daemon import Daemon
+from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
-from bandgap.sim.model_device import ModelTransport
 
 PROGRAM = Path(__file__).with_name("killed_venue.py")
-DEVICE = "model:ecp5"
+MODEL, EMBEDDED = "model:ecp5", "embedded:ecp5"
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +27,15 @@ def killed_venue() -> ModuleType:
     return module
 
 
-def run_until_killed(store: Path, point: int) -> int:
+def run_until_killed(store: Path, point: int, device: str = MODEL) -> int:
     """The exit status of the program: -9 when it was killed at `point`."""
-    command = [sys.executable, str(PROGRAM), str(store), DEVICE, str(point)]
-    return subprocess.run(command, check=False, timeout=120).returncode
+    command = [sys.executable, str(PROGRAM), str(store), device, str(point)]
+    return subprocess.run(command, check=False, timeout=600).returncode
 
 
-def finish(killed_venue: ModuleType, store: Path | None) -> dict[str, Any]:
+def finish(killed_venue: ModuleType, store: Path | None, device: str = MODEL) -> dict[str, Any]:
     """Open the store, carry the flow on to its end; the state at the end."""
-    daemon = Daemon(killed_venue.CONFIG, ModelTransport(PRESETS["ecp5"]), Store(store))
+    daemon = Daemon(killed_venue.CONFIG, open_transport(device), Store(store))
     killed_venue.carry_on(daemon)
     state: dict[str, Any] = killed_venue.state(daemon)
     daemon.close()
@@ -49,12 +48,12 @@ def undisturbed(killed_venue: ModuleType) -> dict[str, Any]:
 
 
 def test_flow_has_what_recovery_must_survive(killed_venue: ModuleType) -> None:
-    daemon = Daemon(killed_venue.CONFIG, ModelTransport(PRESETS["ecp5"]), Store(None))
+    daemon = Daemon(killed_venue.CONFIG, open_transport(MODEL), Store(None))
     results = [daemon.step(given) for given in killed_venue.flow()]
     assert any(result.liquidation.kill for result in results)
     assert any(result.liquidation.close for result in results)
     assert any(not change.trading for result in results for change in result.trading_changes)
-    assert len(daemon.ledger.names) > 0 and daemon.positions.lots.any()
+    assert daemon.positions.lots.any()
     daemon.close()
 
 
@@ -78,3 +77,13 @@ def test_killed_again_and_again(killed_venue: ModuleType, undisturbed: dict[str,
     for point in (30, 11, 48, 63, 59):
         assert run_until_killed(store, point) == -signal.SIGKILL
     assert finish(killed_venue, store) == undisturbed
+
+
+@pytest.mark.parametrize("point", [18, 77, 110])
+def test_killed_on_the_embedded_device(
+    killed_venue: ModuleType, undisturbed: dict[str, Any], tmp_path: Path, point: int
+) -> None:
+    """The gateware comes to the same digest as the model, over every report of the flow."""
+    store = tmp_path / "venue.sqlite"
+    assert run_until_killed(store, point, EMBEDDED) == -signal.SIGKILL
+    assert finish(killed_venue, store, EMBEDDED) == undisturbed

@@ -120,6 +120,13 @@ def test_tampering_is_found(path: Path, statement: str) -> None:
     store.close()
 
 
+def test_a_commit_is_on_the_disk_when_it_returns(path: Path) -> None:
+    store = Store(path)
+    asked = [store._connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")]
+    assert asked == [2, "wal"]
+    store.close()
+
+
 def test_store_belongs_to_one_process(path: Path) -> None:
     store = Store(path)
     write(store, 1)
