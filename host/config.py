@@ -12,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 PPM = 1_000_000
 """Rates are integers in parts per million."""
 
+MONEY_LIMIT_QUOTE = 1 << 60
+"""All that has ever been deposited stays below this, so that no balance leaves 64 bits."""
+
 _Positive = Annotated[int, Field(gt=0)]
 _PositiveInt32 = Annotated[int, Field(gt=0, lt=1 << 32)]
-_Quote = Annotated[int, Field(ge=0, le=1 << 50)]
+_Quote = Annotated[int, Field(ge=0, lt=MONEY_LIMIT_QUOTE)]
 _MarginRate = Annotated[int, Field(gt=0, le=PPM)]
 _FeeRate = Annotated[int, Field(ge=0, le=100_000)]
 _DurationNs = Annotated[int, Field(gt=0, lt=1 << 62)]
@@ -150,6 +153,8 @@ class VenueConfig(_Section):
     def _check(self) -> Self:
         _check_unique("instrument", [instrument.name for instrument in self.instruments])
         _check_unique("account", [account.name for account in self.accounts])
+        if self.insurance_fund_quote + sum(account.deposit_quote for account in self.accounts) >= MONEY_LIMIT_QUOTE:
+            raise ValueError(f"deposits and insurance_fund_quote together must be below {MONEY_LIMIT_QUOTE}")
         return self
 
     def rules(self) -> str:

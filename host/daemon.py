@@ -26,7 +26,7 @@ from bandgap.hdl.protocol.commands import (
 )
 from bandgap.hdl.protocol.reports import Reason, ReportKind, TradingState
 from bandgap.host.breaker import Breaker
-from bandgap.host.config import InstrumentConfig, VenueConfig
+from bandgap.host.config import MONEY_LIMIT_QUOTE, InstrumentConfig, VenueConfig
 from bandgap.host.device import operator
 from bandgap.host.device.device import Device, DeviceSizes
 from bandgap.host.device.transport import Transport
@@ -37,7 +37,7 @@ from bandgap.host.margin.positions import Positions
 from bandgap.host.margin.requirements import InstrumentRates, MarginState, assess, cost_ppm, credit_target
 from bandgap.host.oracle.oracle import Oracle, QuoteError
 from bandgap.host.recovery import DaemonError, JournalMismatchError, see_same_commands, see_same_reports
-from bandgap.host.settlement.ledger import Ledger
+from bandgap.host.settlement.ledger import EXTERNAL, Ledger
 from bandgap.host.settlement.store import Batch, Store, batch_digest, first_digest
 from bandgap.host.step import StepInput, StepInputError, StepResult, TradingChange
 from bandgap.host.wire import (
@@ -388,6 +388,9 @@ class Daemon:
         for deposit in given.deposits:
             if not (0 <= deposit.account < accounts and deposit.amount_quote > 0):
                 raise StepInputError(f"{deposit}: the account is unknown or the amount not positive")
+        deposited_quote = -int(self.ledger.balances_quote[EXTERNAL])
+        if deposited_quote + sum(deposit.amount_quote for deposit in given.deposits) >= MONEY_LIMIT_QUOTE:
+            raise StepInputError(f"with {deposited_quote} deposited before, all deposits reach {MONEY_LIMIT_QUOTE}")
         try:
             for quote in given.quotes:
                 self.oracle.check(quote, given.time_ns)

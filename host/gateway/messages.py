@@ -47,7 +47,7 @@ class SelfTradePrevention(_ByName):
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class NewOrder(_Message):

@@ -51,7 +51,7 @@ def venue_file(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(venue_file: Path, stop: signal.Signals) -> Iterator[tuple[socket.socket, list[str]]]:
-    """A running venue, a connection to it and what it has said; afterwards it is stopped, and must end cleanly."""
+    """A running venue, a connection to it and what it has said; afterwards it is stopped, cleanly if it can be."""
     process = subprocess.Popen(
         [*PROGRAM, "run", "--config", str(venue_file)], stderr=subprocess.PIPE, text=True, bufsize=1
     )
@@ -66,8 +66,9 @@ def running(venue_file: Path, stop: signal.Signals) -> Iterator[tuple[socket.soc
         with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
             yield connection, said
         process.send_signal(stop)
-        assert process.stderr.read().rstrip().endswith("stopped")
-        assert process.wait(WAIT_S) == 0
+        clean = stop is not signal.SIGKILL
+        assert process.stderr.read().rstrip().endswith("stopped") is clean
+        assert process.wait(WAIT_S) == (0 if clean else -signal.SIGKILL)
     finally:
         process.kill()
         process.wait(WAIT_S)
@@ -100,6 +101,20 @@ def test_venue_runs_stops_and_goes_on(venue_file: Path) -> None:
     verified = CliRunner().invoke(build_app(), ["verify", str(store)])
     assert verified.exit_code == 0
     assert "cash:alice" in verified.output
+
+
+def test_killed_venue_still_has_its_orders_and_trades(venue_file: Path) -> None:
+    with running(venue_file, signal.SIGKILL) as (connection, _):
+        say(connection, *QUOTES, {"type": "mass_cancel", "account": "alice"})
+        hear(connection, 1)
+        say(connection, ORDER, ORDER | {"account": "bob", "side": "sell", "quantity_lots": 2})
+        hear(connection, 4)
+    with running(venue_file, signal.SIGTERM) as (connection, said):
+        assert said[-2].startswith("recovered ")
+        say(connection, ORDER, {"type": "mass_cancel", "account": "alice"})
+        refused, canceled, done = hear(connection, 3)
+        assert (refused["type"], refused["reason"]) == ("refused", "duplicate_id")
+        assert (canceled["quantity_lots"], done["canceled_orders"]) == (3, 1)
 
 
 def test_store_in_use_is_refused(venue_file: Path) -> None:

@@ -37,6 +37,10 @@ MISTAKES = {
     ),
     "multiplier_quote = 5": ("multiplier_quote = 65_536", "instruments[1].multiplier_quote: "),
     "deposit_quote = 5_000_000": ("deposit_quote = -1", "accounts[2].deposit_quote: "),
+    "deposit_quote = 100_000_000": (
+        f"deposit_quote = {2**60 - 1}",
+        "venue: deposits and insurance",
+    ),
     'host = "127.0.0.1"': ('host = "0.0.0.0"', "gateway.host: "),
     "port = 7171": ("prot = 7171", "gateway.prot: Extra inputs are not permitted"),
     "watchdog_ns = 2_000_000_000": ("watchdog_ns = 0", "watchdog_ns: "),

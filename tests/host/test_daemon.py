@@ -278,6 +278,10 @@ BAD_INPUTS = {
     "instrument": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 1, 5, 0)]), "no instrument 1"),
     "price": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 0, 0, 0)]), "not positive"),
     "future": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 0, 5, 10**12)]), "after"),
+    "too much": (
+        lambda v: StepInput(v.daemon.time_ns, deposits=[Deposit(0, 1 << 59), Deposit(1, 1 << 59)]),
+        "all deposits reach 1152921504606846976",
+    ),
     "deposit": (lambda v: StepInput(v.daemon.time_ns, deposits=[Deposit(0, 0)]), "not positive"),
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from bandgap.hdl.protocol import commands
 from bandgap.host.config import VenueConfig
-from bandgap.host.gateway import messages
+from bandgap.host.gateway import front_door, messages
 from bandgap.host.gateway.front_door import LINE_BYTES, FrontDoor
 from bandgap.host.step import StepInput
 
@@ -41,7 +41,11 @@ class Client:
         return [json.loads(line) for line in lines]
 
     async def ended(self) -> bool:
-        return await asyncio.wait_for(self._reader.read(), WAIT_S) == b""
+        """Whether the connection ends without another word."""
+        try:
+            return await asyncio.wait_for(self._reader.read(), WAIT_S) == b""
+        except ConnectionResetError:
+            return True
 
 
 class Hall:
@@ -180,6 +184,7 @@ BAD_LINES = {
     "unknown key": (json.dumps(ORDER | {"colour": "red"}), "colour: Extra inputs"),
     "zero quantity": (json.dumps(ORDER | {"quantity_lots": 0}), "quantity_lots: "),
     "too much": (json.dumps(ORDER | {"quantity_lots": 2**32}), "quantity_lots: "),
+    "text for a number": (json.dumps(ORDER | {"quantity_lots": "5"}), "quantity_lots: Input should be a valid integer"),
     "price zero": (json.dumps(ORDER | {"price_ticks": 0}), "price_ticks: "),
     "no price": (json.dumps({k: v for k, v in ORDER.items() if k != "price_ticks"}), "a limit order needs price_ticks"),
     "market with price": (
@@ -223,6 +228,37 @@ def test_endless_line_ends_the_connection(in_hall: Any) -> None:
         other.say(ORDER)
         await hall.step(1)
         assert [answer["type"] for answer in await other.hear(1)] == ["accepted"]
+
+    in_hall(scene)
+
+
+def test_client_that_does_not_read_is_disconnected(in_hall: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(hall: Hall) -> None:
+        deaf, other = await hall.client(), await hall.client()
+        monkeypatch.setattr(front_door, "UNREAD_BYTES", -1)
+        deaf.say(ORDER)
+        await hall.step(1)
+        assert await deaf.ended()
+        monkeypatch.undo()
+        other.say({"type": "mass_cancel", "account": "account-0"})
+        await hall.step(1)
+        assert [answer["type"] for answer in await other.hear(2)] == ["canceled", "done"]
+
+    in_hall(scene)
+
+
+def test_reading_waits_while_the_venue_is_busy(in_hall: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front_door, "PENDING_MESSAGES", 2)
+
+    async def scene(hall: Hall) -> None:
+        client = await hall.client()
+        client.say(*[ORDER | {"client_order_id": 1 + n, "quantity_lots": 1} for n in range(9)])
+        order_ids = []
+        while len(order_ids) < 9:
+            intake = await hall.door.take(WAIT_S)
+            assert 1 <= len(intake.requests) <= 1 + 2
+            order_ids += [request.client_order_id for request in intake.requests]
+        assert order_ids == list(range(1, 10))
 
     in_hall(scene)
 
