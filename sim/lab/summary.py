@@ -18,14 +18,12 @@ Line = tuple[str, str, str]
 """What is told, its value, and a remark."""
 
 
-def lines_of(statistics: FlowStatistics, wall_s: float) -> list[Line]:
-    """What every run tells: messages, trades, rejects, latencies, speed.
+Check = tuple[str, bool, str]
+"""What is claimed, whether it holds, and a remark."""
 
-    Arguments
-    ---------
-    statistics : What was counted.
-    wall_s : How long the run took on this computer, in seconds.
-    """
+
+def lines_of(statistics: FlowStatistics) -> list[Line]:
+    """What every run tells: messages, trades, rejects, latencies."""
     messages = sum(statistics.requests.values())
     lines = [
         ("messages", f"{messages:,}", _parts(statistics.requests)),
@@ -39,11 +37,16 @@ def lines_of(statistics: FlowStatistics, wall_s: float) -> list[Line]:
         lines.append((f"latency {name}", f"{cycles:,} cycles", f"{nanoseconds(cycles):,} ns"))
     if statistics.latencies.measured:
         lines.append(("", "", CLOCK_NOTE))
-    lines.append(("speed", f"{messages / wall_s:,.0f} messages/s", f"{wall_s:.1f} s on this computer"))
     return lines
 
 
-def print_summary(console: Console, title: str, lines: list[Line], checks: dict[str, bool]) -> None:
+def speed_line(statistics: FlowStatistics, wall_s: float) -> Line:
+    """How many messages a second were simulated; `wall_s` is what they took on this computer, in seconds."""
+    messages = sum(statistics.requests.values())
+    return "speed", f"{messages / wall_s:,.0f} messages/s", f"{wall_s:.1f} s on this computer"
+
+
+def print_summary(console: Console, title: str, lines: list[Line], checks: list[Check]) -> None:
     """Print the table, then each check with a tick or a cross."""
     table = Table(title=title, box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
     for _ in ("what", "value", "remark"):
@@ -53,8 +56,8 @@ def print_summary(console: Console, title: str, lines: list[Line], checks: dict[
     for line in lines:
         table.add_row(*line)
     console.print(table)
-    for check, passed in checks.items():
-        console.print(f"[green]✔[/] {check}" if passed else f"[bold red]✘ {check}[/]")
+    for claim, passed, remark in checks:
+        console.print(f"[green]✔[/] {claim} [dim]({remark})[/]" if passed else f"[bold red]✘ {claim}[/] ({remark})")
 
 
 def _parts(counts: Counter[str]) -> str:

@@ -19,7 +19,7 @@ from bandgap.host.device.device import Device
 from bandgap.host.device.transport import open_transport
 from bandgap.sim.embedded import BuildError
 from bandgap.sim.flow.file import FlowError, FlowFile
-from bandgap.sim.lab.summary import lines_of, print_summary
+from bandgap.sim.lab.summary import lines_of, print_summary, speed_line
 
 from .report_rows import COLUMNS, DETAILS
 from .session import ReplayError, ReplaySession
@@ -81,10 +81,10 @@ def replay(
     except (FlowError, ReplayError, BuildError, ValueError, OSError) as error:
         Console(stderr=True).print(f"[bold red]error[/] {error}", highlight=False, soft_wrap=True)
         sys.exit(BAD_INPUT)
-    lines = lines_of(session.statistics, wall_s)
+    lines = [*lines_of(session.statistics), speed_line(session.statistics, wall_s)]
     lines += [("not orders", f"{count:,}", note) for note, count in survey.notes.items()]
     print_summary(console, f"{file.name} on {device}:{preset}", lines, checks)
-    if not all(checks.values()):
+    if not all(passed for _, passed, _ in checks):
         sys.exit(CHECK_FAILED)
 
 

@@ -23,6 +23,7 @@ from bandgap.host.wire import (
 )
 from bandgap.sim.flow.file import CHUNK_ROWS, Chunk, PriceRange, Survey
 from bandgap.sim.lab.statistics import FlowStatistics
+from bandgap.sim.lab.summary import Check
 
 from .report_rows import report_rows
 
@@ -103,14 +104,15 @@ class ReplaySession:
         self._account_for(reports, ids.client_order_id)
         return report_rows(chunk, encoded, reports, causes, ids, self._survey.instruments)
 
-    def settle(self) -> dict[str, bool]:
-        """Cancel what rests and tell whether the run ended in balance: each check, and whether it holds."""
+    def settle(self) -> list[Check]:
+        """Cancel what rests and tell whether the run ended in balance: each check."""
+        resting = int(np.count_nonzero(self._open_lots))
         came_back = all([self._cancel_resting(slots) for slots in self._resting_slots()])
-        return {
-            "every resting order came back with the quantity its reports had left": came_back,
-            "the book is empty": self._book_is_empty(),
-            "every account's credit is its grant less its fills at their limits": self._credit_agrees(),
-        }
+        return [
+            ("what rests comes back with the quantity its reports left", came_back, f"{resting:,} orders"),
+            ("the book is empty then", self._book_is_empty(), "an instrument that holds an order cannot be set anew"),
+            ("credit is what was granted less fills at their limits", self._credit_agrees(), "of every account"),
+        ]
 
     def _place_instruments(self, ticks: int, window_base_ticks: int | None) -> Records:
         """The command that sets each instrument; they share the ladder equally."""

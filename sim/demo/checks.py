@@ -1,0 +1,62 @@
+"""Was it right? What the demo proves of its own session, from the store it left behind."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bandgap.host.config import VenueConfig
+from bandgap.host.daemon import Daemon
+from bandgap.host.device.transport import open_transport
+from bandgap.host.recovery import JournalMismatchError
+from bandgap.host.settlement.store import Store, StoreError
+from bandgap.sim.lab.summary import Check
+
+
+def check_ledger(store: Path) -> Check:
+    """Every batch's digest and every balance is computed anew from the store, and all balances together are zero."""
+    claim = "the ledger sums to zero"
+    opened = Store(store)
+    try:
+        verified, balances = opened.verify(), opened.balances_quote()
+    except StoreError as error:
+        return claim, False, str(error)
+    finally:
+        opened.close()
+    return claim, sum(balances.values()) == 0, f"{verified.transfers:,} transfers between {len(balances)} accounts"
+
+
+def check_model(venue: VenueConfig, preset: str, resting: int) -> Check:
+    """The reference model is given the journaled commands and must give every journaled report, byte for byte.
+
+    The session's last commands cancel every order, so the reports also name the whole book.
+
+    Arguments
+    ---------
+    venue : The venue whose store is checked.
+    preset : Sizes of the device.
+    resting : How many orders the device canceled at the end.
+    """
+    claim = "the device's book equals the model's book"
+    try:
+        Daemon(venue, open_transport(f"model:{preset}"), Store(venue.store)).close()
+    except JournalMismatchError as error:
+        return claim, False, str(error)
+    return claim, True, f"every report of the session, and {resting:,} orders that rested at its end"
+
+
+def check_journal(venue: VenueConfig, preset: str, lived: Daemon) -> Check:
+    """The journal, carried out again on a fresh device, must come to the state that the session came to."""
+    claim = "the journal replays to the same state"
+    try:
+        again = Daemon(venue, open_transport(f"embedded:{preset}"), Store(venue.store))
+    except JournalMismatchError as error:
+        return claim, False, str(error)
+    again.close()
+    same = (
+        again.digest == lived.digest
+        and np.array_equal(again.ledger.balances_quote, lived.ledger.balances_quote)
+        and np.array_equal(again.positions.lots, lived.positions.lots)
+        and np.array_equal(again.positions.entry_value_quote, lived.positions.entry_value_quote)
+        and np.array_equal(again.lines.line_quote, lived.lines.line_quote)
+    )
+    return claim, same, f"{again.sequence:,} batches, digest {again.digest.hex()[:16]}"

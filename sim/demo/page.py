@@ -1,0 +1,121 @@
+"""The demo's report: one HTML page that needs nothing else."""
+
+from collections import Counter
+from pathlib import Path
+
+import jinja2
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from bandgap.host.breaker import HaltCause
+from bandgap.host.config import VenueConfig
+from bandgap.sim.flow.flash_crash import Session
+from bandgap.sim.lab.statistics import QUANTILES, nanoseconds
+from bandgap.sim.lab.summary import CLOCK_NOTE, Check, Line
+
+from .charts import latency_chart, oracle_chart, price_chart
+from .session import Recording
+
+TEMPLATE = "page.html"
+
+
+def write_page(
+    path: Path,
+    title: str,
+    venue: VenueConfig,
+    session: Session,
+    recording: Recording,
+    lines: list[Line],
+    checks: list[Check],
+) -> None:
+    """Write the report.
+
+    Arguments
+    ---------
+    path : Where to.
+    title : What was run, in a few words.
+    venue, session, recording : What it was run on, what came in, and what happened.
+    lines : The summary table.
+    checks : What was proved.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    names = [instrument.name for instrument in venue.instruments]
+    prices = [
+        price_chart(
+            recording.times_ns,
+            chart,
+            [halt for halt in recording.halts if halt.instrument == number],
+            height=430 if number == 0 else 250,
+            legend=number == 0,
+        )
+        for number, chart in enumerate(recording.charts)
+    ]
+    quotes = session.quotes[session.quotes["instrument"] == 0]
+    page = environment.get_template(TEMPLATE).render(
+        title=title,
+        plotly=get_plotlyjs(),
+        headlines=_headlines(recording, checks),
+        names=names,
+        prices=[_html(figure, f"price-{number}") for number, figure in enumerate(prices)],
+        oracle=_html(oracle_chart(quotes, recording.charts[0].mark_ticks, recording.times_ns), "oracle"),
+        latency=_html(latency_chart(recording.statistics.latencies), "latency"),
+        clock_note=CLOCK_NOTE,
+        lines=lines,
+        checks=checks,
+        halts=[
+            (names[halt.instrument], halt.cause.value, clock(halt.from_ns), length(halt.from_ns, halt.to_ns))
+            for halt in recording.halts
+        ],
+        rejects=_shares(recording.statistics.rejects),
+        liquidations=[(clock(time_ns), venue.accounts[account].name) for time_ns, account in recording.liquidations],
+        closing_orders=recording.closing_orders,
+        covered_quote=recording.covered_quote,
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def clock(time_ns: int) -> str:
+    """Minutes and seconds since the session began."""
+    minutes, rest_ns = divmod(time_ns, 60 * 10**9)
+    return f"{minutes}:{rest_ns / 1e9:05.2f}"
+
+
+def length(from_ns: int, to_ns: int | None) -> str:
+    """How long something took."""
+    return "until the end" if to_ns is None else f"{(to_ns - from_ns) / 1e9:.2f} s"
+
+
+def _headlines(recording: Recording, checks: list[Check]) -> list[tuple[str, str]]:
+    """The figures that stand above everything: what, and how much."""
+    statistics = recording.statistics
+    trips = sum(halt.cause is HaltCause.BREAKER for halt in recording.halts)
+    median = statistics.latencies.quantile(QUANTILES["p50"])
+    return [
+        ("messages", f"{sum(statistics.requests.values()):,}"),
+        ("trades", f"{statistics.reports['TRADE']:,}"),
+        ("breaker trips", str(trips)),
+        ("liquidations", str(len(recording.liquidations))),
+        ("median latency", f"{median} cycles · {nanoseconds(median)} ns"),
+        ("checks passed", f"{sum(passed for _, passed, _ in checks)} of {len(checks)}"),
+    ]
+
+
+def _shares(counts: Counter[str]) -> list[tuple[str, str, float]]:
+    """Name, count and share of the largest in percent, most frequent first."""
+    largest = max(counts.values(), default=1)
+    return [
+        (name.lower().replace("_", " "), f"{count:,}", 100 * count / largest) for name, count in counts.most_common()
+    ]
+
+
+def _html(figure: go.Figure, name: str) -> str:
+    """A chart without the library, which the page holds once; the name makes equal charts equal text."""
+    text: str = figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=name,
+        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+    )
+    return text
