@@ -1,0 +1,521 @@
+"""Messages worked out by hand, byte by byte, from docs/protocol.md.
+
+The gateware's structs, the host's dtypes and the model's own reading are each held to the same bytes, so that a mistake
+which any of them share with another shows. Multi-byte numbers are little-endian: 0x0102 is written 02 01.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.lib import data
+
+from bandgap.hdl.protocol.commands import COMMANDS, Opcode
+from bandgap.hdl.protocol.reports import REPORTS, ReportKind
+from bandgap.host.wire import COMMAND_DTYPES, REPORT_DTYPES, new_commands, to_bytes
+from bandgap.sim.model import messages
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A message: its bytes, and its fields (header and body together; reserved bytes left out)."""
+
+    name: str
+    text: str
+    fields: dict[str, int]
+    model: Any
+
+    @property
+    def raw(self) -> bytes:
+        return bytes.fromhex("".join(line.partition("#")[0] for line in self.text.splitlines()))
+
+
+GOLDEN_COMMANDS = [
+    Golden(
+        "new order",
+        """
+        01           # opcode NEW_ORDER
+        02           # instrument 2
+        03 00        # epoch 3
+        15 cd 5b 07  # number 123,456,789 = 0x075bcd15
+        10 27 00 00  # price 10,000 = 0x2710
+        ff ff ff ff  # quantity 4,294,967,295, the largest
+        2a 00 00 00  # account 42 = 0x2a
+        39 30        # token 12,345 = 0x3039
+        fe ff        # generation 65,534 = 0xfffe
+        02           # side SELL
+        01           # type LIMIT
+        01           # time in force GTC
+        05           # self-trade prevention DECREMENT
+        03           # flags POST_ONLY 1 + REDUCE_ONLY 2
+        00 00 00     # reserved
+        """,
+        {
+            "opcode": 1,
+            "instrument": 2,
+            "epoch": 3,
+            "number": 123_456_789,
+            "price_ticks": 10_000,
+            "quantity_lots": 4_294_967_295,
+            "account": 42,
+            "token": 12_345,
+            "generation": 65_534,
+            "side": 2,
+            "order_type": 1,
+            "time_in_force": 1,
+            "self_trade_prevention": 5,
+            "flags": 3,
+        },
+        messages.NewOrder(
+            instrument=2,
+            epoch=3,
+            number=123_456_789,
+            price_ticks=10_000,
+            quantity_lots=4_294_967_295,
+            account=42,
+            token=12_345,
+            generation=65_534,
+            side=messages.Side.SELL,
+            order_type=messages.OrderType.LIMIT,
+            time_in_force=messages.TimeInForce.GTC,
+            self_trade_prevention=messages.SelfTradePrevention.DECREMENT,
+            post_only=True,
+            reduce_only=True,
+        ),
+    ),
+    Golden(
+        "cancel",
+        """
+        02                       # opcode CANCEL
+        01                       # instrument 1
+        ff ff                    # epoch 65,535
+        01 00 00 00              # number 1
+        00 00 00 00 00 00 00 00  # reserved
+        00 00 01 00              # account 65,536 = 0x10000
+        00 10                    # token 4,096 = 0x1000
+        07 00                    # generation 7
+        00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "opcode": 2,
+            "instrument": 1,
+            "epoch": 65_535,
+            "number": 1,
+            "account": 65_536,
+            "token": 4_096,
+            "generation": 7,
+        },
+        messages.Cancel(instrument=1, epoch=65_535, number=1, account=65_536, token=4_096, generation=7),
+    ),
+    Golden(
+        "replace",
+        """
+        03           # opcode REPLACE
+        00           # instrument 0
+        01 00        # epoch 1
+        00 01 00 00  # number 256
+        ff 00 00 00  # price 255
+        00 01 00 00  # quantity 256
+        03 00 00 00  # account 3
+        04 00        # token 4
+        05 00        # generation 5
+        01           # side BUY
+        00 00 00     # reserved
+        e8 03 00 00  # expected quantity 1,000 = 0x3e8
+        """,
+        {
+            "opcode": 3,
+            "instrument": 0,
+            "epoch": 1,
+            "number": 256,
+            "price_ticks": 255,
+            "quantity_lots": 256,
+            "account": 3,
+            "token": 4,
+            "generation": 5,
+            "side": 1,
+            "expected_quantity_lots": 1_000,
+        },
+        messages.Replace(
+            instrument=0,
+            epoch=1,
+            number=256,
+            price_ticks=255,
+            quantity_lots=256,
+            account=3,
+            token=4,
+            generation=5,
+            side=messages.Side.BUY,
+            expected_quantity_lots=1_000,
+        ),
+    ),
+    Golden(
+        "kill account",
+        """
+        15                                   # opcode KILL_ACCOUNT, 21 = 0x15
+        00                                   # instrument, none
+        01 00                                # epoch 1
+        02 00 00 00                          # number 2
+        00 00 00 00 00 00 00 00              # reserved
+        ff 03 00 00                          # account 1,023 = 0x3ff
+        00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 21, "instrument": 0, "epoch": 1, "number": 2, "account": 1_023},
+        messages.AccountCommand(messages.Opcode.KILL_ACCOUNT, instrument=0, epoch=1, number=2, account=1_023),
+    ),
+    Golden(
+        "set instrument",
+        """
+        10                             # opcode SET_INSTRUMENT, 16 = 0x10
+        07                             # instrument 7
+        01 00                          # epoch 1
+        03 00 00 00                    # number 3
+        a0 86 01 00                    # window base 100,000 = 0x186a0
+        00 08 00 00                    # ladder offset 2,048 = 0x800
+        64 00 00 00                    # multiplier 100 = 0x64
+        0b                             # window of 2**11 ticks
+        01                             # flags TOP_OF_BOOK
+        00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "opcode": 16,
+            "instrument": 7,
+            "epoch": 1,
+            "number": 3,
+            "window_base_ticks": 100_000,
+            "ladder_offset": 2_048,
+            "multiplier_quote": 100,
+            "window_log2": 11,
+            "flags": 1,
+        },
+        messages.SetInstrument(
+            instrument=7,
+            epoch=1,
+            number=3,
+            window_base_ticks=100_000,
+            ladder_offset=2_048,
+            multiplier_quote=100,
+            window_log2=11,
+            top_of_book=True,
+        ),
+    ),
+    Golden(
+        "set band",
+        """
+        11                                # opcode SET_BAND, 17 = 0x11
+        07                                # instrument 7
+        01 00                             # epoch 1
+        04 00 00 00                       # number 4
+        b8 88 01 00                       # lower bound 100,536 = 0x188b8
+        00 89 01 00                       # upper bound 100,608 = 0x18900
+        dc 88 01 00                       # reference 100,572 = 0x188dc
+        02                                # policy CLAMP
+        00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "opcode": 17,
+            "instrument": 7,
+            "epoch": 1,
+            "number": 4,
+            "lower_ticks": 100_536,
+            "upper_ticks": 100_608,
+            "reference_ticks": 100_572,
+            "policy": 2,
+        },
+        messages.SetBand(7, 1, 4, 100_536, 100_608, 100_572, messages.BandPolicy.CLAMP),
+    ),
+    Golden(
+        "resume all",
+        """
+        13                                                                       # opcode RESUME, 19 = 0x13
+        ff                                                                       # all instruments
+        01 00                                                                    # epoch 1
+        05 00 00 00                                                              # number 5
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 19, "instrument": 255, "epoch": 1, "number": 5},
+        messages.PlainCommand(messages.Opcode.RESUME, instrument=255, epoch=1, number=5),
+    ),
+    Golden(
+        "grant credit, taken back",
+        """
+        14                                   # opcode GRANT_CREDIT, 20 = 0x14
+        00                                   # instrument, none
+        01 00                                # epoch 1
+        06 00 00 00                          # number 6
+        fe ff ff ff ff ff ff ff              # amount -2 in two's complement
+        09 00 00 00                          # account 9
+        00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 20, "instrument": 0, "epoch": 1, "number": 6, "amount_quote": -2, "account": 9},
+        messages.GrantCredit(instrument=0, epoch=1, number=6, amount_quote=-2, account=9),
+    ),
+    Golden(
+        "heartbeat",
+        """
+        17                                            # opcode HEARTBEAT, 23 = 0x17
+        00                                            # instrument, none
+        01 00                                         # epoch 1
+        07 00 00 00                                   # number 7
+        00 ca 9a 3b 00 00 00 00                       # timeout 1,000,000,000 ns = 0x3b9aca00
+        02                                            # action HALT_AND_CANCEL
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 23, "instrument": 0, "epoch": 1, "number": 7, "timeout_ns": 1_000_000_000, "action": 2},
+        messages.Heartbeat(0, 1, 7, 1_000_000_000, messages.ExpiryAction.HALT_AND_CANCEL),
+    ),
+]
+
+CAUSE = messages.Cause(time_ns=0x0102_0304_0506_0708, link=1, command_number=99)
+"""What caused every report below; its number is 258 in epoch 3."""
+
+_CAUSED = {"link": 1, "number": 258, "time_ns": 0x0102_0304_0506_0708, "command_number": 99, "epoch": 3}
+
+GOLDEN_REPORTS = [
+    Golden(
+        "canceled",
+        """
+        04                                   # kind CANCELED
+        23                                   # reason SELF_TRADE, 35 = 0x23
+        02                                   # instrument 2
+        01                                   # link 1
+        02 01 00 00                          # number 258 = 0x102
+        08 07 06 05 04 03 02 01              # time
+        63 00 00 00                          # command 99 = 0x63
+        00 00 00 00                          # entry cycle
+        00 00 00 00                          # exit cycle
+        03 00                                # epoch 3
+        01                                   # side BUY
+        01                                   # flags LAST
+        10 27 00 00                          # price 10,000
+        05 00 00 00                          # quantity 5 taken away
+        2a 00 00 00                          # account 42
+        39 30                                # token 12,345
+        fe ff                                # generation 65,534
+        07 00 00 00                          # 7 remain
+        00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "kind": 4,
+            "reason": 35,
+            "instrument": 2,
+            "side": 1,
+            "flags": 1,
+            "price_ticks": 10_000,
+            "quantity_lots": 5,
+            "account": 42,
+            "token": 12_345,
+            "generation": 65_534,
+            "remaining_lots": 7,
+        },
+        messages.OrderReport(messages.ReportKind.CANCELED, 35, 2, 1, 10_000, 5, 42, 12_345, 65_534, 7),
+    ),
+    Golden(
+        "rejected",
+        """
+        02                                               # kind REJECTED
+        0b                                               # reason CREDIT, 11
+        00                                               # instrument 0
+        01 02 01 00 00 08 07 06 05 04 03 02 01           # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00              # command 99, entry cycle, exit cycle
+        03 00 02 01                                      # epoch 3, side SELL, flags LAST
+        01 00 00 00 02 00 00 00 03 00 00 00 04 00 05 00  # bytes 8 to 23 of the command
+        00 00 00 00                                      # nothing remains
+        00 00 00 00 00 00 00 00 00 00 00 00              # reserved
+        """,
+        {
+            "kind": 2,
+            "reason": 11,
+            "instrument": 0,
+            "side": 2,
+            "flags": 1,
+            "price_ticks": 1,
+            "quantity_lots": 2,
+            "account": 3,
+            "token": 4,
+            "generation": 5,
+            "remaining_lots": 0,
+        },
+        messages.Rejected(messages.Reason.CREDIT, 0, 2, bytes.fromhex("01000000020000000300000004000500")),
+    ),
+    Golden(
+        "trade",
+        """
+        03 00 02                                # kind TRADE, no reason, instrument 2
+        01 02 01 00 00 08 07 06 05 04 03 02 01  # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00     # command 99, entry cycle, exit cycle
+        03 00 02 00                             # epoch 3, the taker sells, not the last
+        64 00 00 00                             # price 100
+        0a 00 00 00                             # quantity 10
+        0b 00 00 00                             # taker's account 11
+        0c 00                                   # its token 12
+        0d 00                                   # its generation 13
+        0e 00 00 00                             # 14 remain of it
+        0f 00 00 00                             # maker's account 15
+        10 00                                   # its token 16
+        11 00                                   # its generation 17
+        12 00 00 00                             # 18 remain of it
+        """,
+        {
+            "kind": 3,
+            "reason": 0,
+            "instrument": 2,
+            "side": 2,
+            "flags": 0,
+            "price_ticks": 100,
+            "quantity_lots": 10,
+            "account": 11,
+            "token": 12,
+            "generation": 13,
+            "remaining_lots": 14,
+            "maker_account": 15,
+            "maker_token": 16,
+            "maker_generation": 17,
+            "maker_remaining_lots": 18,
+        },
+        messages.Trade(2, 2, 100, 10, 11, 12, 13, 14, 15, 16, 17, 18),
+    ),
+    Golden(
+        "done",
+        """
+        06 00 00                                # kind DONE, no reason, no instrument
+        01 02 01 00 00 08 07 06 05 04 03 02 01  # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00     # command 99, entry cycle, exit cycle
+        03 00 00 01                             # epoch 3, no side, flags LAST
+        03 00 00 00                             # count 3
+        00 00 00 00                             # reserved
+        09 00 00 00                             # account 9
+        00 00 00 00                             # reserved
+        ff ff ff ff ff ff ff ff                 # balance -1
+        00 00 00 00 00 00 00 00                 # reserved
+        """,
+        {
+            "kind": 6,
+            "reason": 0,
+            "instrument": 0,
+            "side": 0,
+            "flags": 1,
+            "count": 3,
+            "account": 9,
+            "balance_quote": -1,
+        },
+        messages.Done(count=3, account=9, balance_quote=-1),
+    ),
+    Golden(
+        "band moved",
+        """
+        07 00 07                                                  # kind BAND_MOVED, no reason, instrument 7
+        01 02 01 00 00 08 07 06 05 04 03 02 01                    # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00                       # command 99, entry cycle, exit cycle
+        03 00 00 01                                               # epoch 3, no side, flags LAST
+        b8 88 01 00 00 89 01 00 dc 88 01 00                       # lower, upper, reference as set
+        02                                                        # policy CLAMP
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "kind": 7,
+            "reason": 0,
+            "instrument": 7,
+            "side": 0,
+            "flags": 1,
+            "lower_ticks": 100_536,
+            "upper_ticks": 100_608,
+            "reference_ticks": 100_572,
+            "policy": 2,
+        },
+        messages.BandMoved(7, 100_536, 100_608, 100_572, messages.BandPolicy.CLAMP),
+    ),
+    Golden(
+        "trading state",
+        """
+        08 31 05                                         # kind TRADING_STATE, reason WATCHDOG 49 = 0x31, instrument 5
+        01 02 01 00 00 08 07 06 05 04 03 02 01           # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00              # command 99, entry cycle, exit cycle
+        03 00 00 00                                      # epoch 3, no side, not the last
+        01                                               # state HALTED
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00     # reserved
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"kind": 8, "reason": 49, "instrument": 5, "side": 0, "flags": 0, "state": 1},
+        messages.TradingStateChanged(messages.Reason.WATCHDOG, 5, messages.TradingState.HALTED),
+    ),
+    Golden(
+        "top of book",
+        """
+        09 00 01                                # kind TOP_OF_BOOK, no reason, instrument 1
+        01 02 01 00 00 08 07 06 05 04 03 02 01  # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00     # command 99, entry cycle, exit cycle
+        03 00 00 00                             # epoch 3, no side, after the last
+        63 00 00 00                             # bid 99
+        65 00 00 00                             # ask 101
+        00 00 00 00 01 00 00 00                 # 2**32 bid
+        05 00 00 00 00 00 00 00                 # 5 asked
+        00 00 00 00 00 00 00 00                 # reserved
+        """,
+        {
+            "kind": 9,
+            "reason": 0,
+            "instrument": 1,
+            "side": 0,
+            "flags": 0,
+            "bid_price_ticks": 99,
+            "ask_price_ticks": 101,
+            "bid_quantity_lots": 2**32,
+            "ask_quantity_lots": 5,
+        },
+        messages.TopOfBook(1, 99, 101, 2**32, 5),
+    ),
+]
+
+
+def struct_fields(layout: type[data.Struct], raw: bytes) -> dict[str, int]:
+    """The fields that the gateware's layout reads, header and body together, reserved bytes left out."""
+    bits = int.from_bytes(raw, "little")
+    fields: dict[str, int] = {}
+    for name, field in data.Layout.cast(layout):
+        part = bits >> field.offset & (1 << field.width) - 1
+        if isinstance(field.shape, type) and issubclass(field.shape, data.Struct):
+            fields |= struct_fields(field.shape, part.to_bytes(field.width // 8, "little"))
+        elif isinstance(field.shape, data.ArrayLayout):
+            assert part == 0, f"{name} is not zero"
+        else:
+            signed = not isinstance(field.shape, type) and field.shape.signed
+            fields[str(name)] = part - (1 << field.width) if signed and part >> (field.width - 1) else part
+    return fields
+
+
+def dtype_fields(record: Any) -> dict[str, int]:
+    """The fields that the host's dtype reads, header and body together, reserved bytes left out."""
+    fields = {name: int(record["header"][name]) for name in record["header"].dtype.names}
+    names = [name for name in record.dtype.names if name != "header" and not name.startswith("reserved")]
+    return fields | {name: int(record[name]) for name in names}
+
+
+@pytest.mark.parametrize("golden", GOLDEN_COMMANDS, ids=lambda golden: golden.name)
+def test_command(golden: Golden) -> None:
+    opcode = Opcode(golden.fields["opcode"])
+    assert len(golden.raw) == 32
+    assert struct_fields(COMMANDS[opcode], golden.raw) == golden.fields
+    command = new_commands(opcode, 1)
+    for name, value in golden.fields.items():
+        (command["header"] if name in command["header"].dtype.names else command)[name] = value
+    assert to_bytes(command).tobytes() == golden.raw
+    assert dtype_fields(to_bytes(command).view(COMMAND_DTYPES[opcode])[0, 0]) == golden.fields
+    assert messages.decode(golden.raw) == golden.model
+
+
+@pytest.mark.parametrize("golden", GOLDEN_REPORTS, ids=lambda golden: golden.name)
+def test_report(golden: Golden) -> None:
+    kind = ReportKind(golden.fields["kind"])
+    assert len(golden.raw) == 64
+    expected = {**_CAUSED, "entry_cycle": 0, "exit_cycle": 0, **golden.fields}
+    assert struct_fields(REPORTS[kind], golden.raw) == expected
+    (record,) = np.frombuffer(golden.raw, REPORT_DTYPES[kind])
+    assert dtype_fields(record) == expected
+    assert messages.encode(golden.model, CAUSE, number=258, epoch=3, flags=golden.fields["flags"]) == golden.raw
+
+
+def test_every_layout_has_a_golden_message() -> None:
+    assert {COMMANDS[Opcode(golden.fields["opcode"])] for golden in GOLDEN_COMMANDS} == set(COMMANDS.values())
+    assert {REPORTS[ReportKind(golden.fields["kind"])] for golden in GOLDEN_REPORTS} == set(REPORTS.values())
