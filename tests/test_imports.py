@@ -43,11 +43,10 @@ def allowed(importer: str, imported: str) -> bool:
     if within(imported, "tests"):
         return False
     if within(importer, "bandgap.hdl.protocol"):
-        library = "amaranth" if not ours else "bandgap.hdl.protocol"
-        return within(imported, library) or imported.split(".", maxsplit=1)[0] in sys.stdlib_module_names
+        return standard_library or within(imported, "amaranth", "bandgap.hdl.protocol")
     if within(importer, "bandgap.sim.model"):
-        return within(imported, "bandgap.sim.model") or imported.split(".", maxsplit=1)[0] in sys.stdlib_module_names
-    if not ours:
+        return standard_library or within(imported, "bandgap.sim.model")
+    if not within(imported, "bandgap"):
         return True
     if within(importer, "bandgap.hdl.book", "bandgap.hdl.guard"):
         other = "guard" if within(importer, "bandgap.hdl.book") else "book"
