@@ -34,3 +34,11 @@ def pytest_report_header() -> str:
 def seed() -> int:
     """The seed of this run."""
     return _seed()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests put on record under the name `summary`, such as coverage."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == "summary" and report.when == "call":
+                terminalreporter.write_line(str(text))
