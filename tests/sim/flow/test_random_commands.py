@@ -1,0 +1,43 @@
+"""Random commands repeat from their seed, and an episode does not depend on those before it."""
+
+from itertools import islice
+
+import numpy as np
+
+from bandgap.hdl.config import PRESETS
+from bandgap.sim.flow.random_commands import EPISODE_NS, Episode, random_episode, random_episodes
+
+CONFIG = PRESETS["formal"]
+
+
+def same(one: Episode, other: Episode) -> bool:
+    return (
+        np.array_equal(one.commands, other.commands)
+        and np.array_equal(one.links, other.links)
+        and np.array_equal(one.arrivals_ns, other.arrivals_ns)
+        and (one.epoch, one.token_ranges, one.end_ns) == (other.epoch, other.token_ranges, other.end_ns)
+    )
+
+
+def test_same_seed_same_bytes() -> None:
+    for index, episode in enumerate(islice(random_episodes(CONFIG, 3), 5)):
+        assert same(episode, random_episode(CONFIG, 3, index))
+
+
+def test_another_seed_or_index_is_another_episode() -> None:
+    episode = random_episode(CONFIG, 3, 0)
+    assert not same(episode, random_episode(CONFIG, 4, 0))
+    assert not same(episode, random_episode(CONFIG, 3, 1))
+
+
+def test_time_runs_on_from_episode_to_episode() -> None:
+    for index, episode in enumerate(islice(random_episodes(CONFIG, 3), 20)):
+        arrivals = episode.arrivals_ns.astype(np.int64)
+        assert arrivals[0] >= index * EPISODE_NS
+        assert (np.diff(arrivals) >= 0).all()
+        assert arrivals[-1] <= episode.end_ns < (index + 1) * EPISODE_NS
+
+
+def test_links_are_the_devices() -> None:
+    links = np.concatenate([episode.links for episode in islice(random_episodes(CONFIG, 3), 20)])
+    assert set(links.tolist()) == set(range(CONFIG.links))
