@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 from bandgap.host.breaker import HaltCause
 from bandgap.host.config import VenueConfig
 from bandgap.sim.flow.flash_crash import Session
-from bandgap.sim.lab.statistics import QUANTILES, nanoseconds
+from bandgap.sim.lab.statistics import QUANTILES
 from bandgap.sim.lab.summary import CLOCK_NOTE, Check, Line
 
 from .charts import latency_chart, oracle_chart, price_chart
@@ -44,7 +44,7 @@ def write_page(
     names = [instrument.name for instrument in venue.instruments]
     prices = [
         price_chart(
-            recording.times_ns,
+            recording.start_ns,
             chart,
             [halt for halt in recording.halts if halt.instrument == number],
             height=430 if number == 0 else 250,
@@ -59,7 +59,7 @@ def write_page(
         headlines=_headlines(recording, checks),
         names=names,
         prices=[_html(figure, f"price-{number}") for number, figure in enumerate(prices)],
-        oracle=_html(oracle_chart(quotes, recording.charts[0].mark_ticks, recording.times_ns), "oracle"),
+        oracle=_html(oracle_chart(quotes, recording.charts[0].mark_ticks, recording.start_ns), "oracle"),
         latency=_html(latency_chart(recording.statistics.latencies), "latency"),
         clock_note=CLOCK_NOTE,
         lines=lines,
@@ -97,7 +97,7 @@ def _headlines(recording: Recording, checks: list[Check]) -> list[tuple[str, str
         ("trades", f"{statistics.reports['TRADE']:,}"),
         ("breaker trips", str(trips)),
         ("liquidations", str(len(recording.liquidations))),
-        ("median latency", f"{median} cycles · {nanoseconds(median)} ns"),
+        ("median latency", f"{median} cycles"),
         ("checks passed", f"{sum(passed for _, passed, _ in checks)} of {len(checks)}"),
     ]
 
@@ -116,6 +116,6 @@ def _html(figure: go.Figure, name: str) -> str:
         full_html=False,
         include_plotlyjs=False,
         div_id=name,
-        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+        config={"displayModeBar": False, "responsive": True},
     )
     return text

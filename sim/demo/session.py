@@ -54,8 +54,8 @@ class Recording:
 
     Attributes
     ----------
-    times_ns : When each step began.
     charts : One for each instrument.
+    start_ns : When the first step began; `STEP_NS` lie between two.
     halts : Every halt that a breaker or the oracle caused, by instrument and time.
     liquidations : (time, account) of every account that fell under its maintenance margin.
     closing_orders : How many orders closed their positions.
@@ -65,7 +65,7 @@ class Recording:
     """
 
     charts: list[Chart]
-    times_ns: list[int] = field(default_factory=list)
+    start_ns: int = STEP_NS
     halts: list[Halt] = field(default_factory=list)
     liquidations: list[tuple[int, int]] = field(default_factory=list)
     closing_orders: int = 0
@@ -85,7 +85,7 @@ def run(daemon: Daemon, session: Session, progress: Callable[[int], None]) -> Re
     """
     recording = Recording([Chart() for _ in daemon.config.instruments])
     halted: dict[int, tuple[int, HaltCause]] = {}
-    edges_ns = range(STEP_NS, session.end_ns + STEP_NS + 1, STEP_NS)
+    edges_ns = range(recording.start_ns, session.end_ns + STEP_NS + 1, STEP_NS)
     requests_until = np.searchsorted(session.requests["arrival_ns"], edges_ns)
     quotes_until = np.searchsorted(session.quotes["time_ns"], edges_ns, side="right")
     told = 0
@@ -122,7 +122,6 @@ def _record(recording: Recording, daemon: Daemon, time_ns: int, requests: NDArra
     statistics.add_requests(requests["kind"])
     statistics.add_refusals(result.encoded.refusals)
     statistics.add_reports(result.reports)
-    recording.times_ns.append(time_ns)
     trades = select_reports(result.reports, ReportKind.TRADE)
     for instrument, (chart, breaker) in enumerate(zip(recording.charts, daemon.breakers, strict=True)):
         prices = trades["price_ticks"][trades["header"]["instrument"] == instrument]
