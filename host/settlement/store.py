@@ -1,8 +1,10 @@
 """The store: journal and ledger in one SQLite file.
 
-A batch is written twice, each time in one durable transaction: first its inputs and commands, before any of them is
-sent; then its reports, transfers and new balances. So whatever a killed host has sent is in the journal, and journal
-and ledger never disagree. Each finished batch carries a SHA-256 digest over its contents and the digest before it.
+A batch is written twice: first its inputs and commands, before any of them is sent; then, in one piece, its reports,
+transfers and new balances. The second part goes to the disk together with the first part of the next batch, one wait
+for the disk a batch. So whatever a killed host has sent is in the journal, journal and ledger never disagree, and a
+batch whose reports were not on the disk yet is carried out again from its commands. Each finished batch carries a
+SHA-256 digest over its contents and the digest before it.
 """
 
 import hashlib
@@ -193,7 +195,9 @@ class Store:
             raise StoreError(f"{path}: {error}") from error
 
     def close(self) -> None:
-        """Let the file go."""
+        """Bring everything to the disk, and let the file go."""
+        with self._durably():
+            pass
         self._connection.close()
         self._engine.dispose()
 
@@ -204,7 +208,7 @@ class Store:
         ------
         StoreError : The store began with other rules or on a device of other sizes; both are named.
         """
-        with self._transaction():
+        with self._durably():
             _METADATA.create_all(self._connection)
             row = self._connection.execute(select(_VENUE)).one_or_none()
             if row is None:
@@ -219,8 +223,9 @@ class Store:
                 raise StoreError(f"the store began with other {what}: {stored} there, {given} here")
 
     def begin_batch(self, batch: Batch) -> None:
-        """Write an unfinished batch, durably: its commands may be sent afterwards."""
-        with self._transaction():
+        """Write an unfinished batch. When this returns it is on the disk, so that its commands may be sent, and so is
+        what the batch before came to."""
+        with self._durably():
             self._connection.execute(insert(_BATCHES), vars(batch))
 
     def finish_batch(
@@ -231,7 +236,7 @@ class Store:
         transfers: NDArray[np.void],
         balances_quote: NDArray[np.int64],
     ) -> None:
-        """Write what a batch came to, durably and at once.
+        """Write what a batch came to, all or nothing; on the disk with the next batch, or when the store is closed.
 
         Parameters
         ----------
@@ -248,7 +253,7 @@ class Store:
         touched = np.unique(np.concatenate([transfers["source"], transfers["target"]])).tolist()
         balances = [{"ledger_account": number, "balance": int(balances_quote[number])} for number in touched]
         finished = update(_BATCHES).where(_BATCHES.c.sequence == sequence)
-        with self._transaction():
+        with self._all_or_nothing():
             self._connection.execute(finished.values(reports=reports.tobytes(), digest=digest))
             if rows:
                 self._connection.execute(insert(_TRANSFERS), rows)
@@ -259,8 +264,7 @@ class Store:
         count = self._count_batches()
         for sequence in range(count):
             query = select(_BATCHES).where(_BATCHES.c.sequence == sequence)
-            with self._transaction():
-                row = self._connection.execute(query).one_or_none()
+            row = self._connection.execute(query).one_or_none()
             if row is None:
                 raise StoreError(f"batch {sequence} is missing from the journal")
             if row.reports is None and sequence < count - 1:
@@ -270,8 +274,7 @@ class Store:
     def balances_quote(self) -> dict[str, int]:
         """The balance of every ledger account, by name."""
         query = select(_LEDGER_ACCOUNTS.c.name, _LEDGER_ACCOUNTS.c.balance_quote).order_by(_LEDGER_ACCOUNTS.c.id)
-        with self._transaction():
-            return {name: balance for name, balance in self._connection.execute(query)}
+        return {name: balance for name, balance in self._connection.execute(query)}
 
     def verify(self) -> Verified:
         """Recompute the chain of digests and every balance from the transfers.
@@ -280,10 +283,9 @@ class Store:
         ------
         StoreError : The first thing that is not as it should be.
         """
-        with self._transaction():
-            if not inspect(self._connection).has_table(_VENUE.name):
-                raise StoreError("this is not the store of a venue")
-            venue = self._connection.execute(select(_VENUE)).one()
+        if not inspect(self._connection).has_table(_VENUE.name):
+            raise StoreError("this is not the store of a venue")
+        venue = self._connection.execute(select(_VENUE)).one()
         digest = first_digest(venue.rules, venue.device_sizes)
         stored = self.balances_quote()
         balances = np.zeros(len(stored), np.int64)
@@ -307,23 +309,28 @@ class Store:
         return Verified(batches, reports, transfers, digest)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing, on the disk when it returns."""
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Writes that are undone together when one fails."""
         try:
-            with self._connection.begin():
-                yield
+            yield
         except DBAPIError as error:
+            self._connection.rollback()
             raise StoreError(f"{self._engine.url.database}: {error.orig}") from error
+
+    @contextmanager
+    def _durably(self) -> Iterator[None]:
+        """Writes that are on the disk afterwards, together with those since the last time."""
+        with self._all_or_nothing():
+            yield
+            self._connection.commit()
 
     def _transfers_of(self, sequence: int) -> NDArray[np.void]:
         query = select(_TRANSFERS).where(_TRANSFERS.c.batch == sequence).order_by(_TRANSFERS.c.position)
-        with self._transaction():
-            rows = self._connection.execute(query).all()
+        rows = self._connection.execute(query).all()
         return np.array([(row.kind, row.source, row.target, 0, row.amount_quote) for row in rows], TRANSFER_DTYPE)
 
     def _count_batches(self) -> int:
-        with self._transaction():
-            last: int | None = self._connection.execute(select(func.max(_BATCHES.c.sequence))).scalar()
+        last: int | None = self._connection.execute(select(func.max(_BATCHES.c.sequence))).scalar()
         return 0 if last is None else last + 1
 
 

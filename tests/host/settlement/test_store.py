@@ -120,10 +120,30 @@ def test_tampering_is_found(path: Path, statement: str) -> None:
     store.close()
 
 
-def test_a_commit_is_on_the_disk_when_it_returns(path: Path) -> None:
+def test_commits_wait_for_the_disk(path: Path) -> None:
     store = Store(path)
     asked = [store._connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")]
     assert asked == [2, "wal"]
+    store.close()
+
+
+def test_what_a_batch_came_to_goes_to_the_disk_with_the_next(path: Path, tmp_path: Path) -> None:
+    """Seen through a copy of the file and its log, as a killed process would leave them."""
+    store = Store(path)
+    write(store, 2)
+
+    def finished_on_disk(name: str) -> list[bool]:
+        copy = tmp_path / name
+        for suffix in ("", "-wal"):
+            Path(f"{copy}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
+        left_behind = Store(copy)
+        finished = [batch.reports is not None for batch in left_behind.batches()]
+        left_behind.close()
+        return finished
+
+    assert finished_on_disk("before") == [True, False]
+    store.begin_batch(batch(2))
+    assert finished_on_disk("after") == [True, True, False]
     store.close()
 
 
