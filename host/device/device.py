@@ -12,7 +12,7 @@ from bandgap.hdl.protocol.version import layout_hash
 from bandgap.host.device.transport import Transport
 from bandgap.host.wire import Bytes2D, command_headers, report_headers
 
-_READY_POLLS = 1 << 20
+_READY_POLLS = 1 << 16
 _EPOCHS = 1 << 16
 _NUMBERS = 1 << 32
 
