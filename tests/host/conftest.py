@@ -1,4 +1,4 @@
-"""A small venue on the reference model, for the tests of the host."""
+"""A small venue, on the reference model or the embedded device, for the tests of the host."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,11 +11,14 @@ from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention
 from bandgap.hdl.protocol.reports import Reason, ReportKind
 from bandgap.host.config import AccountConfig, InstrumentConfig, OracleConfig, VenueConfig
 from bandgap.host.daemon import Daemon
+from bandgap.host.device import operator
+from bandgap.host.device.transport import Transport
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
 from bandgap.host.oracle.oracle import Quote
 from bandgap.host.settlement.store import Store
 from bandgap.host.step import StepInput, StepResult
 from bandgap.host.wire import Records, as_reports, select_reports
+from bandgap.sim.embedded.transport import open_config
 from bandgap.sim.model_device import ModelTransport
 
 SECOND_NS = 1_000_000_000
@@ -52,12 +55,11 @@ def venue_config(
 
 
 class Venue:
-    """A daemon on the model whose time passes a second a step, with short ways to ask and to look."""
+    """A daemon whose time passes a second a step, with short ways to ask and to look."""
 
-    def __init__(self, config: VenueConfig, store: Store | None = None, device: BookConfig = DEVICE) -> None:
+    def __init__(self, config: VenueConfig, transport: Transport, store: Store) -> None:
         self.config = config
-        self.model = ModelTransport(device)
-        self.daemon = Daemon(config, self.model, store or Store(None))
+        self.daemon = Daemon(config, transport, store)
         self.next_id = 1
 
     def new(self, account: int, side: Side, price_ticks: int, lots: int, **fields: int) -> Records:
@@ -86,6 +88,11 @@ class Venue:
         request["price_ticks"], request["quantity_lots"] = price_ticks, lots
         return request
 
+    def mass_cancel(self, account: int) -> Records:
+        request: Records = np.zeros(1, REQUEST_DTYPE)
+        request["kind"], request["account"] = Opcode.MASS_CANCEL.value, account
+        return request
+
     def step(self, *requests: Records, mark: int | None = None, after_ns: int = SECOND_NS, **given: Any) -> StepResult:
         """One step; with a mark, all sources quote it for all instruments."""
         time_ns = self.daemon.time_ns + after_ns
@@ -101,6 +108,14 @@ class Venue:
 
     def cash(self, account: int) -> int:
         return int(self.daemon.ledger.cash_quote[account])
+
+    def balance_in_device(self, account: int) -> int:
+        """The account's buying power, as the device answers a grant of nothing."""
+        device, grant = self.daemon.device, operator.grant_credit([account], [0])
+        device.number(grant)
+        device.send(grant)
+        (done,) = select_reports(device.receive(), ReportKind.DONE)
+        return int(done["balance_quote"])
 
     def balances(self) -> dict[str, int]:
         ledger = self.daemon.ledger
@@ -119,13 +134,17 @@ def kinds(result: StepResult, account: int | None = None) -> list[str]:
     return named
 
 
+TRANSPORTS: dict[str, Callable[[BookConfig], Transport]] = {"model": ModelTransport, "embedded": open_config}
+
+
 @pytest.fixture
-def open_venue() -> Iterator[Callable[..., Venue]]:
-    """Open a venue; its store is closed after the test."""
+def open_venue(request: pytest.FixtureRequest) -> Iterator[Callable[..., Venue]]:
+    """Open a venue on the model, or on the device that the test's parameter names; it is closed after the test."""
     opened: list[Venue] = []
+    open_transport = TRANSPORTS[getattr(request, "param", "model")]
 
     def make(store: Store | None = None, device: BookConfig = DEVICE, **config: Any) -> Venue:
-        opened.append(Venue(venue_config(**config), store, device))
+        opened.append(Venue(venue_config(**config), open_transport(device), store or Store(None)))
         return opened[-1]
 
     yield make

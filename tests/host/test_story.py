@@ -1,0 +1,265 @@
+"""The daemon's story, told on the model and on the embedded device: every figure here is worked out by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bandgap.hdl.protocol.commands import OrderFlags, OrderType, Side, TimeInForce
+from bandgap.hdl.protocol.reports import ReportKind
+from bandgap.host.breaker import HaltCause
+from bandgap.host.gateway.order_entry import Refusal
+from bandgap.host.liquidation.liquidator import ClosingOrder
+from bandgap.host.oracle.oracle import Quote
+from bandgap.host.step import Deposit, StepResult
+from bandgap.host.wire import select_reports
+
+BUY, SELL = Side.BUY, Side.SELL
+SECOND_NS = 1_000_000_000
+
+Open = Callable[..., Any]
+Kinds = Callable[..., list[str]]
+Trades = Callable[[StepResult], list[tuple[int, int, int, int]]]
+
+pytestmark = pytest.mark.parametrize("open_venue", ["model", "embedded"], indirect=True)
+
+
+def test_first_step_founds_the_venue(open_venue: Open) -> None:
+    venue = open_venue(deposits=(700, 300), insurance=50)
+    venue.step()
+    assert venue.balances() == {
+        "external": -1_050,
+        "fees": 0,
+        "insurance": 50,
+        "clearing:PERP-0": 0,
+        "cash:account-0": 700,
+        "cash:account-1": 300,
+    }
+
+
+def test_no_trading_before_a_mark_price(open_venue: Open, kinds_of: Kinds) -> None:
+    venue = open_venue()
+    assert kinds_of(venue.step(venue.new(0, BUY, 1000, 1))) == ["REJECTED HALTED"]
+    changes = venue.step(mark=1000).trading_changes
+    assert [(change.trading, change.cause) for change in changes] == [(True, HaltCause.OPENING)]
+    assert kinds_of(venue.step(venue.new(0, BUY, 1000, 1))) == ["ACCEPTED"]
+
+
+def test_trade_becomes_positions_fees_and_profit(open_venue: Open, trades_of: Trades) -> None:
+    """Account 1 buys 20 lots of account 0 at 1010 and sells them to it at 1020; a lot is worth 10 a tick."""
+    venue = open_venue()
+    venue.step(mark=1000)
+    result = venue.step(venue.new(0, SELL, 1010, 20), venue.new(1, BUY, 1015, 20))
+    assert trades_of(result) == [(1010, 20, 1, 0)]
+    assert venue.daemon.positions.lots[:2, 0].tolist() == [-20, 20]
+    value = 20 * 1010 * 10
+    assert venue.balances()["fees"] == value * 100 // 1_000_000 + value * 500 // 1_000_000 == 20 + 101
+    assert (venue.cash(0), venue.cash(1)) == (1_000_000 - 20, 1_000_000 - 101)
+
+    venue.step(venue.new(0, BUY, 1020, 20), venue.new(1, SELL, 1020, 20))
+    assert venue.daemon.positions.lots[:2, 0].tolist() == [0, 0]
+    profit = 20 * (1020 - 1010) * 10
+    assert venue.cash(1) == 1_000_000 - 101 - 102 + profit
+    assert venue.cash(0) == 1_000_000 - 20 - 20 - profit
+    assert venue.balances()["clearing:PERP-0"] == 0
+    assert sum(venue.balances().values()) == 0
+
+
+def test_open_profit_is_equity_not_cash(open_venue: Open) -> None:
+    venue = open_venue()
+    venue.step(mark=1000)
+    venue.step(venue.new(0, SELL, 1000, 10), venue.new(1, BUY, 1000, 10))
+    cash = venue.cash(1)
+    venue.step(mark=1005)
+    assert venue.cash(1) == cash
+    assert venue.daemon.margin.equity_quote[1] == cash + 10 * 5 * 10
+    assert venue.daemon.margin.initial_quote[1] == 10 * 1005 * 10 // 10
+    assert venue.daemon.margin.maintenance_quote[1] == 10 * 1005 * 10 // 20
+
+
+def test_client_is_told_its_own_ids(open_venue: Open) -> None:
+    venue = open_venue()
+    venue.step(mark=1000)
+    result = venue.step(
+        venue.new(0, SELL, 1000, 5, client_order_id=77),
+        venue.new(1, BUY, 1000, 5, client_order_id=88),
+        venue.cancel(1, 99),
+    )
+    trade = np.flatnonzero(result.reports[:, 0] == ReportKind.TRADE.value)
+    assert result.ids.client_order_id[trade].tolist() == [88]
+    assert result.ids.maker_client_order_id[trade].tolist() == [77]
+    assert result.encoded.refused_rows.tolist() == [2]
+    assert result.encoded.refusals.tolist() == [Refusal.UNKNOWN_ORDER]
+
+
+def test_clients_cannot_send_reduce_only(open_venue: Open, kinds_of: Kinds) -> None:
+    venue = open_venue()
+    venue.step(mark=1000)
+    result = venue.step(venue.new(0, BUY, 1000, 1, flags=OrderFlags.REDUCE_ONLY.value))
+    assert kinds_of(result) == ["REJECTED NOT_PRIVILEGED"]
+
+
+def test_credit_ends_and_comes_back(open_venue: Open, kinds_of: Kinds) -> None:
+    """A seller at the lower bound 950 of the band 950 to 1050 at mark 1000 costs, of each unit reserved,
+    (50 + 100 + 0.475) / 950 = 158,395 ppm: 100,000 free carry 631,333, a sixteenth less is granted: 591,875."""
+    venue = open_venue(deposits=(100_000, 100_000))
+    venue.step(mark=1000)
+    assert venue.daemon.lines.line_quote.tolist() == [591_875, 591_875]
+    result = venue.step(venue.new(0, BUY, 1000, 59), venue.new(0, BUY, 1000, 1))
+    assert kinds_of(result) == ["ACCEPTED", "REJECTED CREDIT"]
+    result = venue.step(venue.cancel(0, 1), venue.new(0, BUY, 1000, 59))
+    assert kinds_of(result) == ["CANCELED REQUESTED", "ACCEPTED"]
+
+
+def test_deposit_raises_credit(open_venue: Open, kinds_of: Kinds) -> None:
+    venue = open_venue(deposits=(1_000, 1_000))
+    venue.step(mark=1000)
+    assert kinds_of(venue.step(venue.new(0, BUY, 1000, 1))) == ["REJECTED CREDIT"]
+    result = venue.step(venue.new(0, BUY, 1000, 1), deposits=[Deposit(0, 9_000)])
+    assert kinds_of(result) == ["ACCEPTED"]
+    assert venue.balances()["external"] == -(2_000 + 50_000 + 9_000)
+
+
+def test_band_follows_the_mark_in_steps(open_venue: Open) -> None:
+    """Half width 50 at 1000: the band follows from 13 ticks on, a quarter of it (12.5) rounded up by the ticks."""
+    venue = open_venue()
+    venue.step(mark=1000)
+    assert len(select_reports(venue.step(mark=1012).reports, ReportKind.BAND_MOVED)) == 0
+    (moved,) = select_reports(venue.step(mark=1013).reports, ReportKind.BAND_MOVED)
+    assert [int(moved[f"{name}_ticks"]) for name in ("lower", "reference", "upper")] == [963, 1013, 1063]
+
+
+def test_band_stays_inside_the_window(open_venue: Open) -> None:
+    venue = open_venue()
+    venue.step(mark=1520)
+    assert venue.daemon.breakers[0].band.upper_ticks == 1535
+
+
+def test_trade_at_the_bound_halts_and_a_new_reference_resumes(open_venue: Open, kinds_of: Kinds) -> None:
+    venue = open_venue(deposits=(10_000_000,) * 2)
+    venue.step(mark=1000)
+    venue.step(venue.new(0, BUY, 950, 5), venue.new(1, SELL, 950, 5))
+    halted = venue.step(venue.new(0, BUY, 1000, 1), mark=940)
+    assert [(c.trading, c.cause) for c in halted.trading_changes] == [(False, HaltCause.BREAKER)]
+    assert kinds_of(halted) == ["REJECTED HALTED"]
+    still = venue.step(mark=940, after_ns=8 * SECOND_NS)
+    assert still.trading_changes == ()
+    resumed = venue.step(venue.new(0, BUY, 940, 1), mark=940)
+    assert [(c.trading, c.time_ns - halted.trading_changes[0].time_ns) for c in resumed.trading_changes] == [
+        (True, 9 * SECOND_NS)
+    ]
+    assert venue.daemon.breakers[0].band.reference_ticks == 940
+    assert kinds_of(resumed) == ["ACCEPTED"]
+
+
+def test_no_quorum_halts_until_there_is_one(open_venue: Open) -> None:
+    venue = open_venue()
+    venue.step(mark=1000)
+    stale = venue.step(after_ns=31 * SECOND_NS)
+    assert stale.marks_ticks == (None,)
+    assert [(c.trading, c.cause) for c in stale.trading_changes] == [(False, HaltCause.ORACLE)]
+    time_ns = venue.daemon.time_ns
+    assert venue.step(quotes=[Quote(0, 0, 1000, time_ns)]).trading_changes == ()
+    resumed = venue.step(quotes=[Quote(1, 0, 1000, time_ns)])
+    assert [(c.trading, c.cause) for c in resumed.trading_changes] == [(True, HaltCause.ORACLE)]
+
+
+def test_silent_host_is_halted_by_the_device_and_resumes(open_venue: Open, kinds_of: Kinds) -> None:
+    venue = open_venue()
+    venue.step(mark=1000)
+    late = venue.step(venue.new(0, BUY, 1000, 1), mark=1000, after_ns=61 * SECOND_NS)
+    assert [(c.trading, c.cause) for c in late.trading_changes] == [(False, HaltCause.WATCHDOG)]
+    assert kinds_of(late) == ["REJECTED HALTED"]
+    resumed = venue.step(venue.new(0, BUY, 1000, 1))
+    assert [(c.trading, c.cause) for c in resumed.trading_changes] == [(True, HaltCause.WATCHDOG)]
+    assert kinds_of(resumed) == ["ACCEPTED"]
+
+
+def test_liquidation_from_kill_to_restore(open_venue: Open, kinds_of: Kinds, trades_of: Trades) -> None:
+    """Account 0 holds 120 lots from 1000 with 150,000: the mark 880 leaves 6,000 less fees, under 5 % of 1,056,000.
+
+    It is blocked and its resting order canceled; then slices of 50 are sold into account 1's bid at 860, at most down
+    to the bound; it ends 18,000 under water (140 ticks x 10 x 120 = 168,000) and the fund pays.
+    """
+    venue = open_venue(deposits=(150_000, 10_000_000), band_width_ppm=30_000)
+    venue.step(mark=1000)
+    venue.step(venue.new(1, SELL, 1000, 100), venue.new(0, BUY, 1000, 100))
+    venue.step(venue.new(1, SELL, 1000, 20), venue.new(0, BUY, 1000, 20), venue.new(0, BUY, 855, 1))
+    assert venue.daemon.positions.lots[0, 0] == 120
+    fee = 600 + 0
+
+    killed = venue.step(mark=880)
+    assert killed.liquidation.kill == [0]
+    assert kinds_of(killed, account=0) == ["CANCELED ACCOUNT_KILLED"]
+    assert venue.cash(0) == 150_000 - fee
+
+    waiting = venue.step(venue.new(1, BUY, 860, 500), venue.new(0, BUY, 880, 1))
+    assert waiting.liquidation.close == [ClosingOrder(0, 0, -50)]
+    assert kinds_of(waiting, account=0) == ["ACCEPTED", "CANCELED IMMEDIATE_REST", "REJECTED KILLED"]
+
+    for lots in (50, 50, 20):
+        closing = venue.step()
+        assert closing.liquidation.close == [ClosingOrder(0, 0, -lots)]
+        assert trades_of(closing) == [(860, lots, 0, 1)]
+    fee += 215 + 215 + 86
+    assert venue.cash(0) == 150_000 - fee - 168_000
+
+    deficit = 18_000 + fee
+    covered = venue.step()
+    assert covered.liquidation.cover == [(0, deficit)]
+    assert covered.liquidation.restore == [0]
+    assert venue.cash(0) == 0
+    assert venue.balances()["insurance"] == 50_000 - deficit
+    assert venue.daemon.liquidator.blocked == ()
+
+
+def test_empty_fund_leaves_the_account_blocked(open_venue: Open, kinds_of: Kinds) -> None:
+    venue = open_venue(deposits=(150_000, 10_000_000), band_width_ppm=30_000, insurance=7, liquidation_slice_lots=500)
+    venue.step(mark=1000)
+    venue.step(venue.new(1, SELL, 1000, 120), venue.new(0, BUY, 1000, 100))
+    venue.step(venue.new(0, BUY, 1000, 20))
+    venue.step(mark=880)
+    venue.step(venue.new(1, BUY, 860, 500))
+    venue.step()
+    assert venue.step().liquidation.cover == [(0, 7)]
+    assert venue.cash(0) < 0
+    assert venue.balances()["insurance"] == 0
+    assert kinds_of(venue.step(venue.new(0, BUY, 880, 1))) == ["REJECTED KILLED"]
+    assert venue.step(deposits=[Deposit(0, 100_000)]).liquidation.restore == [0]
+    assert kinds_of(venue.step(venue.new(0, BUY, 880, 1))) == ["ACCEPTED"]
+
+
+def test_two_instruments_share_the_ladder_and_margin(open_venue: Open, trades_of: Trades) -> None:
+    venue = open_venue(instruments=2)
+    venue.step(mark=1000)
+    result = venue.step(
+        venue.new(0, SELL, 1000, 5, instrument=1), venue.new(1, BUY, 1000, 5, instrument=0), venue.new(1, BUY, 1000, 5)
+    )
+    assert trades_of(result) == []
+    result = venue.step(venue.new(1, BUY, 1000, 5, instrument=1))
+    assert trades_of(result) == [(1000, 5, 1, 0)]
+    assert venue.daemon.positions.lots[:2].tolist() == [[0, -5], [0, 5]]
+
+
+def test_market_and_fill_or_kill_orders_pass_through(open_venue: Open, kinds_of: Kinds) -> None:
+    venue = open_venue()
+    venue.step(mark=1000)
+    venue.step(venue.new(0, SELL, 1001, 5))
+    market = {"order_type": OrderType.MARKET.value, "time_in_force": TimeInForce.IOC.value}
+    result = venue.step(
+        venue.new(1, BUY, 1001, 9, time_in_force=TimeInForce.FOK.value), venue.new(1, BUY, 0, 9, **market)
+    )
+    assert kinds_of(result) == ["ACCEPTED", "CANCELED NOT_FILLABLE", "ACCEPTED", "TRADE", "CANCELED IMMEDIATE_REST"]
+
+
+def test_device_holds_what_the_lines_say(open_venue: Open) -> None:
+    """After all orders are canceled, an account's balance in the device is its line."""
+    venue = open_venue()
+    venue.step(mark=1000)
+    venue.step(venue.new(0, SELL, 1001, 7), venue.new(0, SELL, 1003, 5), venue.new(1, BUY, 1005, 9))
+    venue.step(venue.new(1, SELL, 990, 3), venue.new(2, BUY, 999, 8), mark=1004)
+    lines = venue.daemon.lines.line_quote.tolist()
+    reserved_2 = 8 * 999 * 10 - 3 * 999 * 10
+    assert venue.balance_in_device(2) == lines[2] - reserved_2
+    assert venue.balance_in_device(1) == lines[1]
