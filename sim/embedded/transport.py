@@ -135,10 +135,13 @@ def open_config(config: BookConfig, waves: Path | None = None, stall_seed: int =
     Raises
     ------
     ValueError : The waves' suffix is neither.
+    OSError : The waves cannot be written.
     build.BuildError : It cannot be built on this machine.
     """
     if waves is not None and waves.suffix not in build.WAVE_FLAGS:
         raise ValueError(f"waves are written as .vcd or .fst, not {waves.name!r}")
+    if waves is not None:
+        waves.touch()
     library = build.library(build.verilog(config), waves.suffix if waves else None)
     return EmbeddedTransport(library, config.links, waves, stall_seed)
 

@@ -1,0 +1,152 @@
+"""`bandgap demo`: it runs, it reports, and a wrong outcome does not pass its checks."""
+
+import re
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from bandgap.host.breaker import HaltCause
+from bandgap.host.cli import build_app
+from bandgap.host.config import VenueConfig
+from bandgap.host.daemon import Daemon
+from bandgap.host.device.transport import open_transport
+from bandgap.host.settlement.store import Store
+from bandgap.sim.demo.checks import check_journal, check_ledger, check_model
+from bandgap.sim.demo.session import Recording, run
+from bandgap.sim.demo.venue import ACCOUNTS, START_TICKS, demo_venue
+from bandgap.sim.flow.flash_crash import flash_crash
+
+MESSAGES = 20_000
+
+
+def bandgap(*arguments: object) -> Result:
+    return CliRunner().invoke(build_app(), ["demo", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[VenueConfig, Daemon, Recording]:
+    """A session on the embedded device that is over."""
+    venue = demo_venue(1, "embedded:ecp5", tmp_path_factory.mktemp("venue") / "venue.sqlite")
+    daemon = Daemon(venue, open_transport(venue.device), Store(venue.store))
+    carried: list[int] = []
+    recording = run(daemon, flash_crash(1, MESSAGES, list(START_TICKS.values()), ACCOUNTS), carried.append)
+    daemon.close()
+    assert sum(carried) == MESSAGES
+    return venue, daemon, recording
+
+
+@pytest.fixture
+def venue(lived: tuple[VenueConfig, Daemon, Recording], tmp_path: Path) -> VenueConfig:
+    """The venue with a copy of its store, to be spoiled."""
+    copy = tmp_path / "venue.sqlite"
+    copy.write_bytes(lived[0].store.read_bytes())
+    return lived[0].model_copy(update={"store": copy})
+
+
+def spoil(venue: VenueConfig, statement: str, *values: object) -> None:
+    with sqlite3.connect(venue.store) as connection:
+        changed = connection.execute(statement, values).rowcount
+    connection.close()
+    assert changed == 1
+
+
+def test_the_story_happens(lived: tuple[VenueConfig, Daemon, Recording]) -> None:
+    venue, _, recording = lived
+    assert len(venue.instruments) >= 4 and len(venue.accounts) >= 100
+    trips = [halt for halt in recording.halts if halt.cause is HaltCause.BREAKER]
+    assert trips and all(halt.to_ns is not None and halt.to_ns - halt.from_ns < 11 * 10**9 for halt in trips)
+    assert recording.book_at_end > 100
+    assert recording.statistics.reports["TRADE"] > 500
+    assert recording.statistics.rejects["HALTED"] > 0
+    for chart in recording.charts:
+        assert len(chart.last_ticks) == len(chart.mark_ticks) == len(chart.lower_ticks) == len(chart.upper_ticks)
+        pairs = zip(chart.last_ticks, chart.lower_ticks, chart.upper_ticks, strict=True)
+        assert sum(last is not None for last in chart.last_ticks) > 100
+        assert max(upper - lower for _, lower, upper in pairs if lower is not None and upper is not None) < 400
+
+
+def test_the_checks_pass(lived: tuple[VenueConfig, Daemon, Recording], venue: VenueConfig) -> None:
+    _, daemon, recording = lived
+    for claim, passed, remark in (
+        check_ledger(venue.store),
+        check_model(venue, "ecp5", recording.book_at_end),
+        check_journal(venue, "ecp5", daemon),
+    ):
+        assert passed, f"{claim}: {remark}"
+
+
+def test_money_from_nowhere_fails_the_ledger_check(venue: VenueConfig) -> None:
+    spoil(venue, "UPDATE ledger_accounts SET balance_quote = balance_quote + 1 WHERE name = 'cash:maker-0'")
+    _, passed, remark = check_ledger(venue.store)
+    assert not passed and "cash:maker-0" in remark
+
+
+def test_a_report_that_the_model_does_not_give_fails_the_model_check(venue: VenueConfig) -> None:
+    with sqlite3.connect(venue.store) as connection:
+        (reports,) = connection.execute("SELECT reports FROM batches WHERE sequence = 900").fetchone()
+    connection.close()
+    spoilt = bytearray(reports)
+    spoilt[32] ^= 1
+    spoil(venue, "UPDATE batches SET reports = ? WHERE sequence = 900", bytes(spoilt))
+    _, passed, remark = check_model(venue, "ecp5", 0)
+    assert not passed and remark.startswith("batch 900, report 0:")
+
+
+def test_another_state_fails_the_journal_check(
+    lived: tuple[VenueConfig, Daemon, Recording], venue: VenueConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, daemon, _ = lived
+    lots = daemon.positions.lots.copy()
+    lots[3, 0] += 1
+    monkeypatch.setattr(daemon.positions, "lots", lots)
+    _, passed, _ = check_journal(venue, "ecp5", daemon)
+    assert not passed
+
+
+def test_the_command_reports_and_repeats_itself(tmp_path: Path) -> None:
+    reports = [tmp_path / "one.html", tmp_path / "other.html"]
+    for report in reports:
+        result = bandgap("--messages", 2_000, "--seed", 4, "--report", report)
+        assert result.exit_code == 0, result.output
+        assert result.output.count("✔") == 3
+    text = reports[0].read_text()
+    assert text == reports[1].read_text()
+    for name in START_TICKS:
+        assert name in text
+    outside = re.findall(r"<(?:script|img|link|iframe)[^>]*\b(?:src|href)=[^>]*>|@import|url\(\s*['\"]?http", text)
+    assert not outside, "the page needs nothing else"
+    assert text.count("Plotly.newPlot(") >= 6
+
+
+def test_a_failed_check_ends_with_status_1_and_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(
+        "bandgap.sim.demo.command.check_ledger", lambda store: ("the ledger sums to zero", False, "it is 1")
+    )
+    result = bandgap("--messages", 100, "--report", tmp_path / "demo.html")
+    assert result.exit_code == 1
+    assert "✘ the ledger sums to zero (it is 1)" in result.output
+    assert "it is 1" in (tmp_path / "demo.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--report", "{folder}/nowhere/demo.html"], "nowhere"),
+        (["--report", "{folder}/demo.html", "--waves", "{folder}/demo.wlf"], "waves are written as .vcd or .fst"),
+    ],
+)
+def test_bad_input_ends_with_status_2(tmp_path: Path, options: list[str], message: str) -> None:
+    result = bandgap("--messages", 100, *(option.format(folder=tmp_path) for option in options))
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_deposits_follow_from_the_seed() -> None:
+    def deposits(seed: int) -> list[int]:
+        return [account.deposit_quote for account in demo_venue(seed, "model:", Path("x")).accounts]
+
+    assert deposits(1) == deposits(1) != deposits(2)
+    assert len(np.unique([account.name for account in demo_venue(1, "model:", Path("x")).accounts])) == ACCOUNTS
