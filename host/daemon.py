@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.commands import (
+    COMMAND_BYTES,
     BandPolicy,
     ExpiryAction,
     Opcode,
@@ -24,17 +25,17 @@ from bandgap.hdl.protocol.commands import (
     Side,
     TimeInForce,
 )
-from bandgap.hdl.protocol.reports import Reason, ReportKind, TradingState
-from bandgap.host.breaker import Breaker
-from bandgap.host.config import MONEY_LIMIT_QUOTE, InstrumentConfig, VenueConfig
+from bandgap.hdl.protocol.reports import REPORT_BYTES, Reason, ReportKind, TradingState
+from bandgap.host.config import MONEY_LIMIT_QUOTE, VenueConfig
 from bandgap.host.device import operator
-from bandgap.host.device.device import Device, DeviceSizes
+from bandgap.host.device.device import Device
 from bandgap.host.device.transport import Transport
+from bandgap.host.founding import CLIENT_LINK, OPERATOR_LINK, breaker_of, check_fit, instrument_commands, rates_of
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry
 from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
 from bandgap.host.margin.credit import CreditLines
 from bandgap.host.margin.positions import Positions
-from bandgap.host.margin.requirements import InstrumentRates, MarginState, assess, cost_ppm, credit_target
+from bandgap.host.margin.requirements import MarginState, assess, cost_ppm, credit_target
 from bandgap.host.oracle.oracle import Oracle, QuoteError
 from bandgap.host.recovery import DaemonError, JournalMismatchError, see_same_commands, see_same_reports
 from bandgap.host.settlement.ledger import EXTERNAL, Ledger
@@ -48,9 +49,6 @@ from bandgap.host.wire import (
     report_headers,
     select_reports,
 )
-
-OPERATOR_LINK, CLIENT_LINK = 0, 1
-"""Operator commands and closing orders come by the privileged link, clients' orders by one that is not."""
 
 _CLOSING_SHARE = 64
 """One slot in this many is kept for closing orders."""
@@ -91,7 +89,7 @@ class Daemon:
         self._store = store
         self.device = Device(transport)
         sizes = self.device.sizes
-        _check_fit(config, sizes)
+        check_fit(config, sizes)
         closing_slots = max(1, sizes.orders // _CLOSING_SHARE)
         self.device.set_token_range(OPERATOR_LINK, 0, closing_slots)
         self.device.set_token_range(CLIENT_LINK, closing_slots, sizes.orders - closing_slots)
@@ -107,9 +105,9 @@ class Daemon:
             staleness_ns=config.oracle.staleness_ns,
             max_deviation_ppm=config.oracle.max_deviation_ppm,
         )
-        self.breakers = [_breaker(instrument) for instrument in instruments]
+        self.breakers = [breaker_of(instrument) for instrument in instruments]
         self._marks_ticks = [0] * len(instruments)
-        self._rates = [_rates(instrument) for instrument in instruments]
+        self._rates = [rates_of(instrument) for instrument in instruments]
         self.positions = Positions(len(config.accounts), [instrument.multiplier_quote for instrument in instruments])
         self.lines = CreditLines(len(config.accounts), sizes.orders, closing_slots)
         self.liquidator = Liquidator([one.liquidation_slice_lots for one in instruments], closing_slots)
@@ -155,7 +153,7 @@ class Daemon:
 
         reports = self._exchange(batch)
         if journaled is not None and journaled.reports is not None:
-            reports = see_same_reports(self.sequence, reports, _rows(journaled.reports, 64))
+            reports = see_same_reports(self.sequence, reports, _rows(journaled.reports, REPORT_BYTES))
         self._see_nothing_rejected(commands, reports)
 
         ids = self._clients.follow(reports)
@@ -220,27 +218,11 @@ class Daemon:
         return np.concatenate(commands), decided
 
     def _found_venue(self) -> list[Bytes2D]:
-        """The first step's work: initial deposits, and the instruments' places in the ladder.
-
-        Windows are powers of two: laid out from the largest to the smallest, each begins at a multiple of its size.
-        """
+        """The first step's work: initial deposits, and the instruments."""
         self.ledger.fund_insurance(self.config.insurance_fund_quote)
         for number, account in enumerate(self.config.accounts):
             self.ledger.deposit(number, account.deposit_quote)
-        commands, offset = [], 0
-        for number, instrument in sorted(enumerate(self.config.instruments), key=lambda one: -one[1].window_ticks):
-            commands.append(
-                operator.set_instrument(
-                    number,
-                    window_base_ticks=instrument.window_base_ticks,
-                    window_ticks=instrument.window_ticks,
-                    ladder_offset=offset,
-                    multiplier_quote=instrument.multiplier_quote,
-                    top_of_book=False,
-                )
-            )
-            offset += instrument.window_ticks
-        return commands
+        return instrument_commands(self.config.instruments)
 
     def _decide_trading(self, now_ns: int, marks: list[int | None], commands: list[Bytes2D]) -> list[bool]:
         """Move bands, halt and resume; whether each instrument trades after these commands."""
@@ -300,10 +282,10 @@ class Daemon:
 
     def _exchange(self, batch: Batch) -> Bytes2D:
         """Send what is in the journal; all reports it causes."""
-        operator_commands = _rows(batch.operator_commands, 32)
+        operator_commands = _rows(batch.operator_commands, COMMAND_BYTES)
         now_ns = np.full(len(operator_commands), batch.time_ns, np.uint64)
         self.device.send(operator_commands, now_ns, OPERATOR_LINK)
-        client_commands = _rows(batch.client_commands, 32)
+        client_commands = _rows(batch.client_commands, COMMAND_BYTES)
         if len(client_commands):
             self.device.send(client_commands, np.frombuffer(batch.client_arrivals_ns, np.uint64), CLIENT_LINK)
         return self.device.receive()
@@ -397,37 +379,6 @@ class Daemon:
             self._clients.check(given.requests)
         except (QuoteError, ValueError) as error:
             raise StepInputError(str(error)) from error
-
-
-def _breaker(instrument: InstrumentConfig) -> Breaker:
-    return Breaker(
-        window_base_ticks=instrument.window_base_ticks,
-        window_ticks=instrument.window_ticks,
-        width_ppm=instrument.band_width_ppm,
-        step_ppm=instrument.band_step_ppm,
-        halt_ns=instrument.halt_ns,
-    )
-
-
-def _rates(instrument: InstrumentConfig) -> InstrumentRates:
-    return InstrumentRates(
-        instrument.multiplier_quote,
-        instrument.initial_margin_ppm,
-        instrument.maintenance_margin_ppm,
-        max(instrument.maker_fee_ppm, instrument.taker_fee_ppm),
-    )
-
-
-def _check_fit(config: VenueConfig, sizes: DeviceSizes) -> None:
-    needs = {
-        "instruments": len(config.instruments),
-        "accounts": len(config.accounts),
-        "ticks": sum(instrument.window_ticks for instrument in config.instruments),
-        "links": CLIENT_LINK + 1,
-    }
-    for name, needed in needs.items():
-        if needed > getattr(sizes, name):
-            raise DaemonError(f"the venue needs {needed} {name}, the device has {getattr(sizes, name)}")
 
 
 def _rows(data: bytes, width: int) -> Bytes2D:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 _PPM = 1_000_000
 
+LAST_PRICE_TICKS = (1 << 32) - 1
+"""The largest price that the device knows."""
+
 
 @dataclass(frozen=True)
 class Quote:
@@ -61,16 +64,16 @@ class Oracle:
 
         Raises
         ------
-        QuoteError : Source or instrument is unknown, the price is zero, or its time is to come.
+        QuoteError : Source or instrument is unknown, the price no device can have, or its time is to come.
         """
-        if quote.source >= self._sources:
+        if not 0 <= quote.source < self._sources:
             raise QuoteError(f"no oracle source {quote.source}, there are {self._sources}")
-        if quote.instrument >= len(self._newest):
+        if not 0 <= quote.instrument < len(self._newest):
             raise QuoteError(f"no instrument {quote.instrument}, there are {len(self._newest)}")
-        if quote.price_ticks <= 0:
-            raise QuoteError(f"price {quote.price_ticks} of source {quote.source} is not positive")
-        if quote.time_ns > now_ns:
-            raise QuoteError(f"quote of source {quote.source} is from {quote.time_ns} ns, after {now_ns} ns")
+        if not 0 < quote.price_ticks <= LAST_PRICE_TICKS:
+            raise QuoteError(f"price {quote.price_ticks} of source {quote.source} is not 1 to {LAST_PRICE_TICKS}")
+        if not 0 <= quote.time_ns <= now_ns:
+            raise QuoteError(f"quote of source {quote.source} is from {quote.time_ns} ns, not 0 to {now_ns} ns")
 
     def take(self, quote: Quote) -> None:
         """Take a checked quote; one that is older than the source's last changes nothing."""

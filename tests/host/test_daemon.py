@@ -46,8 +46,8 @@ BAD_INPUTS = {
     ),
     "source": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(3, 0, 5, 0)]), "no oracle source 3"),
     "instrument": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 1, 5, 0)]), "no instrument 1"),
-    "price": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 0, 0, 0)]), "not positive"),
-    "future": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 0, 5, 10**12)]), "after"),
+    "price": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 0, 0, 0)]), "price 0 of source 0"),
+    "future": (lambda v: StepInput(v.daemon.time_ns, quotes=[Quote(0, 0, 5, 10**12)]), "from 1000000000000 ns"),
     "too much": (
         lambda v: StepInput(v.daemon.time_ns, deposits=[Deposit(0, 1 << 59), Deposit(1, 1 << 59)]),
         "all deposits reach 1152921504606846976",

@@ -68,8 +68,12 @@ def test_newer_quote_replaces_and_older_does_not() -> None:
     [
         (Quote(5, 0, 1, 0), "no oracle source 5, there are 5"),
         (Quote(0, 2, 1, 0), "no instrument 2, there are 2"),
-        (Quote(0, 0, 0, 0), "price 0 of source 0 is not positive"),
-        (Quote(0, 0, 1, NOW_NS + 1), "after 1000 ns"),
+        (Quote(0, 0, 0, 0), "price 0 of source 0 is not 1 to 4294967295"),
+        (Quote(0, 0, 1, NOW_NS + 1), "not 0 to 1000 ns"),
+        (Quote(0, 0, 1, -1), "from -1 ns"),
+        (Quote(-1, 0, 1, 0), "no oracle source -1"),
+        (Quote(0, -1, 1, 0), "no instrument -1"),
+        (Quote(0, 0, 2**32, 0), "price 4294967296"),
     ],
 )
 def test_bad_quotes_are_named(quote: Quote, message: str) -> None:
