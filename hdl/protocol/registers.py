@@ -53,7 +53,9 @@ _RO, _RW = Access.READ_ONLY, Access.READ_WRITE
 REGISTERS = (
     Register("magic", 0x00, 1, _RO, MAGIC, 'The letters "BGAP".'),
     Register("status", 0x04, 1, _RO, 0, "Bit 0: memories are cleared and commands are taken."),
-    Register("layout_hash", 0x08, 2, _RO, None, "Hash of all message and register layouts; the host must have the same."),
+    Register(
+        "layout_hash", 0x08, 2, _RO, None, "Hash of all message and register layouts; the host must have the same."
+    ),
     Register("build_identity", 0x10, 2, _RO, None, "Hash of the gateware's configuration and sources."),
     Register("instruments", 0x18, 1, _RO, None, "Number of instruments."),
     Register("orders", 0x1C, 1, _RO, None, "Slots in the order pool."),
@@ -63,7 +65,15 @@ REGISTERS = (
     Register("epoch", 0x2C, 1, _RW, 1, "The device epoch, 1 to 65535. Writing it resets the core into that epoch."),
     Register("time_ns", 0x30, 2, _RO, 0, "The core's time; reading the low word latches the high one."),
     Register("token_first", 0x40, 1, _RW, None, "First order slot this link may use.", per_link=True),
-    Register("token_count", 0x44, 1, _RW, None, "How many slots it may use: at power-up all for link 0, none for others.", per_link=True),
+    Register(
+        "token_count",
+        0x44,
+        1,
+        _RW,
+        None,
+        "How many slots it may use: at power-up all for link 0, none for others.",
+        per_link=True,
+    ),
 )
 
 BY_NAME = {register.name: register for register in REGISTERS}

@@ -31,7 +31,11 @@ def _describe(shape: object) -> Iterator[str]:
 
 def layout_text() -> str:
     """The whole protocol as canonical text, the input of `layout_hash`."""
-    lines = [" ".join([f"{key.name}={key.value}", *_describe(layout)]) for table in (COMMANDS, REPORTS) for key, layout in table.items()]
+    lines = [
+        " ".join([f"{key.name}={key.value}", *_describe(layout)])
+        for table in (COMMANDS, REPORTS)
+        for key, layout in table.items()
+    ]
     lines.append(" ".join(_describe(Reason)))
     lines += [f"{r.name}@{r.offset}x{r.words} {r.access.value} {r.per_link}" for r in REGISTERS]
     return "\n".join(lines)
