@@ -159,7 +159,7 @@ class _Sender:
         self.modes = _MODES if rng.random() < 0.5 else [rng.choice(_MODES)]
         self.cheap = rng.random() < 0.8  # credit is no matter
         self.aggression = rng.choice((0.05, 0.2, 0.6))
-        self.pending: deque[_Unsent] = deque()  # what follows by the privileged link
+        self.pending: deque[tuple[int, _Unsent]] = deque()  # what follows, and by which link
         self.makers = self._choose_makers()
         self.length = 3 * len(self.slots) if self.wide else rng.choice((100, 400, 1_600))
 
@@ -172,7 +172,7 @@ class _Sender:
 
     def _choose_token_ranges(self) -> list[tuple[int, int]]:
         orders, links = self.config.orders, self.config.links
-        if self.rng.random() < 0.3:
+        if self.rng.random() < 0.5:
             return [(0, orders)] * links
         half = orders // 2
         others = [(half, orders - half) if self.rng.random() < 0.7 else (0, 0) for _ in range(1, links)]
@@ -187,14 +187,15 @@ class _Sender:
             self.set_band: 16,
             self.grant_credit: 25,
             self.restore: 40,
-            self.resume: 50,
+            self.halt: 8,
+            self.resume: 60,
             self.read_clock: 6,
             self.meeting: 60,
+            self.held: 12,
+            self.set_instrument: 8,
         }
         sweeping: dict[_Maker, float] = {
             self.mass_cancel: 14,
-            self.set_instrument: 6,
-            self.halt: 6,
             self.kill: 6,
             self.heartbeat: 6,
             self.move_window: 2,
@@ -214,15 +215,15 @@ class _Sender:
         rng = self.rng
         while len(rows) < self.length or self.pending:
             if self.pending:
-                opcode, instrument, body = self.pending.popleft()
-                link = _PRIVILEGED_LINK
+                follower_link, unsent = self.pending.popleft()
+                rows.append(self.row(*unsent))
+                links.append(follower_link)
             else:
                 if rng.random() < 0.15:
                     link = _PRIVILEGED_LINK if rng.random() < 0.6 else rng.randrange(self.config.links)
                 make = rng.choices(self.makers[0], cum_weights=self.makers[1])[0]
-                opcode, instrument, body = make(link)
-            rows.append(self.finish(opcode, instrument, body))
-            links.append(link)
+                rows.append(self.spoil(self.row(*make(link))))
+                links.append(link)
             arrivals.append(self.pass_time())
         commands = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, COMMAND_BYTES)
         return Episode(
@@ -235,26 +236,32 @@ class _Sender:
             self.time_ns + 100_000,
         )
 
-    def finish(self, opcode: int, instrument: int, body: bytes) -> bytes:
-        """Put the header before a command, and now and then spoil it."""
-        rng = self.rng
+    def then(self, *unsent: _Unsent, link: int = _PRIVILEGED_LINK) -> None:
+        """Let commands follow before any other, without a flaw."""
+        self.pending += [(link, command) for command in unsent]
+
+    def row(self, opcode: int, instrument: int, body: bytes) -> bytes:
+        """A command with the header it should have."""
         self.number += 1
-        epoch, number = self.epoch, self.number
-        order_flow = opcode < Opcode.SET_INSTRUMENT.value
+        return _HEADER.pack(opcode, instrument, self.epoch, self.number) + body
+
+    def spoil(self, row: bytes) -> bytes:
+        """A command as it is or, now and then, with one thing wrong; operator commands, being few, more often."""
+        rng = self.rng
+        opcode, instrument, epoch, number = _HEADER.unpack_from(row)
+        often = 1 if opcode < Opcode.SET_INSTRUMENT.value else 5
         luck = rng.random()
         if luck < 0.003:
             number = 0
         elif luck < 0.006:
             instrument = rng.choice((self.config.instruments, 254, ALL_INSTRUMENTS, 0, 1))
-        elif luck < (0.016 if order_flow else 0.05):
+        elif luck < 0.006 + 0.01 * often:
             epoch = rng.choice((self.epoch - 1, (self.epoch + 1) & 0xFFFF, 0))
-        row = _HEADER.pack(opcode, instrument, epoch, number) + body
-        if luck > (0.98 if order_flow else 0.95):
+        elif luck < 0.006 + 0.03 * often:
             spoiled = bytearray(row)
-            place = rng.choice((0, 1, *range(8, 32)))
-            spoiled[place] = rng.choice((0, 1, 2, 3, 128, 255, rng.randrange(256)))
-            row = bytes(spoiled)
-        return row
+            spoiled[rng.choice((0, 1, *range(8, 32)))] = rng.choice((0, 1, 2, 3, 128, 255, rng.randrange(256)))
+            return bytes(spoiled)
+        return _HEADER.pack(opcode, instrument, epoch, number) + row[_HEADER.size :]
 
     def pass_time(self) -> int:
         luck = self.rng.random()
@@ -269,7 +276,7 @@ class _Sender:
     def open_market(self) -> None:
         rng = self.rng
         count = self.config.instruments
-        for instrument in rng.sample(range(count), max(1, count - rng.choice((0, 0, 1)))):
+        for instrument in rng.sample(range(count), max(1, count - rng.choice((0, 1)))):
             window = self.choose_window()
             if window is None:
                 break
@@ -278,9 +285,9 @@ class _Sender:
         limit_quote = BALANCE_LIMIT_QUOTE
         for account in self.accounts:
             amount = rng.choice((limit_quote, limit_quote // 3)) if self.cheap else self.small_amount()
-            self.pending.append((Opcode.GRANT_CREDIT.value, 0, _GRANT.pack(amount, account)))
+            self.then((Opcode.GRANT_CREDIT.value, 0, _GRANT.pack(amount, account)))
         if rng.random() < 0.95:
-            self.pending.append((Opcode.RESUME.value, ALL_INSTRUMENTS, _NOTHING))
+            self.then((Opcode.RESUME.value, ALL_INSTRUMENTS, _NOTHING))
 
     def choose_window(self) -> _Window | None:
         """A window in the ladder rows that are left; None when none are."""
@@ -314,9 +321,9 @@ class _Sender:
         window = self.windows[instrument]
         flags = InstrumentFlags.TOP_OF_BOOK.value if self.rng.random() < 0.5 else 0
         body = _INSTRUMENT.pack(window.base_ticks, window.offset, window.multiplier_quote, window.log2, flags)
-        self.pending.append((Opcode.SET_INSTRUMENT.value, instrument, body))
+        self.then((Opcode.SET_INSTRUMENT.value, instrument, body))
         if self.rng.random() < 0.8:
-            self.pending.append((Opcode.SET_BAND.value, instrument, self.band_body(window)))
+            self.then((Opcode.SET_BAND.value, instrument, self.band_body(window)))
 
     def band_body(self, window: _Window) -> bytes:
         rng = self.rng
@@ -422,11 +429,11 @@ class _Sender:
         last = self.generations.get(token, 0)
         generation = last if rng.random() < 0.02 else (last + rng.choice((1, 1, 2, 65_535))) & 0xFFFF
         luck = rng.random()
-        if luck < (0.03 if link else 0.1):
+        if luck < (0.03 if link else 0.15):
             flags |= OrderFlags.REDUCE_ONLY.value
-        elif luck < 0.105:
+        elif luck < 0.155:
             flags |= OrderFlags.POST_ONLY.value
-        elif luck < 0.11:
+        elif luck < 0.16:
             time_in_force = rng.choice((1, 2, 3))
         if token not in self.beliefs:
             self.generations[token] = generation
@@ -445,10 +452,10 @@ class _Sender:
             return self.read_clock(link)
         mine, other = rng.choice(self.accounts), rng.choice(self.accounts)
         side = rng.choice((_BUY, _SELL))
-        mode = rng.choice(_MODES)
+        mode = rng.choice(_MODES[1:]) if rng.random() < 0.9 else _MODES[0]
         patient, away = _ORDER_KINDS[0], 2 if side == _BUY else -2
         orders = []
-        for account in (other, mine, rng.choice((other, mine))):
+        for account in (other, mine, other):
             price = window.clip(window.center_ticks + rng.choice((0, away // 2)))
             orders.append(self.place(instrument, account, 3 - side, patient, price, rng.randint(1, 3), mode))
         price = window.clip(window.center_ticks + away)
@@ -458,16 +465,37 @@ class _Sender:
             orders.append(self.place(instrument, mine, side, kind, price, rng.randint(1, 6), mode))
         else:
             far = window.clip(window.center_ticks - away)
-            orders.insert(0, self.place(instrument, mine, side, patient, far, rng.randint(1, 6), mode))
+            kind = rng.choices(_ORDER_KINDS[:2], (4, 1))[0]
+            orders.insert(0, self.place(instrument, mine, side, kind, far, rng.randint(1, 6), mode))
             token = int.from_bytes(orders[0][2][12:14], "little")
             body = (price, rng.randint(1, 6), mine, token, self.generations[token], side, 0)
             orders.append((Opcode.REPLACE.value, instrument, _REPLACE.pack(*body)))
-        if rng.random() < 0.5:  # among themselves
+        if rng.random() < 0.75:  # among themselves
             clearing = [(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts]
             restoring = [(Opcode.RESTORE_ACCOUNT.value, 0, _ACCOUNT.pack(account)) for account in (mine, other)]
             orders = [*clearing, *restoring, (Opcode.RESUME.value, instrument, _NOTHING), *orders]
-        self.pending += orders[1:]
+        self.then(*orders[1:])
         return orders[0]
+
+    def held(self, link: int) -> _Unsent:
+        """An order that cannot move: halted, or reduce-only and asked to by a link without the privilege."""
+        rng = self.rng
+        instrument, account, side = self.instrument(), rng.choice(self.accounts), rng.choice((_BUY, _SELL))
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        price = window.clip(window.center_ticks + (-2 if side == _BUY else 2))
+        reduce_only = OrderFlags.REDUCE_ONLY.value
+        kind = (OrderType.LIMIT.value, TimeInForce.GTC.value, rng.choice((0, reduce_only)))
+        order = self.place(instrument, account, side, kind, price, 5, rng.choice(_MODES))
+        if rng.random() < 0.5:
+            self.then((Opcode.HALT.value, instrument, _NOTHING))
+        token = int.from_bytes(order[2][12:14], "little")
+        for quantity in (5, 4, 6):
+            body = (price, quantity, account, token, self.generations[token], side, 0)
+            self.then((Opcode.REPLACE.value, instrument, _REPLACE.pack(*body)), link=rng.randrange(self.config.links))
+        self.then((Opcode.RESUME.value, instrument, _NOTHING))
+        return order
 
     def place(
         self,
@@ -520,7 +548,9 @@ class _Sender:
         order = self.belief(token)
         price, quantity = order.price_ticks, order.open_lots
         luck = rng.random()
-        if luck < 0.3:
+        if luck < 0.1:
+            pass  # as it is
+        elif luck < 0.3:
             quantity = rng.randint(1, max(1, quantity)) if quantity < 100 else quantity - 1
         elif luck < 0.5:
             quantity = min(_MAX_U32, quantity + rng.randint(1, 5))
@@ -573,14 +603,11 @@ class _Sender:
         """Clear an instrument and set it anew: what it takes follows by the privileged link."""
         instrument = self.instrument()
         if window := self.windows.get(instrument):
-            self.pending += [
-                (Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account))
-                for account in self.accounts
-                if self.rng.random() < 0.95
-            ]
+            accounts = [account for account in self.accounts if self.rng.random() < 0.95]
+            self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in accounts])
             self.windows[instrument] = self.place_window(window.log2, window.offset)
             self.enqueue_window(instrument)
-            self.pending.append((Opcode.RESUME.value, instrument, _NOTHING))
+            self.then((Opcode.RESUME.value, instrument, _NOTHING))
             self.beliefs.clear()
         return Opcode.HALT.value, instrument, _NOTHING
 
@@ -591,11 +618,12 @@ class _Sender:
         return Opcode.SET_BAND.value, instrument, body
 
     def halt(self, link: int) -> _Unsent:
-        """A halt; at times what acts on a halted book follows at once."""
-        instrument = ALL_INSTRUMENTS if self.rng.random() < 0.3 else self.instrument()
-        if self.rng.random() < 0.5:
-            self.pending += [self.replace(_PRIVILEGED_LINK), self.cancel(_PRIVILEGED_LINK)]
-            self.pending += [self.set_band(_PRIVILEGED_LINK) for _ in range(self.rng.randrange(6))]
+        """A halt; at times bands that move over the halted book follow at once."""
+        rng = self.rng
+        anywhere = rng.choice((ALL_INSTRUMENTS, ALL_INSTRUMENTS, rng.randrange(self.config.instruments)))
+        instrument = anywhere if rng.random() < 0.4 else self.instrument()
+        if rng.random() < 0.5:
+            self.then(*[self.set_band(_PRIVILEGED_LINK) for _ in range(rng.randrange(6))])
         return Opcode.HALT.value, instrument, _NOTHING
 
     def resume(self, link: int) -> _Unsent:
@@ -623,6 +651,8 @@ class _Sender:
         action = rng.choice((ExpiryAction.HALT, ExpiryAction.HALT_AND_CANCEL)).value
         if link == _PRIVILEGED_LINK and 0 < timeout < EPISODE_NS:
             self.deadline_ns = self.time_ns + timeout
+            if rng.random() < 0.15:
+                self.then((Opcode.HALT.value, ALL_INSTRUMENTS, _NOTHING))
         return Opcode.HEARTBEAT.value, 0, _HEARTBEAT.pack(timeout, action)
 
     def read_clock(self, link: int) -> _Unsent:
