@@ -3,6 +3,7 @@
 PYTHON ?= python3
 MESSAGES ?= 200000
 WAVES ?= out/waves.vcd
+FLOW ?= docs/examples/flow.csv
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -30,9 +31,9 @@ lint: $(INSTALLED) $(LINKS)  ## check style and types
 bench: $(INSTALLED)  ## measure the embedded device and write docs/results/embedded.json
 	$(BIN)/python -m bandgap.sim.lab.throughput
 
-waves: $(INSTALLED)  ## run a short demo and write its waves (WAVES=out/waves.vcd)
+waves: $(INSTALLED)  ## replay FLOW=docs/examples/flow.csv and write its waves, WAVES=out/waves.vcd
 	@mkdir -p $(dir $(WAVES))
-	$(BIN)/bandgap demo --messages 200 --report out/waves.html --waves $(WAVES)
+	$(BIN)/bandgap replay $(FLOW) --preset ecp5 --waves $(WAVES)
 
 lock: $(INSTALLED)  ## resolve the dependencies anew and write requirements.lock
 	$(PYTHON) -m venv .venv/lock

@@ -33,7 +33,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same session.")] = 1,
     preset: Annotated[Literal["ecp5", "ultrascale"], typer.Option(help="Sizes of the device.")] = "ecp5",
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.", metavar="FILE")] = Path("demo.html"),
-    waves: Annotated[Path | None, typer.Option(help="Write waves, .vcd or .fst.", metavar="FILE")] = None,
+    waves: Annotated[
+        Path | None, typer.Option(help="Write waves, .vcd (2 GB for 200 messages) or .fst (50 MB).", metavar="FILE")
+    ] = None,
 ) -> None:
     """Run a market through the hardware book: calm, flash crash, recovery; then prove that it came out right.
 

@@ -90,6 +90,7 @@ struct Device {
     bool send(const std::uint8_t* commands, std::size_t count, const std::uint64_t* arrivals, std::uint8_t link) {
         top.command_link = link;
         waited = 0;
+        dumping = true;
         for (std::size_t i = 0; i < count; ++i) {
             if (arrivals != nullptr) top.time_ns = arrivals[i];
             std::memcpy(top.command_data.data(), commands + i * kCommandBytes, kCommandBytes);
@@ -122,7 +123,7 @@ struct Device {
 
     void dump([[maybe_unused]] std::uint64_t offset_ns) {
 #if VM_TRACE
-        trace.dump(cycles * kNanosecondsPerCycle + offset_ns);
+        if (dumping) trace.dump(cycles * kNanosecondsPerCycle + offset_ns);
 #endif
     }
 
@@ -132,6 +133,7 @@ struct Device {
     const std::uint64_t patience;
     std::uint64_t waited = 0;
     std::uint64_t cycles = 0;
+    bool dumping = false;  // waves begin with the first command: clearing the memories would be most of them
     std::vector<std::uint8_t> reports;
 #if VM_TRACE
     Trace trace;
