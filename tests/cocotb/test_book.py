@@ -9,6 +9,6 @@ from bandgap.hdl.build import to_verilog
 from bandgap.hdl.config import PRESETS
 
 
-def test_random_commands_on_the_book(tmp_path: Path, seed: int) -> None:
+def test_random_commands_on_the_book(tmp_path: Path, seed: int, waves: bool) -> None:
     design = to_verilog(Engine(PRESETS["formal"]))
-    simulate("book_bench", design, tmp_path, seed=seed, preset="formal", commands=4000)
+    simulate("book_bench", design, tmp_path, waves=waves, seed=seed, preset="formal", commands=4000)
