@@ -18,8 +18,8 @@ from bandgap.sim.replay.session import ReplaySession
 SMALL = BookConfig(instruments=2, orders=256, ticks=2_048, accounts=16)
 
 
-def recorded(messages: int, stall_seed: int = 0) -> tuple[Recorder, list[Bytes2D]]:
-    """A short market through a small device: what was sent, and the reports of each exchange."""
+def recorded(messages: int, at_once: int, stall_seed: int = 0) -> tuple[Recorder, list[Bytes2D]]:
+    """A short market through a small device, so many requests at once: what was sent, and the reports of each time."""
     transport = Recorder(open_config(SMALL, stall_seed=stall_seed))
     received: list[Bytes2D] = []
     receive = transport.receive
@@ -33,15 +33,15 @@ def recorded(messages: int, stall_seed: int = 0) -> tuple[Recorder, list[Bytes2D
     survey = Survey(messages, ["A"], [PriceRange(9_600, 9_600, 9_600)], list(range(16)), {})
     device = Device(transport)
     session = ReplaySession(device, survey)
-    for start in range(0, messages, 64):
-        requests = market.requests[start : start + 64]
+    for start in range(0, messages, at_once):
+        requests = market.requests[start : start + at_once]
         session.run(Chunk(np.arange(len(requests)), requests))
     device.close()
     return transport, received
 
 
 def test_what_is_received_answers_everything_that_was_sent() -> None:
-    transport, received = recorded(3_000)
+    transport, received = recorded(3_000, at_once=1)
     exchanges = [reports for reports in received if len(reports)]
     sent = [commands for commands, _, _ in transport.sent if len(commands)]
     assert len(exchanges) == len(sent)
@@ -52,8 +52,8 @@ def test_what_is_received_answers_everything_that_was_sent() -> None:
 
 
 def test_stalls_change_cycles_alone() -> None:
-    _, smooth = recorded(2_000)
-    _, stalled = recorded(2_000, stall_seed=99)
+    _, smooth = recorded(2_000, at_once=64)
+    _, stalled = recorded(2_000, at_once=64, stall_seed=99)
     one, other = np.concatenate(smooth), np.concatenate(stalled)
     assert np.array_equal(without_cycles(one), without_cycles(other))
     assert not np.array_equal(one, other)
