@@ -470,7 +470,7 @@ class _Sender:
             token = int.from_bytes(orders[0][2][12:14], "little")
             body = (price, rng.randint(1, 6), mine, token, self.generations[token], side, 0)
             orders.append((Opcode.REPLACE.value, instrument, _REPLACE.pack(*body)))
-        if rng.random() < 0.75:  # among themselves
+        if rng.random() < min(0.75, 64 / self.config.orders):  # among themselves; a mass cancel visits every slot
             clearing = [(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts]
             restoring = [(Opcode.RESTORE_ACCOUNT.value, 0, _ACCOUNT.pack(account)) for account in (mine, other)]
             orders = [*clearing, *restoring, (Opcode.RESUME.value, instrument, _NOTHING), *orders]
