@@ -19,10 +19,7 @@ SELLING_S = 40
 """When the crash starts, how long the index falls, and how long the seller sells."""
 
 SELLER_SHARE = 0.04
-CANCEL_SHARE = 0.46
-REPLACE_SHARE = 0.08
-TAKER_SHARE = 0.03
-"""Shares of requests, each of what the ones before it leave."""
+"""Of requests while the seller sells."""
 
 DEPTH_EXPONENT = 0.6
 """Of the distance at which limit orders are placed (Bouchaud, Mezard and Potters, 2002)."""
@@ -59,6 +56,24 @@ class Population:
         )
 
 
+@dataclass(frozen=True)
+class Habits:
+    """What the crowd is up to.
+
+    Attributes
+    ----------
+    cancel_share : Of requests, the part that cancels when the book is as full as they like it.
+    replace_share : The same of replaces, of what cancels leave.
+    taker_share : The same of orders that want to trade now, of what cancels and replaces leave.
+    crash_s : When the crash starts, infinity for never.
+    """
+
+    cancel_share: float = 0.46
+    replace_share: float = 0.08
+    taker_share: float = 0.03
+    crash_s: float = CRASH_S
+
+
 class Crowd:
     """Everybody who trades. They remember their resting orders as far as they know: an order that was filled
     meanwhile is canceled in vain, as happens.
@@ -69,14 +84,21 @@ class Crowd:
     index : (instruments, steps) What each instrument is worth in ticks, every `INDEX_STEP_S`.
     population : Who they are.
     resting : About how many orders they like to have in the book.
+    habits : What they do.
     """
 
     def __init__(
-        self, random: np.random.Generator, index: NDArray[np.float64], population: Population, resting: int
+        self,
+        random: np.random.Generator,
+        index: NDArray[np.float64],
+        population: Population,
+        resting: int,
+        habits: Habits | None = None,
     ) -> None:
         self._random = random
         self._index = index
         self._population = population
+        self._habits = habits or Habits()
         self._resting_target = resting / len(index)
         self._live: list[list[_Resting]] = [[] for _ in index]
         self._last_id = 0
@@ -84,30 +106,42 @@ class Crowd:
 
     def act(self, time_s: float, instrument: int) -> Request:
         """Somebody's next request in this instrument."""
-        now = _Moment(
-            arrival_ns=int(time_s * 1e9),
-            instrument=instrument,
-            worth_ticks=float(self._index[instrument, int(time_s / INDEX_STEP_S)]),
-            since_crash_s=time_s - CRASH_S,
-        )
+        now = self._look(time_s, instrument)
         live = self._live[instrument]
         if 0 < now.since_crash_s < SELLING_S and self._chance(SELLER_SHARE):
             return self._sell_at_any_price(now)
         fullness = min(len(live) / self._resting_target, 1.05)
-        if live and self._chance(CANCEL_SHARE * fullness * (1 + 0.1 * now.panic)):
+        if live and self._chance(self._habits.cancel_share * fullness * (1 + 0.1 * now.panic)):
             return self._cancel(now)
-        if live and self._chance(REPLACE_SHARE):
+        if live and self._chance(self._habits.replace_share):
             return self._replace(now)
-        if self._chance(TAKER_SHARE):
+        if self._chance(self._habits.taker_share):
             return self._take(now)
         return self._quote(now)
+
+    def build_up(self, instrument: int, orders: int, in_one_level: int) -> list[Request]:
+        """Passive orders at the start, so many of them buys at one price, just below the worth."""
+        now = self._look(0.0, instrument)
+        quotes = [self._quote(now) for _ in range(orders - in_one_level)]
+        return quotes + [self._rest(now, self._pick(self._population.makers), Side.BUY, 1) for _ in range(in_one_level)]
+
+    def _look(self, time_s: float, instrument: int) -> "_Moment":
+        return _Moment(
+            arrival_ns=int(time_s * 1e9),
+            instrument=instrument,
+            worth_ticks=float(self._index[instrument, int(time_s / INDEX_STEP_S)]),
+            since_crash_s=time_s - self._habits.crash_s,
+        )
 
     def _quote(self, now: "_Moment") -> Request:
         """A passive order; near the touch when all is calm, farther from it in panic."""
         account = self._pick(self._population.makers if self._chance(0.7) else self._population.investors)
         side = Side.BUY if self._chance(0.5) else Side.SELL
         away = self._power_law(DEPTH_EXPONENT, 400) + int(now.panic * 25 * self._draw())
-        order = _Resting(self._identify(), account, side, now.price(side, -away), self._power_law(1.2, 200))
+        return self._rest(now, account, side, away)
+
+    def _rest(self, now: "_Moment", account: int, side: Side, away_ticks: int) -> Request:
+        order = _Resting(self._identify(), account, side, now.price(side, -away_ticks), self._power_law(1.2, 200))
         self._live[now.instrument].append(order)
         flags = OrderFlags.POST_ONLY if self._chance(0.5) else OrderFlags(0)
         return self._new(now, order, OrderType.LIMIT, TimeInForce.GTC, flags)

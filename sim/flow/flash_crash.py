@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
 
 from .crowd import CRASH_S, DIP_S, INDEX_STEP_S, SELLING_S, Crowd, Population
-from .hawkes import hawkes_arrivals
+from .hawkes import session_arrivals
 
 QUOTE_DTYPE = np.dtype([("time_ns", "<u8"), ("source", "u1"), ("instrument", "u1"), ("price_ticks", "<u4")])
 """What an oracle source says an instrument is worth."""
@@ -87,19 +87,16 @@ def _arrivals(
     random: np.random.Generator, messages: int, instruments: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Times and instruments of `messages` arrivals; a fifth of what starts a cluster starts in the crash."""
-    count = int(messages * (1 - BRANCHING) * 1.1) + 50
-    while True:
+
+    def immigrants(count: int) -> NDArray[np.float64]:
         calm = random.uniform(0, SESSION_S, count - count // 5)
         panic = CRASH_S + random.uniform(0, 2 * SELLING_S, count // 5)
-        times_s, ancestors = hawkes_arrivals(random, np.concatenate([calm, panic]), BRANCHING, DECAY_S)
-        inside = np.flatnonzero(times_s < SESSION_S)
-        if len(inside) >= messages:
-            break
-        count += count // 4
-    chosen = np.sort(random.choice(inside, messages, replace=False))
+        return np.concatenate([calm, panic])
+
+    times_s, ancestors, count = session_arrivals(random, messages, SESSION_S, immigrants, BRANCHING, DECAY_S)
     popularity = 1 / np.arange(1, instruments + 1)
     traded = random.choice(instruments, count, p=popularity / popularity.sum())
-    return times_s[chosen], traded[ancestors[chosen]]
+    return times_s, traded[ancestors]
 
 
 def _quotes(random: np.random.Generator, index: NDArray[np.float64]) -> NDArray[np.void]:

@@ -1,5 +1,7 @@
 """Self-exciting arrivals: activity breeds activity, as order flow does."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,3 +36,37 @@ def hawkes_arrivals(
     all_times = np.concatenate(times)
     order = np.argsort(all_times, kind="stable")
     return all_times[order], np.concatenate(ancestors)[order]
+
+
+def session_arrivals(
+    random: np.random.Generator,
+    messages: int,
+    session_s: float,
+    immigrants: Callable[[int], NDArray[np.float64]],
+    branching: float,
+    decay_s: float,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Just so many arrivals within a session, chosen at random from a Hawkes process that has enough of them.
+
+    Arguments
+    ---------
+    random : Source of randomness.
+    messages : How many arrivals.
+    session_s : When the session ends, in seconds.
+    immigrants : Draws so many times of arrivals that nothing excited, in seconds.
+    branching, decay_s : Those of `hawkes_arrivals`.
+
+    Returns
+    -------
+    times_s, ancestors, immigrants : Arrival times, sorted, for each the index of the immigrant it descends from, and
+        how many immigrants there were.
+    """
+    count = int(messages * (1 - branching) * 1.1) + 50
+    while True:
+        times_s, ancestors = hawkes_arrivals(random, immigrants(count), branching, decay_s)
+        inside = np.flatnonzero(times_s < session_s)
+        if len(inside) >= messages:
+            break
+        count += count // 4
+    chosen = np.sort(random.choice(inside, messages, replace=False))
+    return times_s[chosen], ancestors[chosen], count
