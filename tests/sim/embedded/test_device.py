@@ -12,7 +12,7 @@ from bandgap.host.wire import Bytes2D, command_headers, report_headers, without_
 from bandgap.sim.embedded import open_config, open_device
 from bandgap.sim.flow.file import Chunk, PriceRange, Survey
 from bandgap.sim.flow.flash_crash import flash_crash
-from bandgap.sim.lab.throughput import Recorder
+from bandgap.sim.lab.recorder import Recorder
 from bandgap.sim.replay.session import ReplaySession
 
 SMALL = BookConfig(instruments=2, orders=256, ticks=2_048, accounts=16)
