@@ -24,7 +24,7 @@ from bandgap.sim.model_device import open_model
 from .coverage import Coverage
 from .describe import command_fields, report_fields
 
-MOST_TRIALS = 1_000
+MOST_TRIALS = 500
 """Fresh devices that shrinking may use."""
 
 
@@ -169,27 +169,26 @@ def shrink(config: BookConfig, open_device: Callable[[], Transport], episode: Ep
     Ever smaller stretches of commands are left out, from the end to the beginning, while the difference stays.
     """
     trials = 0
-
-    def differs(candidate: Episode) -> bool:
-        nonlocal trials
-        trials += 1
-        device = open_device()
-        try:
-            return run_episode(device, open_model(config), candidate) is not None
-        finally:
-            device.close()
-
     size = len(episode.commands)
     while size and trials < MOST_TRIALS:
         end = len(episode.commands)
         while end > 0 and trials < MOST_TRIALS:
-            kept = [i for i in range(len(episode.commands)) if not end - size <= i < end]
+            kept = [place for place in range(len(episode.commands)) if not end - size <= place < end]
             candidate = _part(episode, kept)
-            if differs(candidate):
+            if _run_fresh(config, open_device, candidate) is not None:
                 episode = candidate
+            trials += 1
             end -= size
         size //= 2
     return episode
+
+
+def _run_fresh(config: BookConfig, open_device: Callable[[], Transport], episode: Episode) -> Difference | None:
+    device = open_device()
+    try:
+        return run_episode(device, open_model(config), episode)
+    finally:
+        device.close()
 
 
 def _part(episode: Episode, places: list[int]) -> Episode:
@@ -209,48 +208,30 @@ def _explain(
     repeat: str,
 ) -> str:
     """What differs, after how few commands, and how to see it again."""
-    cut = _part(episode, list(range(min(difference.place + 1, len(episode.commands)))))
-    if isinstance(difference.device, str):
-        cut = episode
-    device = open_device()
-    try:
-        again = run_episode(device, open_model(config), cut)
-    finally:
-        device.close()
+    lines = [f"device and model differ in episode {episode.index}, epoch {episode.epoch},"]
+    failed = isinstance(difference.device, str)
+    cut = episode if failed else _part(episode, list(range(len(episode.commands)))[: difference.place + 1])
+    again = _run_fresh(config, open_device, cut)
     if again is None:
-        return "\n".join(
-            [
-                f"device and model differ in episode {episode.index}, but not when it runs on a fresh device:",
-                "something of an earlier epoch is left.",
-                *_show(episode, difference),
-                f"repeat: {repeat}",
-            ]
-        )
-    short = shrink(config, open_device, cut)
-    device = open_device()
-    try:
-        difference = run_episode(device, open_model(config), short) or again
-    finally:
-        device.close()
-    return "\n".join(
-        [
-            f"device and model differ in episode {episode.index},",
-            f"shrunk from {len(episode.commands)} to {len(short.commands)} commands, epoch {short.epoch},",
-            f"token ranges {short.token_ranges}:",
-            *_show(short, difference),
-            f"repeat: {repeat}",
-        ]
-    )
+        lines += ["but not when it runs on a fresh device: something of an earlier epoch is left."]
+        lines += _show(episode, difference)
+    else:
+        short = shrink(config, open_device, cut)
+        lines += [f"shrunk from {len(episode.commands)} to {len(short.commands)} commands,"]
+        lines += [f"token ranges {short.token_ranges}:"]
+        lines += _show(short, _run_fresh(config, open_device, short) or again)
+    return "\n".join([*lines, f"repeat: {repeat}"])
 
 
 def _show(episode: Episode, difference: Difference, most: int = 40) -> list[str]:
     """The last commands up to a difference, and the two reports side by side."""
-    end = min(difference.place + 1, len(episode.commands))
+    failed = isinstance(difference.device, str)
+    end = len(episode.commands) if failed else min(difference.place + 1, len(episode.commands))
     lines = []
     for place in range(max(0, end - most), end):
         fields = " ".join(f"{name}={text}" for name, text in command_fields(episode.commands[place].tobytes()).items())
         lines.append(f"  {place}: at {episode.arrivals_ns[place]} ns by link {episode.links[place]}: {fields}")
-    if difference.place >= len(episode.commands):
+    if failed or difference.place >= len(episode.commands):
         lines.append(f"  then: time reaches {episode.end_ns} ns")
     if isinstance(difference.device, str):
         return [*lines, f"the device failed: {difference.device}"]

@@ -416,6 +416,8 @@ class Coverage:
             case AccountCommand() | GrantCredit() | Heartbeat() | PlainCommand(opcode=Opcode.READ_CLOCK):
                 if command.instrument:
                     yield "instrument where none belongs"
+            case PlainCommand() if command.instrument == ALL_INSTRUMENTS:
+                pass
             case _ if command.instrument >= self._config.instruments:
                 yield "instrument"
         match command:
