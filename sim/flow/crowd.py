@@ -65,12 +65,14 @@ class Habits:
     cancel_share : Of requests, the part that cancels when the book is as full as they like it.
     replace_share : The same of replaces, of what cancels leave.
     taker_share : The same of orders that want to trade now, of what cancels and replaces leave.
+    taker_reach_ticks : How far beyond the worth the least eager taker goes; where it is negative, most miss.
     crash_s : When the crash starts, infinity for never.
     """
 
     cancel_share: float = 0.46
     replace_share: float = 0.08
     taker_share: float = 0.03
+    taker_reach_ticks: int = 3
     crash_s: float = CRASH_S
 
 
@@ -154,7 +156,7 @@ class Crowd:
         else:
             account, buys = self._pick(self._population.investors), self._chance(0.3 if falling else 0.5)
         side = Side.BUY if buys else Side.SELL
-        price = now.price(side, 2 + self._power_law(0.9, 30))
+        price = now.price(side, self._habits.taker_reach_ticks - 1 + self._power_law(0.9, 30))
         order = _Resting(self._identify(), account, side, price, self._power_law(1.1, 300))
         if self._chance(0.15):
             return self._market(now, order)

@@ -40,6 +40,9 @@ class Mood:
 
 QUIET = Mood(1e-5, 0.0, 0.2, Habits(replace_share=0.04, taker_share=0.01, crash_s=inf))
 NORMAL = Mood(2.5e-5, 0.0, 0.6, Habits(crash_s=inf))
+MIXED = Mood(5e-6, 0.0, 0.6, Habits(taker_share=0.13, taker_reach_ticks=-30, crash_s=inf))
+"""Most takers miss: nearly all orders are canceled, and few commands get more than one report."""
+
 WIDE_SWING = Mood(2e-4, 0.15, 0.7, Habits(taker_share=0.08, crash_s=inf))
 
 
@@ -63,12 +66,12 @@ def market(
     start_ticks : First price of each instrument.
     accounts : Accounts that take part, at least 8.
     resting : About how many orders people like to have in the book.
-    built_up : Orders that are put into the first instrument's book before anything else.
+    built_up : Orders that are put into each instrument's book before anything else.
     in_one_level : How many of those are buys at one price, the best.
 
     Returns
     -------
-    requests : (built_up + messages,) of `REQUEST_DTYPE`, by arrival.
+    requests : (built_up * instruments + messages,) of `REQUEST_DTYPE`, by arrival.
     """
     random = np.random.default_rng(seed)
     steps = int(SESSION_S / INDEX_STEP_S) + 1
@@ -80,9 +83,8 @@ def market(
     )
     instruments = random.integers(len(start_ticks), size=messages)
     crowd = Crowd(random, index, Population.of(accounts), resting, mood.habits)
-    requests = np.zeros(built_up + messages, REQUEST_DTYPE)
-    for row, built in enumerate(crowd.build_up(0, built_up, in_one_level)):
-        requests[row] = built
-    for row, (time_s, instrument) in enumerate(zip(times_s.tolist(), instruments.tolist(), strict=True), built_up):
-        requests[row] = crowd.act(time_s, instrument)
-    return requests
+    rows = [row for instrument in range(len(start_ticks)) for row in crowd.build_up(instrument, built_up, in_one_level)]
+    rows += [
+        crowd.act(time_s, instrument) for time_s, instrument in zip(times_s.tolist(), instruments.tolist(), strict=True)
+    ]
+    return np.array(rows, REQUEST_DTYPE)
