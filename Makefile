@@ -7,11 +7,14 @@ FLOW ?= docs/examples/flow.csv
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+FPGA := .venv/fpga
 LINKS := .venv/links
 UV_VERSION := 0.13.8
+COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench waves lock
+.PHONY: help demo test lint bench timing waves lock
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,25 +31,33 @@ lint: $(INSTALLED) $(LINKS)  ## check style and types
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(LINKS) $(BIN)/mypy
 
-bench: $(INSTALLED)  ## measure the embedded device and write docs/results/embedded.json
+bench: $(INSTALLED)  ## measure the embedded device and write docs/results and docs/performance.md
 	$(BIN)/python -m bandgap.sim.lab.throughput
+	$(BIN)/python -m bandgap.sim.lab.core
+
+timing: $(INSTALLED) $(FPGA)/installed  ## synthesise, place and route for an ECP5 and write the clock down
+	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.lab.place
 
 waves: $(INSTALLED)  ## replay FLOW=docs/examples/flow.csv and write its waves, WAVES=out/waves.vcd
 	@mkdir -p $(dir $(WAVES))
 	$(BIN)/bandgap replay $(FLOW) --preset ecp5 --waves $(WAVES)
 
-lock: $(INSTALLED)  ## resolve the dependencies anew and write requirements.lock
+lock: $(INSTALLED)  ## resolve the dependencies anew and write both locks
 	$(PYTHON) -m venv .venv/lock
 	.venv/lock/bin/pip install --quiet uv==$(UV_VERSION)
-	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --group dev pyproject.toml \
-		--output-file requirements.lock
+	$(COMPILE) --group dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) --group fpga --output-file requirements-fpga.lock
 
 $(INSTALLED): requirements.lock pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bandgap needs Python 3.11 or newer: make PYTHON=/path/to/python3")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(FPGA)/installed: requirements-fpga.lock
+	$(PYTHON) -m venv $(FPGA)
+	$(FPGA)/bin/pip install --quiet --require-hashes -r requirements-fpga.lock
 	@touch $@
 
 # mypy reads the sources by their import name, which only an installation knows.

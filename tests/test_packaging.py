@@ -11,18 +11,24 @@ from setuptools import find_packages
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = (ROOT / "requirements.lock").read_text()
 COMMANDS = PROJECT["project"]["entry-points"]["bandgap.commands"]
 TRANSPORTS = PROJECT["project"]["entry-points"]["bandgap.transports"]
 
 
-def test_every_dependency_is_locked_with_hashes_and_without_an_address() -> None:
-    locked = re.findall(r"^([a-z0-9._-]+)==\S+(?: ; [^\\]*)? \\\n    --hash=sha256:", LOCK, re.MULTILINE)
-    assert len(locked) == len(re.findall(r"^[a-z0-9]", LOCK, re.MULTILINE))
-    asked = PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
+@pytest.mark.parametrize(
+    ("file", "asked"),
+    [
+        ("requirements.lock", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]),
+        ("requirements-fpga.lock", PROJECT["dependency-groups"]["fpga"]),
+    ],
+)
+def test_every_dependency_is_locked_with_hashes_and_without_an_address(file: str, asked: list[str]) -> None:
+    lock = (ROOT / file).read_text()
+    locked = re.findall(r"^([a-z0-9._-]+)==\S+(?: ; [^\\]*)? \\\n    --hash=sha256:", lock, re.MULTILINE)
+    assert len(locked) == len(re.findall(r"^[a-z0-9]", lock, re.MULTILINE))
     names = {re.split(r"[=<>]", requirement)[0] for requirement in asked}
     assert names <= set(locked)
-    assert "://" not in LOCK
+    assert "://" not in lock
 
 
 @pytest.mark.parametrize(("group", "names"), [("bandgap.commands", COMMANDS), ("bandgap.transports", TRANSPORTS)])
