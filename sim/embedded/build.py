@@ -28,7 +28,7 @@ FST_HEADERS = {"lz4.h": "liblz4-dev", "zlib.h": "zlib1g-dev"}
 VERILATOR_FLAGS = [
     *("--cc", "--exe", "--build", "-j", "2"),
     *("--top-module", "bandgap", "--prefix", "Vbandgap", "--timescale", "1ns/1ns"),
-    *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert"),
+    *("-O3", "--x-assign", "fast", "--x-initial", "unique", "--no-assert"),
     *("-Wno-lint", "-Wno-style", "-Wno-fatal"),
 ]
 COMPILER_FLAGS = "-std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique"

@@ -6,6 +6,9 @@
 
 #include "Vbandgap.h"
 #include "verilated.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 using Trace = VerilatedFstC;
@@ -45,8 +48,8 @@ class Stalls {
 }  // namespace
 
 struct Device {
-    Device(const char* waves, std::uint64_t stall_seed, std::uint64_t patience_cycles)
-        : top(&context), stalls(stall_seed), patience(patience_cycles) {
+    Device(const char* waves, std::uint64_t stall_seed, std::uint64_t patience_cycles, std::uint32_t memory_seed)
+        : top(&filled(context, memory_seed)), stalls(stall_seed), patience(patience_cycles) {
 #if VM_TRACE
         context.traceEverOn(true);
         top.trace(&trace, 99);
@@ -54,6 +57,10 @@ struct Device {
 #else
         (void)waves;
 #endif
+        top.command_valid = 0;  // a memory seed fills inputs too
+        top.register_write_enable = 0;
+        top.register_read_enable = 0;
+        top.time_ns = 0;
         top.rst = 1;
         for (int i = 0; i < kResetCycles; ++i) cycle();
         top.rst = 0;
@@ -66,9 +73,16 @@ struct Device {
         top.final();
     }
 
+    // What memories hold before anything is written to them: zeros, or with a seed anything.
+    static VerilatedContext& filled(VerilatedContext& context, std::uint32_t memory_seed) {
+        context.randReset(memory_seed ? 2 : 0);
+        context.randSeed(static_cast<int>(memory_seed));
+        return context;
+    }
+
     // One clock cycle. Returns whether the command that is presented was taken.
     bool cycle() {
-        top.report_ready = !stalls.next();
+        top.report_ready = taking && !stalls.next();
         top.clk = 0;
         top.eval();
         dump(0);
@@ -80,6 +94,7 @@ struct Device {
             std::memcpy(reports.data() + end, top.report_data.data(), kReportBytes);
         }
         waited = taken || reported ? 0 : waited + 1;
+        talked = taken ? 0 : talked + reported;
         top.clk = 1;
         top.eval();
         dump(kNanosecondsPerCycle / 2);
@@ -89,7 +104,7 @@ struct Device {
 
     bool send(const std::uint8_t* commands, std::size_t count, const std::uint64_t* arrivals, std::uint8_t link) {
         top.command_link = link;
-        waited = 0;
+        waited = talked = 0;
         dumping = true;
         for (std::size_t i = 0; i < count; ++i) {
             if (arrivals != nullptr) top.time_ns = arrivals[i];
@@ -97,23 +112,41 @@ struct Device {
             while (stalls.next()) cycle();
             top.command_valid = 1;
             while (!cycle()) {
-                if (waited > patience) return false;
+                if (hung()) return false;
             }
             top.command_valid = 0;
         }
         return true;
     }
 
+    // Offers commands for exactly so many cycles, whatever comes of it; returns how many were taken.
+    std::size_t offer(const std::uint8_t* commands, std::size_t count, std::uint8_t link, std::uint64_t duration,
+                      bool take_reports) {
+        taking = take_reports;
+        top.command_link = link;
+        std::size_t taken = 0;
+        for (const std::uint64_t end = cycles + duration; cycles < end;) {
+            top.command_valid = taken < count;
+            if (top.command_valid) std::memcpy(top.command_data.data(), commands + taken * kCommandBytes, kCommandBytes);
+            taken += cycle();
+        }
+        top.command_valid = 0;
+        taking = true;
+        return taken;
+    }
+
     // The appliance is at rest when it has been idle for two cycles: before a command's last report comes out there can
     // be one cycle in which nothing shows.
     bool settle() {
-        waited = 0;
+        waited = talked = 0;
         for (int rested = 0; rested < 2; rested = idle() ? rested + 1 : 0) {
             cycle();
-            if (waited > patience) return false;
+            if (hung()) return false;
         }
         return true;
     }
+
+    bool hung() const { return waited > patience || talked > patience; }
 
     bool idle() {
         top.clk = 0;
@@ -131,8 +164,10 @@ struct Device {
     Vbandgap top;
     Stalls stalls;
     const std::uint64_t patience;
-    std::uint64_t waited = 0;
+    std::uint64_t waited = 0;  // cycles since anything moved
+    std::uint64_t talked = 0;  // reports since a command was taken
     std::uint64_t cycles = 0;
+    bool taking = true;    // reports are taken, stalls aside
     bool dumping = false;  // waves begin with the first command: clearing the memories would be most of them
     std::vector<std::uint8_t> reports;
 #if VM_TRACE
@@ -142,16 +177,23 @@ struct Device {
 
 #define BANDGAP_API extern "C" __attribute__((visibility("default")))
 
-BANDGAP_API Device* bandgap_open(const char* waves, std::uint64_t stall_seed, std::uint64_t patience_cycles) {
-    return new Device(waves, stall_seed, patience_cycles);
+BANDGAP_API Device* bandgap_open(const char* waves, std::uint64_t stall_seed, std::uint64_t patience_cycles,
+                                 std::uint32_t memory_seed) {
+    return new Device(waves, stall_seed, patience_cycles, memory_seed);
 }
 
 BANDGAP_API void bandgap_close(Device* device) { delete device; }
 
-// Returns 1 when the appliance took no command and gave no report for longer than the patience, else 0.
+// Returns 1 when the appliance took no command and either gave no report for longer than the patience or gave more
+// reports than that, else 0.
 BANDGAP_API int bandgap_send(Device* device, const std::uint8_t* commands, std::size_t count,
                              const std::uint64_t* arrivals, std::uint8_t link) {
     return device->send(commands, count, arrivals, link) ? 0 : 1;
+}
+
+BANDGAP_API std::size_t bandgap_offer(Device* device, const std::uint8_t* commands, std::size_t count,
+                                      std::uint8_t link, std::uint64_t duration, int take_reports) {
+    return device->offer(commands, count, link, duration, take_reports != 0);
 }
 
 // Clocks until nothing is in flight; 1 when that takes longer than the patience.
@@ -192,3 +234,9 @@ BANDGAP_API void bandgap_write(Device* device, std::uint16_t offset, std::uint32
     device->cycle();
     device->top.register_write_enable = 0;
 }
+
+#if VM_COVERAGE
+BANDGAP_API void bandgap_write_coverage(Device* device, const char* path) {
+    device->context.coveragep()->write(path);
+}
+#endif

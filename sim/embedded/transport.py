@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.hdl.protocol.commands import COMMAND_BYTES
+from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.device.transport import Bytes2D, Transport
 
@@ -32,13 +33,24 @@ class EmbeddedTransport(Transport):
     links : How many links the appliance has.
     waves : Where the library writes its waves; only for a library that was built for them.
     stall_seed : Not zero: hold back commands and reports at random, repeatably; for verification.
+    memory_seed : Not zero: memories hold something random before they are written, repeatably; else zeros.
+    patience_cycles : How long it may do nothing, and how many reports it may give to one command, before it is hung.
     """
 
-    def __init__(self, library: Path, links: int, waves: Path | None = None, stall_seed: int = 0) -> None:
+    def __init__(
+        self,
+        library: Path,
+        links: int,
+        waves: Path | None = None,
+        stall_seed: int = 0,
+        memory_seed: int = 0,
+        patience_cycles: int = PATIENCE_CYCLES,
+    ) -> None:
         self._library = _load(library)
         self._links = links
+        self._patience_cycles = patience_cycles
         self._device: int | None = self._library.bandgap_open(
-            str(waves).encode() if waves else None, stall_seed, PATIENCE_CYCLES
+            str(waves).encode() if waves else None, stall_seed, patience_cycles, memory_seed
         )
         self._settle()
 
@@ -87,6 +99,25 @@ class EmbeddedTransport(Transport):
     def receive(self) -> Bytes2D:
         """See `Transport.receive`; raises `DeviceHungError` when the appliance does not come to rest."""
         self._settle()
+        return self._take()
+
+    def offer(self, commands: Bytes2D, cycles: int, link: int = 0, take_reports: bool = True) -> int:
+        """Offer commands for exactly so many clock cycles and wait for nothing; returns how many were taken.
+
+        For verification: what is under way stays under way. Without `take_reports` none leaves in these cycles.
+        """
+        whole = np.ascontiguousarray(commands, np.uint8)
+        return int(self._library.bandgap_offer(self._open(), whole.ctypes.data, len(whole), link, cycles, take_reports))
+
+    def restart(self, epoch: int) -> Bytes2D:
+        """Write the register `epoch` in the very next cycle, whatever is under way, and wait for nothing.
+
+        For verification. Returns the reports that had left until then.
+        """
+        self._library.bandgap_write(self._open(), BY_NAME["epoch"].at(), epoch)
+        return self._take()
+
+    def _take(self) -> Bytes2D:
         device = self._open()
         reports = np.empty((self._library.bandgap_pending(device), REPORT_BYTES), np.uint8)
         self._library.bandgap_take(device, reports.ctypes.data)
@@ -114,23 +145,24 @@ class EmbeddedTransport(Transport):
     def _settle(self) -> None:
         self._check(self._library.bandgap_settle(self._open()))
 
-    @staticmethod
-    def _check(hung: int) -> None:
+    def _check(self, hung: int) -> None:
         if hung:
             raise DeviceHungError(
-                f"the embedded device hangs: it took no command and gave no report for {PATIENCE_CYCLES:,} cycles "
-                "and did not come to rest"
+                "the embedded device hangs: it took no command and gave no report, or reports without end, for "
+                f"{self._patience_cycles:,} cycles and did not come to rest"
             )
 
 
-def open_config(config: BookConfig, waves: Path | None = None, stall_seed: int = 0) -> EmbeddedTransport:
+def open_config(
+    config: BookConfig, waves: Path | None = None, stall_seed: int = 0, memory_seed: int = 0
+) -> EmbeddedTransport:
     """Open an appliance of any size.
 
     Arguments
     ---------
     config : Its sizes.
     waves : Write its waves to this file, `.vcd` or `.fst`.
-    stall_seed : See `EmbeddedTransport`.
+    stall_seed, memory_seed : See `EmbeddedTransport`.
 
     Raises
     ------
@@ -143,7 +175,7 @@ def open_config(config: BookConfig, waves: Path | None = None, stall_seed: int =
     if waves is not None:
         waves.touch()
     library = build.library(build.verilog(config), waves.suffix if waves else None)
-    return EmbeddedTransport(library, config.links, waves, stall_seed)
+    return EmbeddedTransport(library, config.links, waves, stall_seed, memory_seed)
 
 
 def open_device(address: str) -> EmbeddedTransport:
@@ -163,9 +195,10 @@ def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     handle, size, word = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64
     for name, result, arguments in (
-        ("open", handle, [ctypes.c_char_p, word, word]),
+        ("open", handle, [ctypes.c_char_p, word, word, ctypes.c_uint32]),
         ("close", None, [handle]),
         ("send", ctypes.c_int, [handle, ctypes.c_void_p, size, ctypes.c_void_p, ctypes.c_uint8]),
+        ("offer", size, [handle, ctypes.c_void_p, size, ctypes.c_uint8, word, ctypes.c_int]),
         ("settle", ctypes.c_int, [handle]),
         ("advance", ctypes.c_int, [handle, word]),
         ("time", word, [handle]),
