@@ -7,7 +7,7 @@ are often wrong, on purpose.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 from struct import Struct
@@ -96,6 +96,16 @@ def random_episodes(config: BookConfig, seed: int) -> Iterator[Episode]:
     while True:
         yield random_episode(config, seed, index)
         index += 1
+
+
+def take(episodes: Iterable[Episode], commands: int) -> Iterator[Episode]:
+    """Episodes until they hold so many commands."""
+    taken = 0
+    for episode in episodes:
+        yield episode
+        taken += len(episode.commands)
+        if taken >= commands:
+            return
 
 
 def random_episode(config: BookConfig, seed: int, index: int) -> Episode:

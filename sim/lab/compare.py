@@ -88,7 +88,7 @@ def run_episode(
 ) -> Difference | None:
     """Run one episode in a new epoch of both; where they part, or None."""
     try:
-        received = _run_device(device, episode)
+        received = without_cycles(run_device(device, episode))
     except (RuntimeError, ValueError, OSError) as error:
         return Difference(0, f"{type(error).__name__}: {error}", None)
     expected, ends = _run_model(model, episode, _stamps(received, episode.arrivals_ns), coverage)
@@ -104,8 +104,8 @@ def _row(reports: Bytes2D, row: int) -> bytes | None:
     return reports[row].tobytes() if row < len(reports) else None
 
 
-def _run_device(device: Transport, episode: Episode) -> Bytes2D:
-    """All reports of an episode, cycle counters zero."""
+def run_device(device: Transport, episode: Episode) -> Bytes2D:
+    """Run one episode in a new epoch of a device; all its reports."""
     device.write_register(BY_NAME["epoch"].at(), episode.epoch)
     for link, (first, count) in enumerate(episode.token_ranges):
         device.write_register(BY_NAME["token_first"].at(link), first)
@@ -117,7 +117,7 @@ def _run_device(device: Transport, episode: Episode) -> Bytes2D:
             device.send(episode.commands[start:end], arrivals_ns[start:end], int(links[start]))
     reports = device.receive()
     device.advance(episode.end_ns)
-    return without_cycles(np.concatenate([reports, device.receive()]))
+    return np.concatenate([reports, device.receive()])
 
 
 def _stamps(reports: Bytes2D, arrivals_ns: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,6 +1,6 @@
 """A million random commands through the embedded device and the model: not one report differs, no point stays empty."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.sim.embedded import open_config
-from bandgap.sim.flow.random_commands import Episode, random_episodes
+from bandgap.sim.flow.random_commands import random_episodes, take
 from bandgap.sim.lab.compare import compare
 from bandgap.sim.lab.coverage import Coverage
 
@@ -35,16 +35,6 @@ RUNS = {
     "formal": Run(PRESETS["formal"], 260_000),
     "ecp5": Run(PRESETS["ecp5"], 260_000),
 }
-
-
-def take(episodes: Iterable[Episode], commands: int) -> Iterator[Episode]:
-    """Episodes until they hold so many commands."""
-    taken = 0
-    for episode in episodes:
-        yield episode
-        taken += len(episode.commands)
-        if taken >= commands:
-            return
 
 
 @pytest.mark.parametrize("name", RUNS)
