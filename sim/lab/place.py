@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,10 @@ class TimingError(RuntimeError):
     """A tool is missing or failed; the message says which and how."""
 
 
-def shift_register(preset: str) -> str:
+def shift_register() -> str:
     """Verilog of the top: the appliance between two pins of data."""
-    members = list(EmbeddedBoard(PRESETS[preset], 0).signature.members.items())
     connections, places = [".clk(clk)", ".rst(rst)"], {"ins": 0, "outs": 0}
-    for name, member in members:
+    for name, member in get_annotations(EmbeddedBoard).items():
         kind = "ins" if member.flow is In else "next_outs"
         place, width = places[kind.removeprefix("next_")], Shape.cast(member.shape).width
         connections.append(f".{name}({kind}[{place + width - 1}:{place}])")
@@ -77,7 +77,7 @@ def place_and_route(preset: str, folder: Path) -> Timing:
     """
     commit = source_commit()
     (folder / "bandgap.v").write_text(verilog(PRESETS[preset]))
-    (folder / "pins.v").write_text(shift_register(preset))
+    (folder / "pins.v").write_text(shift_register())
     _run(folder, SYNTHESIS, "-q", "-p", "read_verilog -sv bandgap.v pins.v; synth_ecp5 -top pins -json pins.json")
     _run(
         folder,

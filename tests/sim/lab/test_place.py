@@ -1,0 +1,89 @@
+"""Placing and routing, with tools that only pretend; the real ones take minutes and are for `make timing`."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bandgap.hdl.boards.embedded import EmbeddedBoard
+from bandgap.sim.lab import place
+from bandgap.sim.lab.place import CELLS, PLACE_AND_ROUTE, SYNTHESIS, TimingError, place_and_route, shift_register
+
+REPORT = {
+    "fmax": {"$glbnet$clk": {"achieved": 131.234, "constraint": 125.0}},
+    "utilization": {cell: {"used": 10 + place, "available": 100} for place, cell in enumerate(CELLS)},
+    "critical_paths": [
+        {"from": "<async>", "to": "posedge $glbnet$clk", "path": []},
+        {
+            "from": "posedge $glbnet$clk",
+            "to": "posedge $glbnet$clk",
+            "path": [
+                {"type": "clk-to-q", "delay": 0.5, "to": {"cell": "a_FF", "port": "Q"}},
+                {"type": "routing", "delay": 1.25, "net": "a", "to": {"cell": "b_LUT", "port": "A"}},
+                {"type": "setup", "delay": 0.25, "to": {"cell": "b_FF", "port": "DI"}},
+            ],
+        },
+    ],
+}
+
+
+def pretend(folder: Path, tool: str, script: str) -> None:
+    program = folder / tool
+    program.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo "Tool 1.2.3+4 (git)"; exit; fi\n{script}\n')
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of tools, first in the path; they take anything for a design."""
+    monkeypatch.setattr(place, "verilog", lambda config: f"// {config}")
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    pretend(folder, SYNTHESIS, "cat bandgap.v pins.v > pins.json")
+    pretend(folder, PLACE_AND_ROUTE, f"test -s pins.json && echo '{json.dumps(REPORT)}' > report.json")
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """The folder that the tools work in."""
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def test_every_port_is_a_part_of_the_shift_register() -> None:
+    text = shift_register()
+    used = {"ins": 0, "next_outs": 0}
+    ports = re.findall(r"\.(\w+)\((\w+)\[(\d+):(\d+)\]\)", text)
+    for _, register, high, low in ports:
+        assert int(low) == used[register], "each begins where the one before ends"
+        used[register] = int(high) + 1
+    assert [port for port, *_ in ports] == list(EmbeddedBoard.__annotations__)
+    assert f"logic [{used['ins'] - 1}:0] ins;" in text
+    assert f"logic [{used['next_outs'] - 1}:0] outs, next_outs;" in text
+
+
+def test_what_the_tools_say_is_written_down(tools: Path, work: Path) -> None:
+    timing = place_and_route("formal", work)
+    assert (timing.preset, timing.clock_mhz) == ("formal", 131.23)
+    assert timing.cells == {name: (10 + place, 100) for place, name in enumerate(CELLS.values())}
+    assert timing.worst_path == [
+        " 0.50   0.50  clk-to-q  a_FF.Q",
+        " 1.25   1.75  routing   a",
+        " 0.25   2.00  setup     b_FF.DI",
+    ]
+    assert timing.tools == {SYNTHESIS: "1.2.3+4", PLACE_AND_ROUTE: "1.2.3+4"}
+
+
+def test_a_tool_that_fails_is_named_with_what_it_said(tools: Path, work: Path) -> None:
+    pretend(tools, PLACE_AND_ROUTE, "echo no room >&2; exit 3")
+    with pytest.raises(TimingError, match=f"{PLACE_AND_ROUTE} failed with status 3:\nno room"):
+        place_and_route("formal", work)
+
+
+def test_a_tool_that_is_missing_is_named(tools: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tools / PLACE_AND_ROUTE).unlink()
+    with pytest.raises(TimingError, match=f"{PLACE_AND_ROUTE} is not installed: run make timing"):
+        place_and_route("formal", work)
