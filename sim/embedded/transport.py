@@ -33,7 +33,7 @@ class EmbeddedTransport(Transport):
     links : How many links the appliance has.
     waves : Where the library writes its waves; only for a library that was built for them.
     stall_seed : Not zero: hold back commands and reports at random, repeatably; for verification.
-    memory_seed : Not zero: memories hold something random before they are written, repeatably; else zeros.
+    memory_seed : Not zero: all rows of a memory hold one random value before they are written; else zeros.
     patience_cycles : How long it may do nothing, and how many reports it may give to one command, before it is hung.
     """
 

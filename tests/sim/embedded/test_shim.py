@@ -121,6 +121,54 @@ def test_two_devices_of_one_library_share_nothing(library: Path) -> None:
     other.close()
 
 
+MEMORY = ECHO.replace(
+    "register_address == 16'h10 ? scratch", "register_address[15] ? rows[register_address[5:0]]"
+).replace("reg [2:0] left;", "reg [2:0] left; reg [31:0] rows [63:0];")
+
+
+def test_a_memory_seed_fills_memories_and_nothing_else() -> None:
+    def contents(memory_seed: int) -> list[int]:
+        device = EmbeddedTransport(build.library(MEMORY), links=1, memory_seed=memory_seed)
+        assert device.read_register(0) == 0
+        words = [device.read_register(0x8000 + row) for row in range(64)]
+        device.close()
+        return words
+
+    assert contents(0) == [0] * 64
+    assert contents(1) == contents(1) != contents(2)
+    assert 0 not in contents(1)
+
+
+def test_an_offer_lasts_its_cycles_and_waits_for_nothing(library: Path) -> None:
+    device = EmbeddedTransport(library, links=1)
+    rows = commands(np.array([1, 2, 3], np.uint32))
+    started = device.cycles
+    assert device.offer(rows, 4) == 2, "two reports and three reports follow the first two"
+    assert device.cycles == started + 4
+    assert device.offer(rows[2:], 5, take_reports=False) == 0
+    device.send(rows[2:])
+    assert column(device.receive(), 0, "<u4") == expected(np.array([1, 2, 3], np.uint32))
+    device.close()
+
+
+def test_a_restart_hands_over_what_had_left(library: Path) -> None:
+    device = EmbeddedTransport(library, links=1)
+    device.offer(commands(np.array([3], np.uint32)), 3)
+    assert column(device.restart(7), 0, "<u4") == [3, 3, 3]
+    assert len(device.receive()) == 1
+    device.close()
+
+
+@pytest.mark.parametrize("patience_cycles", [100, 1_000])
+def test_reports_without_end_are_a_hang(patience_cycles: int) -> None:
+    endless = build.library(ECHO.replace("left <= left - 1;", ""))
+    device = EmbeddedTransport(endless, links=1, patience_cycles=patience_cycles)
+    device.send(commands(np.array([4], np.uint32)))
+    with pytest.raises(DeviceHungError, match=f"reports without end, for {patience_cycles:,} cycles"):
+        device.receive()
+    device.close()
+
+
 def test_a_device_that_hangs_names_itself(library: Path) -> None:
     device = EmbeddedTransport(library, links=1)
     with pytest.raises(DeviceHungError, match="took no command and gave no report"):
