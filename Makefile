@@ -14,7 +14,7 @@ COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench timing waves lock
+.PHONY: help demo test lint bench timing coverage mutation waves lock
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,12 @@ bench: $(INSTALLED)  ## measure the embedded device and write docs/results and d
 
 timing: $(INSTALLED) $(FPGA)/installed  ## synthesise, place and route for an ECP5 and write the clock down
 	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.lab.place
+
+coverage: $(INSTALLED)  ## measure what a random run covers of the gateware, write docs/results/coverage.json
+	$(BIN)/python -m bandgap.sim.lab.structural_coverage
+
+mutation: $(INSTALLED) $(FPGA)/installed  ## put faults into guard and book, see who notices, write docs/results/mutation.json
+	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.mutation.command
 
 waves: $(INSTALLED)  ## replay FLOW=docs/examples/flow.csv and write its waves, WAVES=out/waves.vcd
 	@mkdir -p $(dir $(WAVES))

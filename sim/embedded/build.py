@@ -23,6 +23,7 @@ TOOLS = {"g++": "g++", "make": "make", "perl": "perl"}
 """Programs that the build calls, and the Debian package of each."""
 
 WAVE_FLAGS = {".vcd": ["--trace-vcd"], ".fst": ["--trace-fst"]}
+COVERAGE_FLAGS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "1024"]
 FST_HEADERS = {"lz4.h": "liblz4-dev", "zlib.h": "zlib1g-dev"}
 
 VERILATOR_FLAGS = [
@@ -81,13 +82,14 @@ def for_simulation(verilog_text: str) -> str:
     return _ALIKE_ROWS.sub(loop, verilog_text.replace("always @*", "always_comb"))
 
 
-def library(verilog_text: str, waves_suffix: str | None = None) -> Path:
+def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool = False) -> Path:
     """Shared library of a device, from the cache when it was built before.
 
     Arguments
     ---------
     verilog_text : Verilog with a module `bandgap` that has the appliance's flat ports.
     waves_suffix : `.vcd` or `.fst` for a library that writes waves; None for one that does not.
+    coverage : For a library that counts which branches ran and which bits toggled.
 
     Raises
     ------
@@ -99,6 +101,7 @@ def library(verilog_text: str, waves_suffix: str | None = None) -> Path:
     if waves_suffix == ".fst":
         _require_fst_headers()
     flags = [*VERILATOR_FLAGS, *(WAVE_FLAGS[waves_suffix] if waves_suffix else [])]
+    flags += COVERAGE_FLAGS if coverage else []
     compiler = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
     key = [
         verilog_text,

@@ -117,6 +117,11 @@ class EmbeddedTransport(Transport):
         self._library.bandgap_write(self._open(), BY_NAME["epoch"].at(), epoch)
         return self._take()
 
+    def write_coverage(self, path: Path) -> None:
+        """Write down what ran so far, as Verilator does; only for a library that counts it."""
+        self._library.bandgap_write_coverage.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        self._library.bandgap_write_coverage(self._open(), str(path).encode())
+
     def _take(self) -> Bytes2D:
         device = self._open()
         reports = np.empty((self._library.bandgap_pending(device), REPORT_BYTES), np.uint8)

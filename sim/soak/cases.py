@@ -14,8 +14,8 @@ from bandgap.host.device.transport import Transport
 from bandgap.sim.embedded import open_config
 from bandgap.sim.flow.random_commands import Episode, random_episode
 from bandgap.sim.lab.compare import compare
+from bandgap.sim.lab.disturbed import RestartedWhileBusy
 
-from .disturbed import RestartedWhileBusy
 from .market import market_episode
 
 LARGE = 1_000

@@ -12,9 +12,9 @@ from bandgap.host.wire import report_headers, without_cycles
 from bandgap.sim.embedded import open_config
 from bandgap.sim.flow.random_commands import random_episode
 from bandgap.sim.lab.compare import DifferenceError, run_device
+from bandgap.sim.lab.disturbed import RestartedWhileBusy
 from bandgap.sim.soak import cases
 from bandgap.sim.soak.cases import CASES, Case, Piece, all_pieces, run_piece
-from bandgap.sim.soak.disturbed import RestartedWhileBusy
 from bandgap.sim.soak.market import market_episode
 
 FORMAL = PRESETS["formal"]

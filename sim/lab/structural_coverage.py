@@ -1,0 +1,177 @@
+"""Which branches of the gateware a random run takes, and which bits it toggles.
+
+`python -m bandgap.sim.lab.structural_coverage` runs, prints and writes it down. What is counted is the Verilog that
+yosys writes of the design. It holds one process for each driven signal, whose `if` and `case` branches are those that
+the gateware's source has for that signal: a *branch* is one of them taken, and covers the statements in it. A *bit* has
+toggled when it was seen to rise and to fall.
+"""
+
+import json
+import re
+import tempfile
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bandgap.hdl.config import BookConfig
+from bandgap.hdl.protocol.registers import REGISTERS
+from bandgap.host.device.transport import Transport
+from bandgap.sim.embedded import EmbeddedTransport, build
+from bandgap.sim.flow.random_commands import random_episodes, take
+
+from .compare import compare
+from .disturbed import RestartedWhileBusy
+from .results import source_commit
+
+RESULTS = Path("docs/results/coverage.json")
+CONFIG = BookConfig(instruments=3, orders=32, ticks=64, accounts=8, links=3, word_bits=4)
+"""Small, so that every address line is used; three levels of occupancy words, as the large presets have."""
+
+_POINT = re.compile(r"^C '(?P<fields>.*)' (?P<count>\d+)$")
+
+
+class Point(NamedTuple):
+    """A place of the Verilog that can be covered.
+
+    Attributes
+    ----------
+    kind : `line` and `branch` (a branch that is taken), or `toggle`.
+    module : Module of the design.
+    line, column : Where in the Verilog.
+    what : Verilator's word for it: `if`, `else`, `case`, or the bit and the way it goes.
+    """
+
+    kind: str
+    module: str
+    line: int
+    column: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of a module was covered."""
+
+    module: str
+    branches: int
+    branches_taken: int
+    bits: int
+    bits_toggled: int
+
+
+def read_points(path: Path) -> Counter[Point]:
+    """How often each point of a coverage file was seen."""
+    points: Counter[Point] = Counter()
+    for line in path.read_text().splitlines():
+        if found := _POINT.match(line):
+            fields = dict(field.split("\x02", 1) for field in found["fields"].split("\x01") if field)
+            page, _, module = fields["page"].partition("/")
+            point = Point(page.removeprefix("v_"), module, int(fields["l"]), int(fields["n"]), fields["o"])
+            points[point] += int(found["count"])
+    return points
+
+
+def shares(points: Counter[Point]) -> list[Share]:
+    """How much of each module was covered, a bit being covered when all that Verilator counts of it was."""
+    branches: defaultdict[str, list[bool]] = defaultdict(list)
+    bits: defaultdict[str, dict[tuple[int, int, str], bool]] = defaultdict(dict)
+    for point, count in points.items():
+        if point.kind == "toggle":
+            bit = point.line, point.column, point.what.partition(":")[0]
+            bits[point.module][bit] = bits[point.module].get(bit, True) and count > 0
+        else:
+            branches[point.module].append(count > 0)
+    return [
+        Share(
+            module,
+            len(branches[module]),
+            sum(branches[module]),
+            len(bits[module]),
+            sum(bits[module].values()),
+        )
+        for module in sorted({*branches, *bits})
+    ]
+
+
+def total(parts: list[Share]) -> Share:
+    """All modules together."""
+    sums = (sum(getattr(part, name) for part in parts) for name in list(Share.__annotations__)[1:])
+    return Share("all", *sums)
+
+
+class _Counted(EmbeddedTransport):
+    """A device that writes its coverage down in the end."""
+
+    def __init__(self, library: Path, stall_seed: int, memory_seed: int, data: Path) -> None:
+        super().__init__(library, CONFIG.links, stall_seed=stall_seed, memory_seed=memory_seed)
+        self._data = data
+
+    def close(self) -> None:
+        for register in REGISTERS:
+            for word in range(register.words):
+                self.read_register(register.at() + 4 * word)
+        self.write_coverage(self._data)
+        super().close()
+
+
+def covered(verilog: str, seed: int, commands: int) -> Counter[Point]:
+    """What random commands cover of an appliance of these sizes, half of them disturbed by stalls and resets.
+
+    Raises
+    ------
+    DifferenceError : Device and model differ.
+    """
+    library = build.library(verilog, coverage=True)
+    points: Counter[Point] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "coverage.dat"
+
+        def smooth() -> Transport:
+            return _Counted(library, 0, 1, data)
+
+        def disturbed() -> Transport:
+            return RestartedWhileBusy(_Counted(library, 1, 2, data), Random(seed))
+
+        for number, open_device in enumerate((smooth, disturbed)):
+            episodes = take(random_episodes(CONFIG, seed + number), commands // 2)
+            compare(CONFIG, open_device, episodes, repeat=f"make coverage SEED={seed}")
+            points.update(read_points(data))
+    return points
+
+
+def main(
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    commands: Annotated[int, typer.Option(min=2, help="Random commands.")] = 200_000,
+) -> None:
+    """Run random commands, compare them with the model, and print and write down what of the gateware they covered."""
+    console = Console(highlight=False)
+    verilog = build.verilog(CONFIG)
+    points = covered(verilog, seed, commands)
+    parts = shares(points)
+    table = Table("module", "branches", "taken", "%", "bits", "toggled", "%", title=f"Coverage, {commands:,} commands")
+    for part in (*parts, total(parts)):
+        taken, toggled = part.branches_taken, part.bits_toggled
+        table.add_row(
+            part.module.removeprefix("bandgap."),
+            *(f"{part.branches:,}", f"{taken:,}", f"{taken / max(part.branches, 1):.1%}"),
+            *(f"{part.bits:,}", f"{toggled:,}", f"{toggled / max(part.bits, 1):.1%}"),
+        )
+    console.print(table)
+    lines = verilog.splitlines()
+    for point, count in points.items():
+        if point.kind != "toggle" and not count:
+            text = " ".join(line.strip() for line in lines[point.line - 1 : point.line + 1])
+            console.print(f"not taken: {point.module} {point.what}: {text}", markup=False, soft_wrap=True)
+    about = {"flow": f"{commands:,} random commands, seed {seed}", "commit": source_commit()}
+    RESULTS.write_text(json.dumps([asdict(part) | about for part in (*parts, total(parts))], indent=2) + "\n")
+    console.print(f"written to {RESULTS}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
