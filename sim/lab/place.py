@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from inspect import get_annotations
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ CELLS = {
     "MULT18X18D": "multipliers",
 }
 """nextpnr's names of the cells that are counted, and ours."""
+
+_MADE = re.compile(r"_(?:LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_FF)|\$(?:CCU2|DPRAM)|\.\d+\.\d+|\[\d+\]$")
+"""Where the design's own part of a name ends: before a kind of cell, a part of a memory, or a bit."""
 
 
 class TimingError(RuntimeError):
@@ -102,13 +106,19 @@ def place_and_route(preset: str, folder: Path) -> Timing:
 
 
 def _steps(report: dict[str, Any]) -> Iterator[str]:
-    """The longest path from register to register, step by step."""
+    """The longest path from register to register: what is on the way, and how long it takes until then."""
     path = next(path for path in report["critical_paths"] if "posedge" in path["from"] and "posedge" in path["to"])
     total_ns = 0.0
-    for step in path["path"]:
-        total_ns += step["delay"]
-        what = step["net"] if step["type"] == "routing" else f"{step['to']['cell']}.{step['to']['port']}"
-        yield f"{step['delay']:5.2f} {total_ns:6.2f}  {step['type']:9} {what}"
+    for name, steps in groupby(path["path"], _origin):
+        delays_ns = [step["delay"] for step in steps]
+        total_ns += sum(delays_ns)
+        yield f"{total_ns:6.2f} ns, {len(delays_ns):3} steps: {name}"
+
+
+def _origin(step: dict[str, Any]) -> str:
+    """The name in the design that a net or cell goes back to: tools make theirs by adding the kinds of cells to it."""
+    name = step["net"] if step["type"] == "routing" else step["from"]["cell"]
+    return _MADE.split(name.removeprefix("bandgap.appliance."))[0]
 
 
 def _version(folder: Path, tool: str) -> str:

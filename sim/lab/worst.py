@@ -11,7 +11,7 @@ from bandgap.host.wire import Records, new_commands, report_headers
 from .probe import BASE_TICKS, Measurement, MeasurementError, Probe, latency_cycles
 
 WORST_CASE = "worst case of a single command"
-BOUND_CYCLES_A_SLOT, BOUND_CYCLES_BESIDES = 12, 64
+BOUND_CYCLES_A_SLOT, BOUND_CYCLES_BESIDES = 16, 64
 """No command takes longer than this, whatever the book holds: so many cycles for each slot there is, and some more."""
 
 OWNER, TAKER = 1, 2

@@ -19,9 +19,16 @@ REPORT = {
             "from": "posedge $glbnet$clk",
             "to": "posedge $glbnet$clk",
             "path": [
-                {"type": "clk-to-q", "delay": 0.5, "to": {"cell": "a_FF", "port": "Q"}},
-                {"type": "routing", "delay": 1.25, "net": "a", "to": {"cell": "b_LUT", "port": "A"}},
-                {"type": "setup", "delay": 0.25, "to": {"cell": "b_FF", "port": "DI"}},
+                {"type": "clk-to-q", "delay": 0.5, "from": {"cell": "bandgap.appliance.book.head_TRELLIS_FF_Q_3"}},
+                {"type": "routing", "delay": 1.25, "net": "bandgap.appliance.book.head[2]", "from": {"cell": "x"}},
+                {"type": "logic", "delay": 0.25, "from": {"cell": "bandgap.appliance.book.best_LUT4_Z_D_LUT4_A"}},
+                {
+                    "type": "routing",
+                    "delay": 0.5,
+                    "net": "bandgap.appliance.book.best_LUT4_Z_D[1]",
+                    "from": {"cell": "x"},
+                },
+                {"type": "setup", "delay": 0.0, "from": {"cell": "bandgap.appliance.book.best_TRELLIS_FF_Q"}},
             ],
         },
     ],
@@ -70,9 +77,8 @@ def test_what_the_tools_say_is_written_down(tools: Path, work: Path) -> None:
     assert (timing.preset, timing.clock_mhz) == ("formal", 131.23)
     assert timing.cells == {name: (10 + place, 100) for place, name in enumerate(CELLS.values())}
     assert timing.worst_path == [
-        " 0.50   0.50  clk-to-q  a_FF.Q",
-        " 1.25   1.75  routing   a",
-        " 0.25   2.00  setup     b_FF.DI",
+        "  1.75 ns,   2 steps: book.head",
+        "  2.50 ns,   3 steps: book.best",
     ]
     assert timing.tools == {SYNTHESIS: "1.2.3+4", PLACE_AND_ROUTE: "1.2.3+4"}
 
