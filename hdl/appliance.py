@@ -75,7 +75,10 @@ class Appliance(wiring.Component):
             guard.time_ns.eq(self.time_ns),
             guard.cycle.eq(cycle),
             engine.cycle.eq(cycle),
-            guard.in_flight.eq(engine.in_flight),
+            guard.busy.eq(engine.busy),
+            engine.advance.eq(guard.advance),
+            engine.preview.eq(guard.preview),
+            engine.b_price_ticks.eq(guard.b_price_ticks),
             guard.resting.eq(engine.resting),
             self.idle.eq(guard.idle & ~self.reports.valid & engine.ready & guard.ready),
         ]

@@ -82,12 +82,19 @@ class Release(data.Struct):
     quantity_lots: unsigned(32)
 
 
-class InFlight(data.Struct):
-    """Whose command the book is working at.
+class Preview(data.Struct):
+    """What the book is to read for a command while the guard checks it.
 
-    While `busy`, more releases may become valid: of this account alone, unless the guard has sent a `SWEEP` of everyone
-    or a `MOVE_BAND`.
+    Attributes
+    ----------
+    token : The slot it names.
+    instrument : Its instrument.
+    new, cancels : It is a new order; it is a cancel.
+    sell : A new order's side.
     """
 
-    busy: 1
-    account: unsigned(32)
+    token: unsigned(16)
+    instrument: unsigned(8)
+    new: 1
+    cancels: 1
+    sell: 1

@@ -1,6 +1,7 @@
 """Small combinational functions on words of bits."""
 
 from amaranth.hdl import Cat, Mux, Value
+from amaranth.utils import ceil_log2
 
 
 def lowest_set(word: Value) -> tuple[Value, Value]:
@@ -14,3 +15,10 @@ def lowest_set(word: Value) -> tuple[Value, Value]:
     low_any, low_index = lowest_set(word[:half])
     high_any, high_index = lowest_set(word[half:])
     return low_any | high_any, Cat(Mux(low_any, low_index, high_index), ~low_any & high_any)
+
+
+def bit_length(word: Value) -> Value:
+    """How many bits `word` takes: the place of its highest one, counted from 1; zero when it is zero."""
+    padded = Cat(word, *[0] * ((1 << ceil_log2(len(word))) - len(word)))
+    any_set, from_top = lowest_set(Cat(padded[index] for index in reversed(range(len(padded)))))
+    return Mux(any_set, len(padded) - from_top, 0)

@@ -17,7 +17,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..beats import RESERVE_BITS, Action, GuardedCommand, InFlight, Release
+from ..beats import RESERVE_BITS, Action, Cause, GuardedCommand, Preview, Release
 from ..bits import lowest_set
 from ..config import BookConfig
 from ..protocol.commands import (
@@ -34,6 +34,7 @@ from ..protocol.commands import (
 from ..protocol.reports import Done, Reason, ReportKind, TopOfBook, Trade
 from .ladder import Ladder, line_of
 from .orders import Order, OrderPool
+from .reader import Reader
 from .report_slot import Follow, ReportSlot
 
 BODY = 256
@@ -51,10 +52,12 @@ class Engine(wiring.Component):
 
     Attributes
     ----------
-    commands : Stream in. Taken one at a time; ready does not wait for valid.
+    commands : Stream in, one command at a time; taken in the cycle in which it is carried out.
+    advance, preview, b_price_ticks : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
+        `busy`.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
     released : Stream out: reserves that return, each valid from the cycle after its report was drafted.
-    in_flight : Whose command is being worked at.
+    busy : The engine works on behind the last command it has taken.
     resting : For each instrument, whether any of its orders rests. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.
     ready : High once the memories are cleared after a reset; commands wait for it.
@@ -67,7 +70,10 @@ class Engine(wiring.Component):
                 "commands": In(stream.Signature(GuardedCommand)),
                 "reports": Out(stream.Signature(unsigned(512))),
                 "released": Out(stream.Signature(Release)),
-                "in_flight": Out(InFlight),
+                "busy": Out(1),
+                "advance": In(1),
+                "preview": In(Preview),
+                "b_price_ticks": In(32),
                 "resting": Out(config.instruments),
                 "cycle": In(32),
                 "ready": Out(1),
@@ -85,12 +91,43 @@ class Engine(wiring.Component):
         token_shape = pool.read.shape()
         level_shape = ladder.level.shape()
 
-        # The command at work.
-        command = Signal(GuardedCommand)
+        # The command at work, and what the reader has found of it.
+        command = self.commands.payload
         entry = data.View(NewOrder, command.body)
         amendment = data.View(Replace, command.body)
         entry_token = entry.token[: len(pool.read)]
         privileged = command.cause.link == 0
+        m.submodules.reader = reader = Reader(config)
+        found = reader.findings
+        m.d.comb += [
+            reader.advance.eq(self.advance),
+            reader.preview.eq(self.preview),
+            reader.b_price_ticks.eq(self.b_price_ticks),
+            reader.price_ticks.eq(command.price_ticks),
+            reader.windows.eq(ladder.windows),
+            reader.bests.eq(ladder.bests),
+            reader.order.eq(pool.order),
+            reader.next.eq(pool.next),
+            reader.previous.eq(pool.previous),
+            reader.maker.eq(pool.maker),
+            reader.maker_next.eq(pool.maker_next),
+            reader.level.eq(ladder.level),
+            reader.changed.eq(ladder.change.valid & ladder.change.ready),
+            reader.changed_line.eq(ladder.change.payload.line),
+            reader.changed_level.eq(ladder.change.payload.level),
+            reader.moved.eq(ladder.moved),
+            reader.moved_instrument.eq(ladder.moved_instrument),
+            reader.moved_side.eq(ladder.moved_side),
+            # The ports are the reader's, unless a state below takes one.
+            pool.read.eq(reader.read),
+            pool.read_enable.eq(reader.read_enable),
+            pool.read_maker.eq(reader.read_maker),
+            pool.read_maker_enable.eq(reader.read_maker_enable),
+            ladder.read_line.eq(reader.read_line),
+            ladder.read_enable.eq(reader.read_line_enable),
+        ]
+        for seen, write in zip(reader.wrote, (pool.write, pool.write_next, pool.write_previous), strict=True):
+            m.d.comb += [seen.enable.eq(write.enable), seen.token.eq(write.token)]
 
         # The order that takes, while it does.
         taker = Signal(Order)
@@ -98,7 +135,9 @@ class Engine(wiring.Component):
         immediate = Signal()  # what is left when it can trade no more is canceled, for this reason
         cancel_reason = Signal(Reason, init=Reason.IMMEDIATE_REST)
 
-        # The level that it trades with.
+        # The maker and the level that it trades with.
+        maker = Signal(Order)
+        maker_next = Signal(token_shape)
         level = Signal(level_shape)
         level_line = Signal(row_bits + 1)
         level_vanished = Signal()
@@ -114,16 +153,18 @@ class Engine(wiring.Component):
         instrument = Signal(8)
         m.d.comb += [
             instrument.eq(command.cause.instrument),
-            ladder.instrument.eq(instrument),
-            self.resting.eq(ladder.resting),
+            ladder.change.payload.instrument.eq(instrument),
+            ladder.search.payload.instrument.eq(instrument),
+            self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
             self.ready.eq(pool.ready & ladder.ready),
-            self.in_flight.account.eq(entry.account),
         ]
+        bests = ladder.bests[instrument]
 
         # What an instrument is worth a tick and lot, and whether its top of book is told.
         multipliers = Signal(data.ArrayLayout(unsigned(16), config.instruments))
         told = Signal(config.instruments)
         dirty = Signal(config.instruments)  # told, and possibly changed
+        m.d.comb += self.busy.eq(~ladder.settled | (dirty != 0))
 
         # A draft: every report is laid out like a trade, unless a state writes the body itself.
         draft = Signal(Trade)
@@ -203,12 +244,15 @@ class Engine(wiring.Component):
         def read_order(token):
             m.d.comb += [pool.read.eq(token), pool.read_enable.eq(1)]
 
+        def read_maker(token):
+            m.d.comb += [pool.read_maker.eq(token), pool.read_maker_enable.eq(1)]
+
         def read_level(line):
             m.d.comb += [ladder.read_line.eq(line), ladder.read_enable.eq(1)]
 
         def line(sell, price_ticks):
             """Line of a price of the instrument that `instrument` names in this cycle."""
-            return line_of(ladder.window, sell, price_ticks, row_bits)
+            return line_of(ladder.windows[instrument], sell, price_ticks, row_bits)
 
         def write_order(token, order, quantity_lots):
             m.d.comb += [
@@ -234,20 +278,35 @@ class Engine(wiring.Component):
                 pool.write_previous.to.eq(first),
             ]
 
-        def rest(order, token):
-            """The order goes to the back of its level, which `ladder.level` shows."""
-            empty = ladder.level.quantity_lots == 0
-            changed = change_level(line(order.sell, order.price_ticks), order.price_ticks)
+        def rest(order, token, at_line, shown):
+            """The order goes to the back of its level."""
+            empty = shown.quantity_lots == 0
+            changed = change_level(at_line, order.price_ticks)
             m.d.comb += [
-                changed.level.head.eq(Mux(empty, token, ladder.level.head)),
+                changed.level.head.eq(Mux(empty, token, shown.head)),
                 changed.level.tail.eq(token),
-                changed.level.quantity_lots.eq(ladder.level.quantity_lots + order.quantity_lots),
+                changed.level.quantity_lots.eq(shown.quantity_lots + order.quantity_lots),
                 changed.appeared.eq(empty),
                 pool.write_next.enable.eq(~empty),
                 pool.write_previous.enable.eq(~empty),
             ]
-            link(ladder.level.tail, token)
+            link(shown.tail, token)
             write_order(token, order, order.quantity_lots)
+
+        def unlink(order, token, after, before, at_line, shown):
+            """The order leaves its level; its slot is free."""
+            first, last = shown.head == token, shown.tail == token
+            changed = change_level(at_line, order.price_ticks)
+            m.d.comb += [
+                changed.level.head.eq(Mux(first, after, shown.head)),
+                changed.level.tail.eq(Mux(last, before, shown.tail)),
+                changed.level.quantity_lots.eq(shown.quantity_lots - order.quantity_lots),
+                changed.vanished.eq(first & last),
+                pool.write_next.enable.eq(~first),
+                pool.write_previous.enable.eq(~last),
+            ]
+            link(before, after)
+            write_order(token, order, 0)
 
         def remove(order, token):
             """Note the order that the pool shows, to be unlinked."""
@@ -259,104 +318,217 @@ class Engine(wiring.Component):
             ]
 
         def can_trade(sell, price_ticks):
-            best = ladder.best[~sell]
+            best = bests[~sell]
             return best.any & Mux(sell, best.price_ticks >= price_ticks, best.price_ticks <= price_ticks)
 
-        after_unlink = Signal(range(4))
-        to_idle, to_match, to_sweep, to_band = range(4)
+        after_unlink = Signal(range(2))
+        to_sweep, to_band = range(2)
 
-        with m.FSM() as fsm:
-            m.d.comb += self.in_flight.busy.eq(~fsm.ongoing("IDLE") | ~ladder.settled | (dirty != 0))
+        last_cause = Signal(Cause)  # of the command that was carried out last, for market data
 
-            with m.State("IDLE"):
-                incoming = self.commands.payload
-                incoming_entry = data.View(NewOrder, incoming.body)
+        def retire():
+            """The command is carried out; the next one is at hand in the next cycle."""
+            m.d.comb += self.commands.ready.eq(1)
+            m.d.sync += last_cause.eq(command.cause)
+            m.next = "EXECUTE"
+
+        token = Signal(range(config.orders + 1))  # where a sweep is
+        asks = Signal()  # which side a band's move is at
+
+        def carry_out_answer():
+            report(command.kind, reason=command.reason)
+            m.d.comb += [
+                header.side.eq(command.side),
+                follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
+                draft_body.eq(command.body),
+            ]
+            with m.If(drafted):
+                retire()
+
+        def carry_out_set_instrument():
+            definition = data.View(SetInstrument, command.body)
+            report(ReportKind.DONE)
+            with m.If(drafted):
                 m.d.comb += [
-                    slot.end.eq(1),
-                    instrument.eq(incoming.cause.instrument),
-                    self.commands.ready.eq(self.ready & ladder.settled & (dirty == 0)),
+                    ladder.set_window.enable.eq(1),
+                    ladder.set_window.instrument.eq(instrument),
+                    ladder.set_window.window.base_ticks.eq(definition.window_base_ticks),
+                    ladder.set_window.window.offset.eq(definition.ladder_offset),
+                    ladder.set_window.window.log2.eq(definition.window_log2),
                 ]
-                read_order(incoming_entry.token)
-                read_level(line(incoming_entry.side == Side.SELL, incoming.price_ticks))
+                m.d.sync += [
+                    multipliers[instrument].eq(definition.multiplier_quote),
+                    told.bit_select(instrument, 1).eq(
+                        (Value.cast(definition.flags) & InstrumentFlags.TOP_OF_BOOK.value) != 0
+                    ),
+                ]
+                retire()
+
+        def carry_out_new():
+            order = Signal(Order)
+            flags = Value.cast(entry.flags)
+            m.d.comb += [
+                order.quantity_lots.eq(entry.quantity_lots),
+                order.price_ticks.eq(command.price_ticks),
+                order.account.eq(entry.account),
+                order.instrument.eq(command.cause.instrument),
+                order.sell.eq(entry.side == Side.SELL),
+                order.generation.eq(entry.generation),
+                order.self_trade_prevention.eq(entry.self_trade_prevention),
+                order.post_only.eq((flags & OrderFlags.POST_ONLY.value) != 0),
+                order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
+            ]
+            gtc = entry.time_in_force == TimeInForce.GTC
+            fok = entry.time_in_force == TimeInForce.FOK
+            with m.If(found.order.quantity_lots != 0):
+                report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
+            with m.Elif(found.order.generation == order.generation):
+                report_rejected(Reason.GENERATION_USED, ~order.reduce_only)
+            with m.Elif(order.post_only & found.takes):
+                report_rejected(Reason.POST_ONLY, ~order.reduce_only)
+            with m.Else():
+                report(ReportKind.ACCEPTED)
+                report_order(order, entry_token, order.quantity_lots, order.quantity_lots)
+                m.d.comb += follow.eq(Mux(gtc & ~found.takes, Follow.LAST, Follow.MORE))
+                with m.If(drafted):
+                    m.d.sync += [
+                        taker.eq(order),
+                        taker_token.eq(entry_token),
+                        immediate.eq(~gtc),
+                        cancel_reason.eq(Mux(fok, Reason.NOT_FILLABLE, Reason.IMMEDIATE_REST)),
+                        maker.eq(found.maker),
+                        maker_next.eq(found.maker_next),
+                        level.eq(found.level),
+                        level_line.eq(found.line),
+                    ]
+                    write_order(entry_token, order, 0)
+                    with m.If(fok):
+                        m.next = "LOOK"
+                    with m.Elif(found.takes):
+                        m.next = "MATCH_MAKER"
+                    with m.Elif(gtc):
+                        rest(order, entry_token, found.line, found.level)
+                        retire()
+                    with m.Else():
+                        m.next = "CANCEL_TAKER"
+            with m.If(drafted & (header.kind == ReportKind.REJECTED)):
+                retire()
+
+        def known():
+            return (
+                (found.order.quantity_lots != 0)
+                & (found.order.generation == entry.generation)
+                & (found.order.account == entry.account)
+                & (found.order.instrument == command.cause.instrument)
+            )
+
+        def carry_out_cancel():
+            order = found.order
+            with m.If(known()):
+                report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
+                with m.If(drafted):
+                    unlink(order, entry_token, found.next, found.previous, found.line, found.level)
+                    retire()
+            with m.Else():
+                report_rejected(Reason.UNKNOWN_ORDER, 0)
+                m.d.comb += header.side.eq(0)
+                with m.If(drafted):
+                    retire()
+
+        # What the order to be replaced has reserved is worked out only where credit hangs on it.
+        old_quote = Signal(RESERVE_BITS)
+        weighed = Signal()
+
+        def carry_out_replace():
+            order = found.order
+            in_place = (order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)
+            expected = amendment.expected_quantity_lots
+            owes = (command.deficit_quote != 0) & ~order.reduce_only
+            short = owes & (old_quote < command.reserve_quote) & (old_quote < command.deficit_quote)
+            rejected = Signal()
+            m.d.comb += rejected.eq(1)
+            with m.If(~(known() & (Value.cast(entry.side) == sides(order.sell)))):
+                report_rejected(Reason.UNKNOWN_ORDER, 1)
+            with m.Elif(order.reduce_only & ~privileged):
+                report_rejected(Reason.NOT_PRIVILEGED, 1)
+            with m.Elif((expected != 0) & (expected != order.quantity_lots)):
+                report_rejected(Reason.QUANTITY_MISMATCH, 1)
+            with m.Elif(command.halted & ~in_place):
+                report_rejected(Reason.HALTED, 1)
+            with m.Elif(owes & ~weighed):
+                m.d.comb += rejected.eq(0)
+                m.next = "WEIGH_LOTS"
+            with m.Elif(short):
+                report_rejected(Reason.CREDIT, 1)
+            with m.Elif(order.post_only & found.takes):
+                report_rejected(Reason.POST_ONLY, 1)
+            with m.Else():
+                m.d.comb += rejected.eq(0)
+                replaced = Signal(Order)
+                m.d.comb += [
+                    replaced.eq(order),
+                    replaced.quantity_lots.eq(entry.quantity_lots),
+                    replaced.price_ticks.eq(command.price_ticks),
+                ]
+                m.d.sync += [taker.eq(replaced), taker_token.eq(entry_token), immediate.eq(0)]
+                report(ReportKind.REPLACED)
+                report_order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
+                # A reduce-only order holds no reserve: what the guard has set aside for the new one returns.
+                returned = Signal(Order)
+                m.d.comb += returned.eq(Mux(order.reduce_only, replaced, order))
+                return_reserve(returned, returned.quantity_lots)
+                m.d.comb += [releasing.eq(1), follow.eq(Mux(~in_place & found.takes, Follow.MORE, Follow.LAST))]
+                with m.If(drafted):
+                    m.d.sync += weighed.eq(0)
+                    with m.If(in_place):
+                        changed = change_level(found.line, order.price_ticks)
+                        m.d.comb += [
+                            changed.level.eq(found.level),
+                            changed.level.quantity_lots.eq(
+                                found.level.quantity_lots - order.quantity_lots + entry.quantity_lots
+                            ),
+                        ]
+                        write_order(entry_token, replaced, entry.quantity_lots)
+                        retire()
+                    with m.Else():
+                        unlink(order, entry_token, found.next, found.previous, found.line, found.level)
+                        m.next = "MATCH"
+            with m.If(rejected & drafted):
+                m.d.sync += weighed.eq(0)
+                retire()
+
+        with m.FSM():
+            with m.State("EXECUTE"):
+                reads = (
+                    (command.action == Action.NEW)
+                    | (command.action == Action.CANCEL)
+                    | (command.action == Action.REPLACE)
+                )
+                m.d.sync += [count.eq(0), token.eq(0), asks.eq(0)]
                 with m.If(dirty != 0):
                     m.next = "PUBLISH"
-                with m.Elif(self.commands.valid & self.commands.ready):
-                    m.d.sync += [command.eq(incoming), count.eq(0)]
-                    with m.Switch(incoming.action):
-                        for action in Action:
-                            with m.Case(action):
-                                m.next = action.name
-
-            with m.State(Action.ANSWER.name):
-                report(command.kind, reason=command.reason)
-                m.d.comb += [
-                    header.side.eq(command.side),
-                    follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
-                    draft_body.eq(command.body),
-                ]
-                with m.If(drafted):
-                    m.next = "IDLE"
-
-            with m.State(Action.SET_INSTRUMENT.name):
-                definition = data.View(SetInstrument, command.body)
-                report(ReportKind.DONE)
-                with m.If(drafted):
-                    m.d.comb += [
-                        ladder.set_window.enable.eq(1),
-                        ladder.set_window.instrument.eq(instrument),
-                        ladder.set_window.window.base_ticks.eq(definition.window_base_ticks),
-                        ladder.set_window.window.offset.eq(definition.ladder_offset),
-                        ladder.set_window.window.log2.eq(definition.window_log2),
-                    ]
-                    m.d.sync += [
-                        multipliers[instrument].eq(definition.multiplier_quote),
-                        told.bit_select(instrument, 1).eq(
-                            (Value.cast(definition.flags) & InstrumentFlags.TOP_OF_BOOK.value) != 0
-                        ),
-                    ]
-                    m.next = "IDLE"
-
-            with m.State(Action.NEW.name):
-                order = Signal(Order)
-                flags = Value.cast(entry.flags)
-                m.d.comb += [
-                    order.quantity_lots.eq(entry.quantity_lots),
-                    order.price_ticks.eq(command.price_ticks),
-                    order.account.eq(entry.account),
-                    order.instrument.eq(command.cause.instrument),
-                    order.sell.eq(entry.side == Side.SELL),
-                    order.generation.eq(entry.generation),
-                    order.self_trade_prevention.eq(entry.self_trade_prevention),
-                    order.post_only.eq((flags & OrderFlags.POST_ONLY.value) != 0),
-                    order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
-                ]
-                takes = can_trade(order.sell, order.price_ticks)
-                gtc = entry.time_in_force == TimeInForce.GTC
-                fok = entry.time_in_force == TimeInForce.FOK
-                with m.If(pool.order.quantity_lots != 0):
-                    report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
-                with m.Elif(pool.order.generation == order.generation):
-                    report_rejected(Reason.GENERATION_USED, ~order.reduce_only)
-                with m.Elif(order.post_only & takes):
-                    report_rejected(Reason.POST_ONLY, ~order.reduce_only)
-                with m.Else():
-                    report(ReportKind.ACCEPTED)
-                    report_order(order, entry_token, order.quantity_lots, order.quantity_lots)
-                    m.d.comb += follow.eq(Mux(gtc & ~takes, Follow.LAST, Follow.MORE))
-                    with m.If(drafted):
-                        m.d.sync += [taker.eq(order), taker_token.eq(entry_token), immediate.eq(~gtc)]
-                        write_order(entry_token, order, 0)
-                        with m.If(fok):
-                            m.d.sync += cancel_reason.eq(Reason.NOT_FILLABLE)
-                            m.next = "LOOK"
-                        with m.Else():
-                            m.d.sync += cancel_reason.eq(Reason.IMMEDIATE_REST)
-                            m.next = "MATCH"
-                        with m.If(gtc & ~takes):
-                            rest(order, entry_token)
-                            m.next = "IDLE"
-                with m.If(drafted & (header.kind == ReportKind.REJECTED)):
-                    m.next = "IDLE"
+                with m.Elif(self.commands.valid & ladder.settled):
+                    with m.If(reads & reader.stale):
+                        m.d.comb += reader.again.eq(1)
+                        m.next = "AGAIN"
+                    with m.Else():
+                        with m.Switch(command.action):
+                            for action, carry_out in (
+                                (Action.ANSWER, carry_out_answer),
+                                (Action.SET_INSTRUMENT, carry_out_set_instrument),
+                                (Action.NEW, carry_out_new),
+                                (Action.CANCEL, carry_out_cancel),
+                                (Action.REPLACE, carry_out_replace),
+                            ):
+                                with m.Case(action):
+                                    carry_out()
+                            with m.Case(Action.SWEEP):
+                                m.next = "SWEEP"
+                            with m.Case(Action.MOVE_BAND):
+                                m.next = "MOVE_BAND"
+            with m.State("AGAIN"):
+                with m.If(~reader.stale):
+                    m.next = "EXECUTE"
 
             # Fill-or-kill: walk the makers as a taker would, changing nothing. `taker.quantity_lots` counts
             # down in `wanted`; where self-trade prevention is off, whole levels count at once.
@@ -365,7 +537,7 @@ class Engine(wiring.Component):
             look_price_ticks = Signal(32)
             counts_levels = taker.self_trade_prevention == SelfTradePrevention.OFF
             with m.State("LOOK"):
-                best = ladder.best[~taker.sell]
+                best = bests[~taker.sell]
                 m.d.sync += [
                     wanted.eq(taker.quantity_lots),
                     level_line.eq(line(~taker.sell, best.price_ticks)),
@@ -401,32 +573,33 @@ class Engine(wiring.Component):
                     with m.Else():
                         read_order(pool.next)
             with m.State("LOOK_BEHIND"):
-                m.d.comb += [ladder.search.valid.eq(1), ladder.search.payload.eq(level_line)]
+                m.d.comb += [ladder.search.valid.eq(1), ladder.search.payload.line.eq(level_line)]
                 with m.If(ladder.search.ready):
                     m.next = "LOOK_FOUND"
             with m.State("LOOK_FOUND"):
-                found = ladder.found.payload
+                behind = ladder.found.payload
                 # The search is circular: a price that is not worse than the last one ends it.
                 worse = Mux(
                     taker.sell,
-                    (found.price_ticks < look_price_ticks) & (found.price_ticks >= taker.price_ticks),
-                    (found.price_ticks > look_price_ticks) & (found.price_ticks <= taker.price_ticks),
+                    (behind.price_ticks < look_price_ticks) & (behind.price_ticks >= taker.price_ticks),
+                    (behind.price_ticks > look_price_ticks) & (behind.price_ticks <= taker.price_ticks),
                 )
                 m.d.comb += ladder.found.ready.eq(1)
-                read_level(found.line)
+                read_level(behind.line)
                 with m.If(ladder.found.valid):
-                    m.d.sync += [level_line.eq(found.line), look_price_ticks.eq(found.price_ticks)]
-                    with m.If(found.any & worse):
+                    m.d.sync += [level_line.eq(behind.line), look_price_ticks.eq(behind.price_ticks)]
+                    with m.If(behind.any & worse):
                         m.next = "LOOK_LEVEL"
                     with m.Else():
                         m.next = "CANCEL_TAKER"
 
             with m.State("MATCH"):
-                best = ladder.best[~taker.sell]
+                best = bests[~taker.sell]
                 m.d.sync += level_line.eq(line(~taker.sell, best.price_ticks))
                 with m.If(ladder.settled):
                     with m.If(can_trade(taker.sell, taker.price_ticks)):
                         read_level(line(~taker.sell, best.price_ticks))
+                        read_maker(best.head)
                         m.next = "MATCH_LEVEL"
                     with m.Elif(immediate):
                         m.next = "CANCEL_TAKER"
@@ -434,21 +607,21 @@ class Engine(wiring.Component):
                         read_level(line(taker.sell, taker.price_ticks))
                         m.next = "REST"
             with m.State("MATCH_LEVEL"):
-                m.d.sync += level.eq(ladder.level)
-                read_order(ladder.level.head)
+                m.d.sync += [level.eq(ladder.level), maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
-            with m.State("MATCH_NEXT"):
-                read_order(level.head)
+            with m.State("MATCH_FETCH"):
+                m.d.sync += [maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
 
-            def go_on(taker_left, vanished):
+            def go_on(taker_left, vanished, next_token):
                 """Where a taker with something left goes when it is done with a maker."""
                 with m.If(taker_left == 0):
-                    m.next = "IDLE"
+                    retire()
                 with m.Elif(vanished):
                     m.next = "MATCH"
                 with m.Else():
-                    m.next = "MATCH_NEXT"
+                    read_maker(next_token)
+                    m.next = "MATCH_FETCH"
 
             def follow_of(taker_left, vanished):
                 return Mux(taker_left == 0, Follow.LAST, Mux(immediate | ~vanished, Follow.MORE, Follow.UNKNOWN))
@@ -456,7 +629,6 @@ class Engine(wiring.Component):
             decremented = Signal(32)
             mode = taker.self_trade_prevention
             with m.State("MATCH_MAKER"):
-                maker = pool.order
                 self_trade = (maker.account == taker.account) & (mode != SelfTradePrevention.OFF)
                 newest = self_trade & (mode == SelfTradePrevention.CANCEL_NEWEST)
                 both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
@@ -477,7 +649,7 @@ class Engine(wiring.Component):
                 with m.If(newest):
                     report_canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
                     with m.If(drafted):
-                        m.next = "IDLE"
+                        retire()
                 with m.Else():
                     with m.If(self_trade):
                         report_canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
@@ -495,7 +667,7 @@ class Engine(wiring.Component):
                     with m.If(drafted):
                         changed = change_level(level_line, maker.price_ticks)
                         m.d.comb += [
-                            changed.level.head.eq(Mux(gone, pool.next, level.head)),
+                            changed.level.head.eq(Mux(gone, maker_next, level.head)),
                             changed.level.tail.eq(level.tail),
                             changed.level.quantity_lots.eq(level.quantity_lots - taken),
                             changed.vanished.eq(vanished),
@@ -510,7 +682,7 @@ class Engine(wiring.Component):
                         with m.If(both | decrements):
                             m.next = "SELF_TAKER"
                         with m.Else():
-                            go_on(taker_left, vanished)
+                            go_on(taker_left, vanished, maker_next)
             with m.State("SELF_TAKER"):
                 both = mode == SelfTradePrevention.CANCEL_BOTH
                 quantity = Mux(both, taker.quantity_lots, decremented)
@@ -518,143 +690,37 @@ class Engine(wiring.Component):
                 report_canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
                 m.d.comb += follow.eq(follow_of(left, level_vanished))
                 with m.If(drafted):
-                    go_on(left, level_vanished)
+                    go_on(left, level_vanished, level.head)
 
             with m.State("CANCEL_TAKER"):
                 report_canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
                 with m.If(drafted):
-                    m.next = "IDLE"
+                    retire()
             with m.State("REST"):
-                rest(taker, taker_token)
-                m.next = "IDLE"
+                rest(taker, taker_token, line(taker.sell, taker.price_ticks), ladder.level)
+                m.d.comb += slot.end.eq(1)
+                retire()
 
-            known = (
-                (pool.order.quantity_lots != 0)
-                & (pool.order.generation == entry.generation)
-                & (pool.order.account == entry.account)
-                & (pool.order.instrument == command.cause.instrument)
-            )
-            with m.State(Action.CANCEL.name):
-                order = pool.order
-                m.d.sync += after_unlink.eq(to_idle)
-                with m.If(known):
-                    report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
-                    remove(order, entry_token)
-                    read_level(line(order.sell, order.price_ticks))
-                    with m.If(drafted):
-                        m.next = "UNLINK"
-                with m.Else():
-                    report_rejected(Reason.UNKNOWN_ORDER, 0)
-                    m.d.comb += header.side.eq(0)
-                    with m.If(drafted):
-                        m.next = "IDLE"
-
-            # What the order to be replaced has reserved is worked out only where credit hangs on it.
-            old_quote = Signal(RESERVE_BITS)
-            weighed = Signal()
-            with m.State(Action.REPLACE.name):
-                order = pool.order
-                in_place = (order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)
-                expected = amendment.expected_quantity_lots
-                takes = can_trade(order.sell, command.price_ticks)
-                owes = (command.deficit_quote != 0) & ~order.reduce_only
-                short = owes & (old_quote < command.reserve_quote) & (old_quote < command.deficit_quote)
-                rejected = Signal()
-                m.d.comb += rejected.eq(1)
-                m.d.sync += after_unlink.eq(to_match)
-                with m.If(~(known & (Value.cast(entry.side) == sides(order.sell)))):
-                    report_rejected(Reason.UNKNOWN_ORDER, 1)
-                with m.Elif(order.reduce_only & ~privileged):
-                    report_rejected(Reason.NOT_PRIVILEGED, 1)
-                with m.Elif((expected != 0) & (expected != order.quantity_lots)):
-                    report_rejected(Reason.QUANTITY_MISMATCH, 1)
-                with m.Elif(command.halted & ~in_place):
-                    report_rejected(Reason.HALTED, 1)
-                with m.Elif(owes & ~weighed):
-                    m.d.comb += rejected.eq(0)
-                    m.next = "WEIGH_LOTS"
-                with m.Elif(short):
-                    report_rejected(Reason.CREDIT, 1)
-                with m.Elif(order.post_only & takes):
-                    report_rejected(Reason.POST_ONLY, 1)
-                with m.Else():
-                    m.d.comb += rejected.eq(0)
-                    m.d.sync += [
-                        taker.eq(order),
-                        taker.quantity_lots.eq(entry.quantity_lots),
-                        taker.price_ticks.eq(command.price_ticks),
-                        taker_token.eq(entry_token),
-                        immediate.eq(0),
-                    ]
-                    report(ReportKind.REPLACED)
-                    report_order(order, entry_token, entry.quantity_lots, entry.quantity_lots)
-                    return_reserve(order, order.quantity_lots)
-                    m.d.comb += [
-                        draft.price_ticks.eq(command.price_ticks),
-                        follow.eq(Mux(~in_place & takes, Follow.MORE, Follow.LAST)),
-                        releasing.eq(1),
-                    ]
-                    with m.If(order.reduce_only):  # it holds no reserve: what the guard has set aside returns
-                        m.d.comb += [
-                            release.price_ticks.eq(command.price_ticks),
-                            release.quantity_lots.eq(entry.quantity_lots),
-                        ]
-                    remove(order, entry_token)
-                    read_level(line(order.sell, order.price_ticks))
-                    with m.If(drafted):
-                        m.d.sync += weighed.eq(0)
-                        m.next = "UNLINK"
-                        with m.If(in_place):
-                            m.next = "AMEND"
-                with m.If(rejected & drafted):
-                    m.d.sync += weighed.eq(0)
-                    m.next = "IDLE"
             product = Signal(RESERVE_BITS)
             with m.State("WEIGH_LOTS"):
-                m.d.sync += product.eq(pool.order.quantity_lots * pool.order.price_ticks)
+                m.d.sync += product.eq(found.order.quantity_lots * found.order.price_ticks)
                 m.next = "WEIGH_QUOTE"
             with m.State("WEIGH_QUOTE"):
                 m.d.sync += [old_quote.eq(product * multipliers[instrument]), weighed.eq(1)]
-                m.next = Action.REPLACE.name
-            with m.State("AMEND"):
-                changed = change_level(line(removed.sell, removed.price_ticks), removed.price_ticks)
-                m.d.comb += [
-                    changed.level.eq(ladder.level),
-                    changed.level.quantity_lots.eq(
-                        ladder.level.quantity_lots - removed.quantity_lots + taker.quantity_lots
-                    ),
-                ]
-                write_order(removed_token, taker, taker.quantity_lots)
-                m.next = "IDLE"
-
+                m.next = "EXECUTE"
             with m.State("UNLINK"):
                 m.d.comb += instrument.eq(removed.instrument)
-                shown = ladder.level
-                first, last = shown.head == removed_token, shown.tail == removed_token
-                changed = change_level(line(removed.sell, removed.price_ticks), removed.price_ticks)
-                m.d.comb += [
-                    changed.level.head.eq(Mux(first, removed_next, shown.head)),
-                    changed.level.tail.eq(Mux(last, removed_previous, shown.tail)),
-                    changed.level.quantity_lots.eq(shown.quantity_lots - removed.quantity_lots),
-                    changed.vanished.eq(first & last),
-                ]
-                with m.If(ladder.change.ready):
-                    write_order(removed_token, removed, 0)
-                    link(removed_previous, removed_next)
-                    m.d.comb += [pool.write_next.enable.eq(~first), pool.write_previous.enable.eq(~last)]
+                with m.If(ladder.settled):
+                    at_line = line(removed.sell, removed.price_ticks)
+                    unlink(removed, removed_token, removed_next, removed_previous, at_line, ladder.level)
                     with m.Switch(after_unlink):
-                        for value, state in (
-                            (to_idle, "IDLE"),
-                            (to_match, "MATCH"),
-                            (to_sweep, "SWEEP"),
-                            (to_band, "MOVE_BAND"),
-                        ):
-                            with m.Case(value):
-                                m.next = state
+                        with m.Case(to_sweep):
+                            m.next = "SWEEP"
+                        with m.Default():
+                            m.next = "MOVE_BAND"
 
             # Sweep: look at every slot, one a cycle where nothing is found.
-            token = Signal(range(config.orders + 1))
-            with m.State(Action.SWEEP.name):
+            with m.State("SWEEP"):
                 read_order(token)
                 m.next = "SWEEP_LOOK"
                 with m.If(token == config.orders):
@@ -663,7 +729,7 @@ class Engine(wiring.Component):
                 order = pool.order
                 meant = (order.quantity_lots != 0) & (command.everyone | (order.account == entry.account))
                 m.d.sync += after_unlink.eq(to_sweep)
-                with m.If(meant):
+                with m.If(meant & ladder.settled):
                     m.d.comb += instrument.eq(order.instrument)
                     report_canceled(order, token, order.quantity_lots, 0, command.reason)
                     m.d.comb += follow.eq(Follow.MORE)
@@ -672,7 +738,7 @@ class Engine(wiring.Component):
                     with m.If(drafted):
                         m.d.sync += [token.eq(token + 1), count.eq(count + 1)]
                         m.next = "UNLINK"
-                with m.Else():
+                with m.Elif(~meant):
                     m.d.sync += token.eq(token + 1)
                     read_order(token + 1)
                     with m.If(token == config.orders - 1):
@@ -686,19 +752,17 @@ class Engine(wiring.Component):
                 with m.Else():
                     m.d.comb += done.account.eq(entry.account)
                 with m.If(drafted):
-                    m.d.sync += token.eq(0)
-                    m.next = "IDLE"
+                    retire()
 
             # Band: cancel from the best price on until the side is inside; bids first, then asks.
             band = data.View(SetBand, command.body)
-            asks = Signal()
-            with m.State(Action.MOVE_BAND.name):
-                best = ladder.best[asks]
+            with m.State("MOVE_BAND"):
+                best = bests[asks]
                 outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
                 m.d.sync += after_unlink.eq(to_band)
-                read_level(line(asks, best.price_ticks))
                 with m.If(ladder.settled):
                     with m.If(outside):
+                        read_level(line(asks, best.price_ticks))
                         m.next = "BAND_LEVEL"
                     with m.Elif(~asks):
                         m.d.sync += asks.eq(1)
@@ -706,8 +770,7 @@ class Engine(wiring.Component):
                         report(ReportKind.BAND_MOVED)
                         m.d.comb += draft_body.eq(command.body[64:])
                         with m.If(drafted):
-                            m.d.sync += asks.eq(0)
-                            m.next = "IDLE"
+                            retire()
             with m.State("BAND_LEVEL"):
                 read_order(ladder.level.head)
                 m.next = "BAND_ORDER"
@@ -725,7 +788,7 @@ class Engine(wiring.Component):
             told_read, told_write = told_last.read_port(domain="comb"), told_last.write_port()
             teller = Signal(range(config.instruments))
             bid_lots = Signal.like(ladder.level.quantity_lots)
-            bid, ask = ladder.best[0], ladder.best[1]
+            bid, ask = bests[0], bests[1]
             m.d.comb += [told_read.addr.eq(teller), told_write.addr.eq(teller)]
             with m.State("PUBLISH"):
                 padded = Cat(dirty, *[0] * ((1 << len(teller)) - config.instruments)) if len(teller) else dirty
@@ -754,12 +817,18 @@ class Engine(wiring.Component):
                     follow.eq(Follow.MORE),
                 ]
                 same = told_read.data == draft_body[:told_bits]
+                m.d.comb += [
+                    header.link.eq(last_cause.link),
+                    header.command_number.eq(last_cause.number),
+                    header.time_ns.eq(last_cause.time_ns),
+                    header.entry_cycle.eq(last_cause.entry_cycle),
+                ]
                 with m.If(~same):
                     m.d.comb += [drafting.eq(1), header.kind.eq(ReportKind.TOP_OF_BOOK)]
                 with m.If(same | drafted):
                     m.d.comb += told_write.en.eq(1)
                     m.d.sync += dirty.bit_select(teller, 1).eq(0)
-                    m.next = "IDLE"
+                    m.next = "EXECUTE"
 
         with m.If(ladder.change.valid & ladder.change.ready):
             m.d.sync += dirty.eq(dirty | (told & (1 << instrument)[: config.instruments]))

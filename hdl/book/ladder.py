@@ -22,11 +22,9 @@ class Window(data.Struct):
     log2: unsigned(5)
 
 
-class Best(data.Struct):
-    """The best price of one side of one instrument."""
-
-    any: 1
-    price_ticks: unsigned(32)
+def best_layout(config: BookConfig) -> data.StructLayout:
+    """The best price of one side of one instrument, and the first order there."""
+    return data.StructLayout({"any": 1, "price_ticks": unsigned(32), "head": unsigned(exact_log2(config.orders))})
 
 
 def level_layout(config: BookConfig) -> data.StructLayout:
@@ -61,18 +59,17 @@ class Ladder(wiring.Component):
     Attributes
     ----------
     set_window : `window` becomes that of `instrument` while `enable`; it must hold no order.
-    instrument : Whose `window` and `best` are shown, and whose levels `change` and `search` mean.
-    window : Its window.
-    best : Its best bid and best ask.
-    resting : For each instrument, whether any order rests.
+    windows : Each instrument's window.
+    bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
-        A level changed in the same cycle is read as it was before.
-    change : Stream in: the level at `line`, with price `price_ticks`, becomes `level`; it `appeared` if it was empty
-        before, and `vanished` if it is empty now. When the best level vanished, the ladder is unsettled until it has
-        found the next one.
-    search : Stream in: asks for the level behind `line` in order of price, circularly.
+        A level changed in the same cycle is read as it was before. While unsettled the port is the ladder's own.
+    change : Stream in: the level at `line` of `instrument`, with price `price_ticks`, becomes `level`; it `appeared` if
+        it was empty before, and `vanished` if it is empty now. When the best level vanished, the ladder is unsettled
+        until it has found the next one.
+    search : Stream in: asks for the level behind `line` of `instrument` in order of price, circularly.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
-    settled : `best` and `resting` are up to date, and `change` is ready unless a search is under way.
+    moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
+    settled : All `bests` are true, and `change` is ready unless a search is under way.
     ready : High once the memories are cleared after a reset.
     """
 
@@ -80,35 +77,33 @@ class Ladder(wiring.Component):
         self._config = config
         self._row_bits = exact_log2(config.ticks)
         self._level = level_layout(config)
+        self._best = best_layout(config)
         line = unsigned(self._row_bits + 1)
         instrument = range(config.instruments)
+        change = {
+            "instrument": instrument,
+            "line": line,
+            "price_ticks": unsigned(32),
+            "level": self._level,
+            "appeared": 1,
+            "vanished": 1,
+        }
         super().__init__(
             {
                 "set_window": In(data.StructLayout({"enable": 1, "instrument": instrument, "window": Window})),
-                "instrument": In(instrument),
-                "window": Out(Window),
-                "best": Out(data.ArrayLayout(Best, 2)),
-                "resting": Out(config.instruments),
+                "windows": Out(data.ArrayLayout(Window, config.instruments)),
+                "bests": Out(data.ArrayLayout(data.ArrayLayout(self._best, 2), config.instruments)),
                 "read_line": In(line),
                 "read_enable": In(1),
                 "level": Out(self._level),
-                "change": In(
-                    stream.Signature(
-                        data.StructLayout(
-                            {
-                                "line": line,
-                                "price_ticks": unsigned(32),
-                                "level": self._level,
-                                "appeared": 1,
-                                "vanished": 1,
-                            }
-                        )
-                    )
-                ),
-                "search": In(stream.Signature(line)),
+                "change": In(stream.Signature(data.StructLayout(change))),
+                "search": In(stream.Signature(data.StructLayout({"instrument": instrument, "line": line}))),
                 "found": Out(
                     stream.Signature(data.StructLayout({"line": line, "price_ticks": unsigned(32), "any": 1}))
                 ),
+                "moved": Out(1),
+                "moved_instrument": Out(instrument),
+                "moved_side": Out(1),
                 "settled": Out(1),
                 "ready": Out(1),
             }
@@ -120,33 +115,22 @@ class Ladder(wiring.Component):
         m.submodules.occupancy = occupancy = Occupancy(config.ticks, config.word_bits)
         m.submodules.levels = levels = Memory(shape=self._level, depth=2 * config.ticks, init=[])
         read, write = levels.read_port(), levels.write_port()
-
-        windows = Signal(data.ArrayLayout(Window, config.instruments))
-        bests = Signal(data.ArrayLayout(data.ArrayLayout(Best, 2), config.instruments))
-        m.d.comb += [
-            self.window.eq(windows[self.instrument]),
-            self.best.eq(bests[self.instrument]),
-            self.resting.eq(Cat(bests[index][0].any | bests[index][1].any for index in range(config.instruments))),
-        ]
         with m.If(self.set_window.enable):
-            m.d.sync += windows[self.set_window.instrument].eq(self.set_window.window)
+            m.d.sync += self.windows[self.set_window.instrument].eq(self.set_window.window)
 
         change = self.change.payload
-        side = change.line[-1]
-        price_ticks = change.price_ticks
-        best = bests[self.instrument][side]
-        refilling = Signal()  # the best level vanished: the next one is being looked for
-        refill_side = Signal()
-        refill_instrument = Signal.like(self.instrument)
         changing = Signal()
-
         clear = Signal(range(2 * config.ticks))
         cleared = Signal()
         m.d.comb += [
             self.ready.eq(cleared & occupancy.ready),
-            self.settled.eq(~refilling),
-            self.change.ready.eq(self.ready & ~refilling & occupancy.update.ready),
+            self.change.ready.eq(self.ready & self.settled & occupancy.update.ready),
             changing.eq(self.change.valid & self.change.ready),
+            occupancy.update.valid.eq(
+                self.change.valid & self.ready & self.settled & (change.appeared | change.vanished)
+            ),
+            occupancy.update.payload.line.eq(change.line),
+            occupancy.update.payload.occupied.eq(change.appeared),
             read.addr.eq(self.read_line),
             read.en.eq(self.read_enable),
             self.level.eq(read.data),
@@ -157,50 +141,77 @@ class Ladder(wiring.Component):
         with m.Else():
             m.d.comb += [write.addr.eq(change.line), write.data.eq(change.level), write.en.eq(changing)]
 
-        m.d.comb += [
-            occupancy.update.valid.eq(
-                self.change.valid & self.ready & ~refilling & (change.appeared | change.vanished)
-            ),
-            occupancy.update.payload.line.eq(change.line),
-            occupancy.update.payload.occupied.eq(change.appeared),
-        ]
-        with m.If(changing):
-            with m.If(change.appeared):
-                better = Mux(side, price_ticks < best.price_ticks, price_ticks > best.price_ticks)
-                with m.If(~best.any | better):
-                    m.d.sync += [best.any.eq(1), best.price_ticks.eq(price_ticks)]
-            with m.Elif(change.vanished & (price_ticks == best.price_ticks)):
-                m.d.sync += [refilling.eq(1), refill_side.eq(side), refill_instrument.eq(self.instrument)]
-
-        # One search engine: the ladder's own search for the next best goes first.
-        searching = Signal()
-        window = Signal(Window)
-        found_price_ticks = price_at(window, occupancy.found.payload.line, self._row_bits)
+        # Best prices follow every change; where the best level vanished, the next one is sought and its head read.
+        side = change.line[-1]
+        best = self.bests[change.instrument][side]
+        better = Mux(side, change.price_ticks < best.price_ticks, change.price_ticks > best.price_ticks)
+        is_best = best.any & (change.price_ticks == best.price_ticks)
+        refill_instrument = Signal.like(change.instrument)
+        refill_side = Signal()
         refill_line = Signal(self._row_bits + 1)
+        refilled = self.bests[refill_instrument][refill_side]
+        seeking = Signal()
         m.d.comb += [
-            window.eq(windows[Mux(refilling, refill_instrument, self.instrument)]),
-            refill_line.eq(
-                line_of(window, refill_side, bests[refill_instrument][refill_side].price_ticks, self._row_bits)
-            ),
-            occupancy.search.payload.window_log2.eq(window.log2),
-            occupancy.search.payload.line.eq(Mux(refilling, refill_line, self.search.payload)),
-            occupancy.search.valid.eq(Mux(refilling, ~searching, self.search.valid)),
-            self.search.ready.eq(~refilling & occupancy.search.ready),
-            self.found.payload.line.eq(occupancy.found.payload.line),
-            self.found.payload.price_ticks.eq(found_price_ticks),
-            self.found.payload.any.eq(occupancy.found.payload.any),
-            self.found.valid.eq(occupancy.found.valid & ~refilling),
-            occupancy.found.ready.eq(refilling | self.found.ready),
+            seeking.eq(changing & change.vanished & is_best),
+            self.moved.eq(changing & (is_best | (change.appeared & (~best.any | better)))),
+            self.moved_instrument.eq(change.instrument),
+            self.moved_side.eq(side),
         ]
-        with m.If(refilling):
-            with m.If(occupancy.search.ready & ~searching):
-                m.d.sync += searching.eq(1)
-            with m.If(occupancy.found.valid):
-                refilled = bests[refill_instrument][refill_side]
-                m.d.sync += [
-                    refilled.any.eq(occupancy.found.payload.any),
-                    refilled.price_ticks.eq(found_price_ticks),
-                    searching.eq(0),
-                    refilling.eq(0),
+        with m.If(changing & change.appeared & (~best.any | better)):
+            m.d.sync += [best.any.eq(1), best.price_ticks.eq(change.price_ticks), best.head.eq(change.level.head)]
+        with m.Elif(changing & is_best):
+            m.d.sync += best.head.eq(change.level.head)
+
+        window = Signal(Window)
+        found = occupancy.found
+        found_price_ticks = price_at(window, found.payload.line, self._row_bits)
+        m.d.comb += [
+            window.eq(self.windows[self.search.payload.instrument]),
+            occupancy.search.payload.window_log2.eq(window.log2),
+            occupancy.search.payload.line.eq(self.search.payload.line),
+            self.found.payload.line.eq(found.payload.line),
+            self.found.payload.price_ticks.eq(found_price_ticks),
+            self.found.payload.any.eq(found.payload.any),
+        ]
+        with m.FSM() as fsm:
+            m.d.comb += self.settled.eq(fsm.ongoing("SETTLED"))
+            with m.State("SETTLED"):
+                m.d.comb += [
+                    occupancy.search.valid.eq(self.search.valid),
+                    self.search.ready.eq(occupancy.search.ready),
+                    self.found.valid.eq(found.valid),
+                    found.ready.eq(self.found.ready),
                 ]
+                m.d.sync += [
+                    refill_instrument.eq(change.instrument),
+                    refill_side.eq(side),
+                    refill_line.eq(change.line),
+                ]
+                with m.If(seeking):
+                    m.next = "SEEK"
+            with m.State("SEEK"):
+                m.d.comb += [
+                    window.eq(self.windows[refill_instrument]),
+                    occupancy.search.payload.line.eq(refill_line),
+                    occupancy.search.valid.eq(1),
+                ]
+                with m.If(occupancy.search.ready):
+                    m.next = "FOUND"
+            with m.State("FOUND"):
+                m.d.comb += [
+                    window.eq(self.windows[refill_instrument]),
+                    found.ready.eq(1),
+                ]
+                m.d.sync += [refilled.any.eq(found.payload.any), refilled.price_ticks.eq(found_price_ticks)]
+                with m.If(found.valid):
+                    m.d.comb += [read.addr.eq(found.payload.line), read.en.eq(1)]
+                    m.next = "HEAD"
+            with m.State("HEAD"):
+                m.d.sync += refilled.head.eq(read.data.head)
+                m.d.comb += [
+                    self.moved.eq(1),
+                    self.moved_instrument.eq(refill_instrument),
+                    self.moved_side.eq(refill_side),
+                ]
+                m.next = "SETTLED"
         return m

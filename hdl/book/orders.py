@@ -36,7 +36,7 @@ class Order(data.Struct):
 
 
 class OrderPool(wiring.Component):
-    """Orders and links in block RAM.
+    """Orders and links in block RAM, with two read ports.
 
     Parameters
     ----------
@@ -46,6 +46,7 @@ class OrderPool(wiring.Component):
     ----------
     read : Token to read while `read_enable`; `order`, `next` and `previous` hold its slot from the next cycle on, until
         the next read. A slot written in the same cycle is read as it was before.
+    read_maker, maker, maker_next : The same for makers, which need no `previous`.
     write : `order` goes into slot `token` while `enable`.
     write_next : The order behind `token` becomes `to`, while `enable`.
     write_previous : The order before `token` becomes `to`, while `enable`.
@@ -63,6 +64,10 @@ class OrderPool(wiring.Component):
                 "order": Out(Order),
                 "next": Out(token),
                 "previous": Out(token),
+                "read_maker": In(token),
+                "read_maker_enable": In(1),
+                "maker": Out(Order),
+                "maker_next": Out(token),
                 "write": In(data.StructLayout({"enable": 1, "token": token, "order": Order})),
                 "write_next": In(link),
                 "write_previous": In(link),
@@ -74,8 +79,20 @@ class OrderPool(wiring.Component):
         m = Module()
         token = self.read.shape()
         m.submodules.orders = orders = Memory(shape=Order, depth=self._orders, init=[])
-        read, write = orders.read_port(), orders.write_port()
+        m.submodules.next = nexts = Memory(shape=token, depth=self._orders, init=[])
+        m.submodules.previous = previous = Memory(shape=token, depth=self._orders, init=[])
 
+        for memory, out in ((orders, self.order), (nexts, self.next), (previous, self.previous)):
+            read = memory.read_port()
+            m.d.comb += [read.addr.eq(self.read), read.en.eq(self.read_enable), out.eq(read.data)]
+        for memory, out in ((orders, self.maker), (nexts, self.maker_next)):
+            read = memory.read_port()
+            m.d.comb += [read.addr.eq(self.read_maker), read.en.eq(self.read_maker_enable), out.eq(read.data)]
+        for memory, port in ((nexts, self.write_next), (previous, self.write_previous)):
+            write = memory.write_port()
+            m.d.comb += [write.addr.eq(port.token), write.data.eq(port.to), write.en.eq(port.enable)]
+
+        write = orders.write_port()
         clear = Signal(token)
         with m.If(~self.ready):
             m.d.sync += [clear.eq(clear + 1), self.ready.eq(clear == self._orders - 1)]
@@ -85,18 +102,5 @@ class OrderPool(wiring.Component):
                 write.addr.eq(self.write.token),
                 write.data.eq(self.write.order),
                 write.en.eq(self.write.enable),
-            ]
-        m.d.comb += [read.addr.eq(self.read), read.en.eq(self.read_enable), self.order.eq(read.data)]
-
-        for name, port, out in (("next", self.write_next, self.next), ("previous", self.write_previous, self.previous)):
-            m.submodules[name] = links = Memory(shape=token, depth=self._orders, init=[])
-            read, write = links.read_port(), links.write_port()
-            m.d.comb += [
-                read.addr.eq(self.read),
-                read.en.eq(self.read_enable),
-                out.eq(read.data),
-                write.addr.eq(port.token),
-                write.data.eq(port.to),
-                write.en.eq(port.enable),
             ]
         return m

@@ -1,22 +1,24 @@
-"""The guard: everything that is decided of a command before the book sees it.
+"""The guard: everything that is decided of a command before it acts on the book.
 
-A command moves through four registers, all in step:
+A command moves through registers in step; meanwhile the book reads what it will need (`hdl.book.reader`):
 
-    a  as it came, with its stamp: form, epoch, privilege, token range, instrument, trading state, price
-    b  with the verdict on those: quantity x price
-    c  x multiplier; the account's row is read
-    d  kill switch and credit, the reserve is taken; to the book
+    a  as it came, with its stamp, its instrument and its link's slots: form, privilege, price
+    b  the verdicts on those, the effective price, the account's row: how large can the reserve be
+    c  kill switch and credit: is the reserve surely affordable?
+    commands  to the book
 
-An order waits in d while a command of the same account, or a release to it, is still on its way: the effect of one
-command is seen by the next. An operator command (or the watchdog's expiry) has the guard to itself: nothing enters
-behind it before the book has carried it out.
+An order whose reserve is affordable whatever its exact worth goes on at once, and the reserve is taken behind it; else
+it waits in c for the exact outcome. It also waits while a command of the same account, or a move of its balance, is
+still on its way: the effect of one command is seen by the next. An operator command (or the watchdog's expiry) has the
+guard to itself: nothing enters behind it before the book has carried it out.
 """
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..beats import Action, Cause, GuardedCommand, InFlight, Release
+from ..beats import RESERVE_BITS, Action, Cause, GuardedCommand, Preview, Release
+from ..bits import bit_length
 from ..config import BALANCE_LIMIT_QUOTE, BookConfig
 from ..protocol.commands import (
     ALL_INSTRUMENTS,
@@ -35,7 +37,7 @@ from ..protocol.commands import (
 from ..protocol.reports import Done, Reason, ReportKind, TradingState
 from .admission import Watchdog, WellFormed
 from .band import Instrument, PriceCheck, banded, in_window
-from .credit import Accounts, Valuation
+from .credit import Account, Accounts, Move
 
 FIRST_OPERATOR_OPCODE = Opcode.SET_INSTRUMENT.value
 BODY = 256
@@ -69,20 +71,30 @@ class Entrant(data.Struct):
     ----------
     cause : For the reports.
     command : The 32 bytes.
-    price_ticks : From b on: an order's effective price.
     timer : No command but the watchdog's expiry.
     operator : Has the guard to itself.
-    early : Reasons that go before the kill switch.
-    late : Reasons that come after it.
+    rules : Its instrument, as the guard knows it.
+    slots : The order slots its link may use.
+    early : Reasons that go before the kill switch. From b on.
+    late : Reasons that come after it. From b on.
+    price_ticks : An order's effective price. From b on.
+    row : Its account's row. From b on.
+    touched : The row has been written since it was looked at.
+    worth_bits : The reserve is below two to this. In c.
     """
 
     cause: Cause
     command: unsigned(256)
-    price_ticks: unsigned(32)
     timer: 1
     operator: 1
+    rules: Instrument
+    slots: TokenRange
     early: Verdict
     late: Verdict
+    price_ticks: unsigned(32)
+    row: Account
+    touched: 1
+    worth_bits: unsigned(7)
 
 
 class Guard(wiring.Component):
@@ -98,7 +110,9 @@ class Guard(wiring.Component):
     ----------
     incoming : Stream in: commands with their link. Taken one a cycle at most; never while the watchdog is due.
     commands : Stream out to the book.
-    released, in_flight, resting : From the book (`hdl.book.engine.Engine`).
+    advance, preview, b_price_ticks : For the book's reader (`hdl.book.reader.Reader`): commands move on in this cycle;
+        what enters a then; the effective price of the command in b.
+    released, busy, resting : From the book (`hdl.book.engine.Engine`).
     epoch : The device epoch.
     token_ranges : Which slots each link may use; steady while commands come.
     time_ns : The core's time, never running backwards.
@@ -114,7 +128,10 @@ class Guard(wiring.Component):
                 "incoming": In(stream.Signature(LinkCommand)),
                 "commands": Out(stream.Signature(GuardedCommand)),
                 "released": In(stream.Signature(Release)),
-                "in_flight": In(InFlight),
+                "advance": Out(1),
+                "preview": Out(Preview),
+                "b_price_ticks": Out(32),
+                "busy": In(1),
                 "resting": In(config.instruments),
                 "epoch": In(16),
                 "token_ranges": In(data.ArrayLayout(TokenRange, config.links)),
@@ -130,111 +147,135 @@ class Guard(wiring.Component):
         config = self._config
         m.submodules.accounts = accounts = Accounts(config)
         m.submodules.watchdog = watchdog = Watchdog()
-        m.submodules.well_formed = well_formed = WellFormed(config)
-        m.submodules.price_check = price_check = PriceCheck()
-        m.submodules.valuation = valuation = Valuation()
         wiring.connect(m, wiring.flipped(self.released), accounts.released)
 
         instruments = Signal(data.ArrayLayout(Instrument, config.instruments))
         m.d.comb += [
-            accounts.multiplier_quote.eq(instruments[accounts.multiplier_of].multiplier_quote),
+            accounts.released_multiplier_quote.eq(instruments[accounts.multiplier_of].multiplier_quote),
             watchdog.time_ns.eq(self.time_ns),
         ]
 
-        a, b, c, d = (Signal(Entrant, name=name) for name in "abcd")
-        a_valid, b_valid, c_valid, d_valid = (Signal(name=f"{name}_valid") for name in "abcd")
-        advance = Signal()
-        retire = Signal()
-        m.d.comb += advance.eq(~d_valid | retire)
+        a, b, c = (Signal(Entrant, name=name) for name in "abc")
+        a_valid, b_valid, c_valid = (Signal(name=f"{name}_valid") for name in "abc")
+        passes = Signal()  # c is through
+        free = Signal()  # the book takes, or has taken, what it was given
+        advance = self.advance
+        m.d.comb += [advance.eq(free & (~c_valid | passes)), self.b_price_ticks.eq(b.price_ticks)]
 
         # Intake.
-        held_by_operator = Signal()
-        m.d.comb += held_by_operator.eq(
-            (a_valid & a.operator) | (b_valid & b.operator) | (c_valid & c.operator) | (d_valid & d.operator)
-        )
+        incoming = data.View(NewOrder, self.incoming.payload.command)
+        opcode = incoming.header.opcode
+        alone = Signal()
         intake = Signal()
+        taken = Signal()
         m.d.comb += [
-            intake.eq(advance & ~held_by_operator & self.ready),
+            alone.eq((a_valid & a.operator) | (b_valid & b.operator) | (c_valid & c.operator)),
+            intake.eq(advance & ~alone & self.ready),
             self.incoming.ready.eq(intake & ~watchdog.due),
             watchdog.acted.eq(intake & watchdog.due),
+            taken.eq(self.incoming.valid & self.incoming.ready),
             self.ready.eq(accounts.ready),
+            self.preview.token.eq(incoming.token),
+            self.preview.instrument.eq(incoming.header.instrument),
+            self.preview.new.eq(opcode == Opcode.NEW_ORDER),
+            self.preview.cancels.eq(opcode == Opcode.CANCEL),
+            self.preview.sell.eq(incoming.side == Side.SELL),
         ]
         waiting = Signal()  # a command has been valid and not taken since `first_seen_cycle`
         first_seen_cycle = Signal(32)
         m.d.sync += waiting.eq(self.incoming.valid & ~self.incoming.ready)
         with m.If(~waiting):
             m.d.sync += first_seen_cycle.eq(self.cycle)
-        incoming_header = data.View(Header, self.incoming.payload.command[: Header.as_shape().size])
+
+        account = incoming.account[: len(accounts.look)]
+        m.d.comb += [accounts.look.eq(account), accounts.look_enable.eq(advance)]
+
+        def touched(entrant):
+            return accounts.written & (accounts.written_account == data.View(NewOrder, entrant.command).account)
+
+        entering = Signal(Entrant)
+        m.d.comb += [
+            entering.command.eq(self.incoming.payload.command),
+            entering.cause.link.eq(self.incoming.payload.link),
+            entering.cause.number.eq(incoming.header.number),
+            entering.cause.instrument.eq(incoming.header.instrument),
+            entering.cause.time_ns.eq(self.time_ns),
+            entering.cause.entry_cycle.eq(Mux(waiting, first_seen_cycle, self.cycle)),
+            entering.operator.eq(Value.cast(opcode) >= FIRST_OPERATOR_OPCODE),
+            entering.rules.eq(instruments[incoming.header.instrument]),
+            entering.slots.eq(self.token_ranges[self.incoming.payload.link]),
+            entering.touched.eq(touched(entering)),
+        ]
+        with m.If(watchdog.acted):
+            m.d.comb += [
+                entering.eq(0),
+                entering.timer.eq(1),
+                entering.operator.eq(1),
+                entering.cause.time_ns.eq(watchdog.deadline_ns),
+                entering.cause.entry_cycle.eq(self.cycle),
+            ]
+
+        # The row that was looked at at intake arrives while its command is in a; it may have to wait there.
+        row = Signal(Account)
+        arrived = Signal()
+        held_row = Signal(Account)
+        m.d.comb += row.eq(Mux(arrived, held_row, accounts.row))
+        m.d.sync += [arrived.eq(~advance), held_row.eq(row)]
+
         with m.If(advance):
             m.d.sync += [
-                a_valid.eq(self.incoming.valid & self.incoming.ready),
-                a.eq(0),
-                a.command.eq(self.incoming.payload.command),
-                a.cause.link.eq(self.incoming.payload.link),
-                a.cause.number.eq(incoming_header.number),
-                a.cause.instrument.eq(incoming_header.instrument),
-                a.cause.time_ns.eq(self.time_ns),
-                a.cause.entry_cycle.eq(Mux(waiting, first_seen_cycle, self.cycle)),
-                a.operator.eq(Value.cast(incoming_header.opcode) >= FIRST_OPERATOR_OPCODE),
+                a_valid.eq(taken | watchdog.acted),
                 b_valid.eq(a_valid),
                 c_valid.eq(b_valid),
-                d_valid.eq(c_valid),
+                a.eq(entering),
                 b.eq(a),
+                b.row.eq(row),
+                b.touched.eq(a.touched | touched(a)),
                 c.eq(b),
-                d.eq(c),
+                c.touched.eq(b.touched | touched(b)),
+                c.worth_bits.eq(self._worth_bits(b)),
             ]
-            with m.If(watchdog.acted):
-                m.d.sync += [
-                    a_valid.eq(1),
-                    a.eq(0),
-                    a.timer.eq(1),
-                    a.operator.eq(1),
-                    a.cause.time_ns.eq(watchdog.deadline_ns),
-                    a.cause.entry_cycle.eq(self.cycle),
-                ]
-
-        # Reserve: b -> c -> d.
-        b_entry = data.View(NewOrder, b.command)
-        m.d.comb += [
-            valuation.quantity_lots.eq(b_entry.quantity_lots),
-            valuation.price_ticks.eq(b.price_ticks),
-            valuation.load.eq(advance),
-            valuation.multiplier_quote.eq(instruments[c.cause.instrument].multiplier_quote),
-            valuation.load_product.eq(advance),
-            accounts.look.eq(
-                Mux(advance, data.View(NewOrder, c.command).account, data.View(NewOrder, d.command).account)
-            ),
-        ]
+        with m.Else():
+            for entrant in (a, b, c):
+                m.d.sync += entrant.touched.eq(entrant.touched | touched(entrant))
+        self._check(m, a, b, advance)
 
         # To the book.
         beat = Signal(GuardedCommand)
         push = Signal()
-        out_free = Signal()
         drained = Signal()
         m.d.comb += [
-            out_free.eq(~self.commands.valid | self.commands.ready),
-            drained.eq(~(self.commands.valid | self.in_flight.busy | self.released.valid | accounts.pending)),
-            self.idle.eq(~(a_valid | b_valid | c_valid | d_valid) & drained & ~watchdog.due),
-            beat.cause.eq(d.cause),
-            beat.price_ticks.eq(d.price_ticks),
-            beat.body.eq(d.command),
+            free.eq((~self.commands.valid | self.commands.ready) & ~self.busy),
+            drained.eq(~(self.commands.valid | self.busy | accounts.pending)),
+            self.idle.eq(~(a_valid | b_valid | c_valid) & drained & ~watchdog.due),
+            beat.cause.eq(c.cause),
+            beat.price_ticks.eq(c.price_ticks),
+            beat.body.eq(c.command),
         ]
-        with m.If(out_free):
+        with m.If(free):
             m.d.sync += [self.commands.valid.eq(push), self.commands.payload.eq(beat)]
+        with m.Elif(self.commands.ready):
+            m.d.sync += self.commands.valid.eq(0)
 
         self._instruments = instruments
-        self._check(m, a, b, advance, well_formed, price_check)
-        self._decide(m, d, d_valid, retire, beat, push, out_free, valuation, accounts)
-        self._operate(m, d, d_valid, retire, beat, push, out_free, drained, accounts, watchdog)
+        self._decide(m, c, c_valid, passes, beat, push, free, accounts)
+        self._operate(m, c, c_valid, passes, beat, push, free, drained, accounts, watchdog)
         return m
 
-    def _check(self, m, a, b, advance, well_formed, price_check):
+    def _worth_bits(self, b) -> Value:
+        """The reserve is below two to the sum of its factors' bits."""
+        quantity_lots = data.View(NewOrder, b.command).quantity_lots
+        return bit_length(quantity_lots) + bit_length(b.price_ticks) + bit_length(b.rules.multiplier_quote)
+
+    def _check(self, m, a, b, advance):
         """From a to b: every verdict that needs neither account nor book."""
+        m.submodules.well_formed = well_formed = WellFormed(self._config)
+        m.submodules.price_check = price_check = PriceCheck()
         entry = data.View(NewOrder, a.command)
         opcode = entry.header.opcode
-        instrument = self._instruments[a.cause.instrument]
+        instrument = a.rules
         new, cancel, replace = (opcode == name for name in (Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE))
-        mine = self.token_ranges[a.cause.link]
+        mine = a.slots
         reduce_only = new & ((Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0)
         one_instrument = (
             (opcode == Opcode.SET_BAND)
@@ -285,80 +326,121 @@ class Guard(wiring.Component):
             beat.body.eq(0),
         ]
 
-    def _reject(self, m, d, beat, reason):
+    def _reject(self, m, c, beat, reason):
         """Make the beat a rejection, which echoes bytes 8 to 23 of the command."""
-        entry = data.View(NewOrder, d.command)
+        entry = data.View(NewOrder, c.command)
         opcode = entry.header.opcode
         self._answer(m, beat, ReportKind.REJECTED, reason=reason)
         m.d.comb += [
             beat.side.eq(Mux((opcode == Opcode.NEW_ORDER) | (opcode == Opcode.REPLACE), entry.side, 0)),
-            beat.body.eq(d.command[64:192]),
+            beat.body.eq(c.command[64:192]),
         ]
 
-    def _decide(self, m, d, d_valid, retire, beat, push, out_free, valuation, accounts):
-        """In d: kill switch and credit of the order flow, and its beat for the book."""
-        entry = data.View(NewOrder, d.command)
+    def _decide(self, m, c, c_valid, passes, beat, push, free, accounts):
+        """In c: kill switch and credit of the order flow, and its beat for the book."""
+        entry = data.View(NewOrder, c.command)
         opcode = entry.header.opcode
         new, replace = opcode == Opcode.NEW_ORDER, opcode == Opcode.REPLACE
         reduce_only = (Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0
-        account = entry.account[: len(accounts.look)]
-        row = accounts.row
+        balance_quote = c.row.balance_quote
         in_book = data.View(NewOrder, self.commands.payload.body).account
 
-        reserves = Signal()
-        passes = Signal()
-        balance_quote = Signal(signed(64))
-        # What may still return to this account must have returned before it is looked at.
-        awaited = (
-            (self.commands.valid & (in_book == entry.account))
-            | (self.in_flight.busy & (self.in_flight.account == entry.account))
-            | (self.released.valid & (self.released.payload.account == entry.account))
-            | (accounts.pending & (accounts.pending_account == account))
-        )
+        reserves = (new & ~reduce_only) | replace
+        killed = reserves & c.row.killed
+        asks = Signal()  # credit is all that is left to ask
+        awaited = accounts.awaited | (self.commands.valid & (in_book == entry.account))
+        affordable = Signal()
+        outcome = Signal.like(accounts.outcome)
         m.d.comb += [
-            reserves.eq((new & ~reduce_only) | replace),
-            balance_quote.eq(row.balance_quote - valuation.value_quote),
-            accounts.write.account.eq(account),
-            accounts.write.row.killed.eq(row.killed),
-            accounts.write.row.balance_quote.eq(balance_quote),
+            asks.eq(reserves & ~c.early.any & ~killed & ~c.late.any),
+            accounts.asked.eq(entry.account),
+            affordable.eq(
+                (balance_quote >= 0) & (c.worth_bits <= RESERVE_BITS) & ((balance_quote[:63] >> c.worth_bits) != 0)
+            ),
+            accounts.moves.payload.account.eq(entry.account),
+            accounts.moves.payload.quantity_lots.eq(entry.quantity_lots),
+            accounts.moves.payload.price_ticks.eq(c.price_ticks),
+            accounts.moves.payload.multiplier_quote.eq(c.rules.multiplier_quote),
         ]
-        with m.If(d_valid & ~d.operator & ~(reserves & awaited) & out_free & ~(reserves & accounts.write_waits)):
-            m.d.comb += [push.eq(1), retire.eq(1)]
-            with m.If(d.early.any):
-                self._reject(m, d, beat, d.early.reason)
-            with m.Elif(reserves & row.killed):
-                self._reject(m, d, beat, Reason.KILLED)
-            with m.Elif(d.late.any):
-                self._reject(m, d, beat, d.late.reason)
-            with m.Elif(reserves & (valuation.overflow | (new & (balance_quote < 0)))):
-                self._reject(m, d, beat, Reason.CREDIT)
-            with m.Else():
-                m.d.comb += passes.eq(1)
-                with m.Switch(opcode):
-                    with m.Case(Opcode.NEW_ORDER):
-                        m.d.comb += beat.action.eq(Action.NEW)
-                    with m.Case(Opcode.CANCEL):
-                        m.d.comb += beat.action.eq(Action.CANCEL)
-                    with m.Case(Opcode.REPLACE):
-                        m.d.comb += [
-                            beat.action.eq(Action.REPLACE),
-                            beat.halted.eq(~self._instruments[d.cause.instrument].trading),
-                            beat.reserve_quote.eq(valuation.value_quote),
-                            beat.deficit_quote.eq(Mux(balance_quote < 0, -balance_quote, 0)),
-                        ]
-                    with m.Default():
-                        m.d.comb += [beat.action.eq(Action.SWEEP), beat.reason.eq(Reason.MASS_CANCEL)]
-            m.d.comb += accounts.write.enable.eq(passes & reserves)
 
-    def _operate(self, m, d, d_valid, retire, beat, push, out_free, drained, accounts, watchdog):
-        """In d: operator commands and the watchdog's expiry, while nothing else is on its way."""
+        def to_book():
+            m.d.comb += push.eq(1)
+            with m.If(free):
+                m.d.comb += passes.eq(1)
+
+        with m.Switch(opcode):
+            with m.Case(Opcode.NEW_ORDER):
+                m.d.comb += beat.action.eq(Action.NEW)
+            with m.Case(Opcode.CANCEL):
+                m.d.comb += beat.action.eq(Action.CANCEL)
+            with m.Case(Opcode.REPLACE):
+                m.d.comb += [beat.action.eq(Action.REPLACE), beat.halted.eq(~c.rules.trading)]
+            with m.Default():
+                m.d.comb += [beat.action.eq(Action.SWEEP), beat.reason.eq(Reason.MASS_CANCEL)]
+
+        with m.FSM():
+            with m.State("FLOW"):
+                with m.If(c_valid & ~c.operator):
+                    with m.If(c.early.any):
+                        self._reject(m, c, beat, c.early.reason)
+                        to_book()
+                    with m.Elif(killed):
+                        self._reject(m, c, beat, Reason.KILLED)
+                        to_book()
+                    with m.Elif(c.late.any):
+                        self._reject(m, c, beat, c.late.reason)
+                        to_book()
+                    with m.Elif(~asks):
+                        to_book()
+                    with m.Elif(awaited):
+                        pass
+                    with m.Elif(c.touched):
+                        m.next = "LOOK"
+                    with m.Elif(affordable):
+                        m.d.comb += [
+                            accounts.moves.payload.move.eq(Move.RESERVE),
+                            accounts.moves.valid.eq(free),
+                        ]
+                        with m.If(accounts.moves.ready):
+                            to_book()
+                    with m.Else():
+                        m.d.comb += [
+                            accounts.moves.payload.move.eq(Mux(new, Move.TRY, Move.OWE)),
+                            accounts.moves.valid.eq(1),
+                        ]
+                        with m.If(accounts.moves.ready):
+                            m.next = "TRYING"
+            with m.State("LOOK"):
+                m.d.comb += [accounts.look.eq(entry.account), accounts.look_enable.eq(1)]
+                m.next = "LOOKED"
+            with m.State("LOOKED"):
+                m.d.sync += [c.row.eq(accounts.row), c.touched.eq(0)]
+                m.next = "FLOW"
+            with m.State("TRYING"):
+                m.d.sync += outcome.eq(accounts.outcome)
+                with m.If(accounts.outcome_valid):
+                    m.next = "TRIED"
+            with m.State("TRIED"):
+                with m.If(outcome.overflow | (new & outcome.short)):
+                    self._reject(m, c, beat, Reason.CREDIT)
+                with m.Else():
+                    m.d.comb += [
+                        beat.reserve_quote.eq(outcome.value_quote),
+                        beat.deficit_quote.eq(outcome.deficit_quote),
+                    ]
+                to_book()
+                with m.If(passes):
+                    m.next = "FLOW"
+
+    def _operate(self, m, c, c_valid, passes, beat, push, free, drained, accounts, watchdog):
+        """In c: operator commands and the watchdog's expiry, while nothing else is on its way."""
         instruments = self._instruments
-        opcode = data.View(Header, d.command[: Header.as_shape().size]).opcode
-        instrument = instruments[d.cause.instrument]
-        definition = data.View(SetInstrument, d.command)
-        band = data.View(SetBand, d.command)
-        grant = data.View(GrantCredit, d.command)
-        heartbeat = data.View(Heartbeat, d.command)
+        opcode = data.View(Header, c.command[: Header.as_shape().size]).opcode
+        instrument = instruments[c.cause.instrument]
+        definition = data.View(SetInstrument, c.command)
+        band = data.View(SetBand, c.command)
+        grant = data.View(GrantCredit, c.command)
+        heartbeat = data.View(Heartbeat, c.command)
         row = accounts.row
         done = Signal(Done)
 
@@ -367,7 +449,7 @@ class Guard(wiring.Component):
         shown = instruments[index]
         count = Signal(range(self._config.instruments + 1))
         cancels = Signal()  # the watchdog's action: cancel all orders
-        halts = d.timer | (opcode == Opcode.HALT)
+        halts = c.timer | (opcode == Opcode.HALT)
 
         def carried_out():
             self._answer(m, beat, ReportKind.DONE)
@@ -376,84 +458,88 @@ class Guard(wiring.Component):
         with m.FSM():
             with m.State("START"):
                 m.d.sync += [index.eq(0), count.eq(0)]
-                with m.If(d_valid & d.operator & drained):
-                    m.d.comb += push.eq(1)
-                    m.next = "SETTLE"
-                    with m.If(d.early.any):
-                        self._reject(m, d, beat, d.early.reason)
-                    with m.Elif(halts | (opcode == Opcode.RESUME)):
-                        m.d.comb += push.eq(0)
-                        m.next = "STATES"
-                    with m.Else():
-                        carried_out()
-                        with m.Switch(opcode):
-                            with m.Case(Opcode.SET_INSTRUMENT):
-                                with m.If(
-                                    instrument.known
-                                    & (instrument.trading | self.resting.bit_select(d.cause.instrument, 1))
-                                ):
-                                    self._reject(m, d, beat, Reason.INSTRUMENT_ACTIVE)
-                                with m.Else():
-                                    m.d.comb += push.eq(0)
-                                    m.next = "PLACE"
-                            with m.Case(Opcode.SET_BAND):
-                                with m.If(
-                                    in_window(instrument, band.lower_ticks) & in_window(instrument, band.upper_ticks)
-                                ):
-                                    m.d.sync += banded(instrument, band.lower_ticks, band.upper_ticks, band.policy)
-                                    m.d.comb += [
-                                        beat.action.eq(Action.MOVE_BAND),
-                                        beat.reason.eq(Reason.BAND_MOVED),
-                                        beat.body.eq(d.command),
-                                    ]
-                                with m.Else():
-                                    self._reject(m, d, beat, Reason.OUTSIDE_WINDOW)
-                            with m.Case(Opcode.GRANT_CREDIT):
-                                granted = Signal(signed(66))
-                                m.d.comb += granted.eq(row.balance_quote + grant.amount_quote)
-                                with m.If((granted > BALANCE_LIMIT_QUOTE) | (granted < -BALANCE_LIMIT_QUOTE)):
-                                    self._reject(m, d, beat, Reason.CREDIT)
-                                with m.Else():
-                                    m.d.comb += [
-                                        done.account.eq(grant.account),
-                                        done.balance_quote.eq(granted),
-                                        accounts.write.enable.eq(1),
-                                        accounts.write.row.balance_quote.eq(granted),
-                                    ]
-                            with m.Case(Opcode.KILL_ACCOUNT):
+                with m.If(c_valid & c.operator & drained):
+                    m.d.comb += [accounts.look.eq(grant.account), accounts.look_enable.eq(1)]
+                    m.next = "LOOKED"
+            with m.State("LOOKED"):
+                m.d.comb += [
+                    push.eq(1),
+                    accounts.overwrite.account.eq(grant.account),
+                    accounts.overwrite.row.eq(row),
+                ]
+                m.next = "SETTLE"
+                with m.If(c.early.any):
+                    self._reject(m, c, beat, c.early.reason)
+                with m.Elif(halts | (opcode == Opcode.RESUME)):
+                    m.d.comb += push.eq(0)
+                    m.next = "STATES"
+                with m.Else():
+                    carried_out()
+                    with m.Switch(opcode):
+                        with m.Case(Opcode.SET_INSTRUMENT):
+                            with m.If(
+                                instrument.known & (instrument.trading | self.resting.bit_select(c.cause.instrument, 1))
+                            ):
+                                self._reject(m, c, beat, Reason.INSTRUMENT_ACTIVE)
+                            with m.Else():
+                                m.d.comb += push.eq(0)
+                                m.next = "PLACE"
+                        with m.Case(Opcode.SET_BAND):
+                            with m.If(
+                                in_window(instrument, band.lower_ticks) & in_window(instrument, band.upper_ticks)
+                            ):
+                                m.d.sync += banded(instrument, band.lower_ticks, band.upper_ticks, band.policy)
                                 m.d.comb += [
-                                    accounts.write.enable.eq(1),
-                                    accounts.write.row.balance_quote.eq(row.balance_quote),
-                                    accounts.write.row.killed.eq(1),
-                                    beat.action.eq(Action.SWEEP),
-                                    beat.reason.eq(Reason.ACCOUNT_KILLED),
-                                    beat.body.eq(d.command),
+                                    beat.action.eq(Action.MOVE_BAND),
+                                    beat.reason.eq(Reason.BAND_MOVED),
+                                    beat.body.eq(c.command),
                                 ]
-                            with m.Case(Opcode.RESTORE_ACCOUNT):
+                            with m.Else():
+                                self._reject(m, c, beat, Reason.OUTSIDE_WINDOW)
+                        with m.Case(Opcode.GRANT_CREDIT):
+                            granted = Signal(signed(66))
+                            m.d.comb += granted.eq(row.balance_quote + grant.amount_quote)
+                            with m.If((granted > BALANCE_LIMIT_QUOTE) | (granted < -BALANCE_LIMIT_QUOTE)):
+                                self._reject(m, c, beat, Reason.CREDIT)
+                            with m.Else():
                                 m.d.comb += [
                                     done.account.eq(grant.account),
-                                    accounts.write.enable.eq(1),
-                                    accounts.write.row.balance_quote.eq(row.balance_quote),
-                                    accounts.write.row.killed.eq(0),
+                                    done.balance_quote.eq(granted),
+                                    accounts.overwrite.enable.eq(1),
+                                    accounts.overwrite.row.balance_quote.eq(granted),
                                 ]
-                            with m.Case(Opcode.HEARTBEAT):
-                                m.d.sync += cancels.eq(heartbeat.action == ExpiryAction.HALT_AND_CANCEL)
-                                m.d.comb += [
-                                    watchdog.arm.eq(1),
-                                    watchdog.arm_none.eq(heartbeat.timeout_ns == 0),
-                                    watchdog.arm_deadline_ns.eq(d.cause.time_ns + heartbeat.timeout_ns),
-                                ]
+                        with m.Case(Opcode.KILL_ACCOUNT):
+                            m.d.comb += [
+                                accounts.overwrite.enable.eq(1),
+                                accounts.overwrite.row.killed.eq(1),
+                                beat.action.eq(Action.SWEEP),
+                                beat.reason.eq(Reason.ACCOUNT_KILLED),
+                                beat.body.eq(c.command),
+                            ]
+                        with m.Case(Opcode.RESTORE_ACCOUNT):
+                            m.d.comb += [
+                                done.account.eq(grant.account),
+                                accounts.overwrite.enable.eq(1),
+                                accounts.overwrite.row.killed.eq(0),
+                            ]
+                        with m.Case(Opcode.HEARTBEAT):
+                            m.d.sync += cancels.eq(heartbeat.action == ExpiryAction.HALT_AND_CANCEL)
+                            m.d.comb += [
+                                watchdog.arm.eq(1),
+                                watchdog.arm_none.eq(heartbeat.timeout_ns == 0),
+                                watchdog.arm_deadline_ns.eq(c.cause.time_ns + heartbeat.timeout_ns),
+                            ]
 
             # One instrument a cycle: those whose state changes are reported.
             with m.State("STATES"):
-                meant = d.timer | (d.cause.instrument == ALL_INSTRUMENTS) | (d.cause.instrument == index)
+                meant = c.timer | (c.cause.instrument == ALL_INSTRUMENTS) | (c.cause.instrument == index)
                 changes = meant & shown.known & (shown.trading == halts)
                 with m.If(changes):
                     self._answer(
                         m,
                         beat,
                         ReportKind.TRADING_STATE,
-                        reason=Mux(d.timer, Reason.WATCHDOG, Reason.OPERATOR),
+                        reason=Mux(c.timer, Reason.WATCHDOG, Reason.OPERATOR),
                         last=0,
                     )
                     m.d.comb += [
@@ -461,7 +547,7 @@ class Guard(wiring.Component):
                         beat.body.eq(Mux(halts, TradingState.HALTED, TradingState.TRADING)),
                         push.eq(1),
                     ]
-                with m.If(~changes | out_free):
+                with m.If(~changes | free):
                     m.d.sync += [index.eq(index + 1), count.eq(count + changes)]
                     with m.If(changes):
                         m.d.sync += shown.trading.eq(~halts)
@@ -470,13 +556,13 @@ class Guard(wiring.Component):
             with m.State("STATES_DONE"):
                 m.d.comb += push.eq(1)
                 carried_out()
-                with m.If(d.timer):
+                with m.If(c.timer):
                     m.d.comb += beat.reason.eq(Reason.WATCHDOG)
                     with m.If(cancels):
                         m.d.comb += [beat.action.eq(Action.SWEEP), beat.everyone.eq(1)]
                 with m.Else():
                     m.d.comb += done.count.eq(count)
-                with m.If(out_free):
+                with m.If(free):
                     m.next = "SETTLE"
 
             # One instrument a cycle: do its ladder rows overlap the new ones? Both are powers of two of rows, aligned.
@@ -486,10 +572,10 @@ class Guard(wiring.Component):
                 misplaced = (((offset >> log2) << log2)[:32] != offset) | (offset >= self._config.ticks)
                 larger = Mux(log2 > shown.window_log2, log2, shown.window_log2)
                 apart = ((offset[:16] ^ shown.ladder_offset) >> larger) != 0
-                conflict = misplaced | (shown.known & (index != d.cause.instrument) & ~apart)
+                conflict = misplaced | (shown.known & (index != c.cause.instrument) & ~apart)
                 m.d.sync += index.eq(index + 1)
                 with m.If(conflict):
-                    self._reject(m, d, beat, Reason.LADDER_CONFLICT)
+                    self._reject(m, c, beat, Reason.LADDER_CONFLICT)
                     m.d.comb += push.eq(1)
                     m.next = "SETTLE"
                 with m.Elif(at_end):
@@ -506,5 +592,5 @@ class Guard(wiring.Component):
 
             with m.State("SETTLE"):
                 with m.If(drained):
-                    m.d.comb += retire.eq(1)
+                    m.d.comb += passes.eq(1)
                     m.next = "START"

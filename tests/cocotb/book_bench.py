@@ -4,6 +4,7 @@ What is compared: every report, and every release to the guard.
 """
 
 import os
+from dataclasses import dataclass
 from random import Random
 from struct import pack
 
@@ -11,9 +12,9 @@ import cocotb
 from amaranth.hdl import Const
 from amaranth.lib import data
 from cocotb.handle import SimHandleBase
-from pins import Pins, Sink, Source
+from pins import Pins, Sink
 
-from bandgap.hdl.beats import Action, GuardedCommand, Release
+from bandgap.hdl.beats import Action, GuardedCommand, Preview, Release
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.hdl.protocol import commands as wire
 from bandgap.hdl.protocol.reports import Reason
@@ -55,6 +56,58 @@ class Expectation:
                 self.reports.append(messages.encode(top, cause, 0, 0, 0))
 
 
+def bits(layout: type, fields: dict[str, object]) -> int:
+    """A struct's value as it stands on the pins."""
+    return int(Const.cast(data.Layout.cast(layout).const(fields)).value)
+
+
+@dataclass(frozen=True)
+class Walker:
+    """A command on its way to the book: what the guard shows of it at intake, in its second register, at the end."""
+
+    preview: int
+    price_ticks: int
+    beat: int
+
+
+class Guard:
+    """Stands in for the guard: three registers that move in step, and the command at the book behind them.
+
+    It offers a command, and moves on, at random; never while the book is busy.
+    """
+
+    def __init__(self, dut: SimHandleBase, rng: Random, eagerness: float) -> None:
+        self._dut, self._rng, self._eagerness = dut, rng, eagerness
+        self.pending: list[Walker] = []
+        self._registers: list[Walker | None] = [None, None, None]
+        self._at_book: Walker | None = None
+        dut.advance.value = 0
+        dut.commands__valid.value = 0
+
+    def drive(self) -> None:
+        """After a rising edge."""
+        dut = self._dut
+        dut.commands__valid.value = int(self._at_book is not None)
+        if self._at_book:
+            dut.commands__payload.value = self._at_book.beat
+        second = self._registers[1]
+        dut.b_price_ticks.value = second.price_ticks if second else 0
+        dut.preview.value = self.pending[0].preview if self.pending else 0
+        dut.advance.value = 0
+
+    def sample(self) -> None:
+        """Before the next rising edge: the book's answers are steady now."""
+        dut = self._dut
+        taken = self._at_book is not None and int(dut.commands__ready.value)
+        advance = (self._at_book is None or taken) and not int(dut.busy.value) and self._rng.random() < self._eagerness
+        dut.advance.value = int(advance)
+        if taken:
+            self._at_book = None
+        if advance:
+            enters = self.pending.pop(0) if self.pending and self._rng.random() < self._eagerness else None
+            *self._registers, self._at_book = [enters, *self._registers]
+
+
 class Sender:
     """Draws commands that the gate could hand over, and tells the model of each."""
 
@@ -74,19 +127,24 @@ class Sender:
             time_ns=self._rng.getrandbits(40), link=self._rng.choice((0, 0, 0, 1)), command_number=self._number
         )
 
-    def _beat(self, action: Action, cause: messages.Cause, body: bytes, **fields: object) -> int:
+    def _walker(self, action: Action, cause: messages.Cause, body: bytes, **fields: object) -> Walker:
         cause_fields = {
             "link": cause.link,
             "number": cause.command_number,
             "time_ns": cause.time_ns,
             "instrument": self._instrument,
         }
-        constant = data.Layout.cast(GuardedCommand).const(
-            {"cause": cause_fields, "action": action, "body": int.from_bytes(body, "little"), **fields}
-        )
-        return Const.cast(constant).value
+        beat = {"cause": cause_fields, "action": action, "body": int.from_bytes(body, "little"), **fields}
+        preview = {
+            "token": int.from_bytes(body[20:22], "little"),
+            "instrument": self._instrument,
+            "new": action is Action.NEW,
+            "cancels": action is Action.CANCEL,
+            "sell": body[24] == wire.Side.SELL.value,
+        }
+        return Walker(bits(Preview, preview), int(fields.get("price_ticks", 0)), bits(GuardedCommand, beat))
 
-    def set_instrument(self, instrument: int) -> int:
+    def set_instrument(self, instrument: int) -> Walker:
         cause = self._cause(instrument)
         body = pack(
             "<8xIIIBB10x",
@@ -97,12 +155,12 @@ class Sender:
             wire.InstrumentFlags.TOP_OF_BOOK.value,
         )
         self.expected.send(cause, [messages.Done(instrument)])
-        return self._beat(Action.SET_INSTRUMENT, cause, body)
+        return self._walker(Action.SET_INSTRUMENT, cause, body)
 
     def _order_body(self, price: int, quantity: int, account: int, token: int, generation: int, tail: bytes) -> bytes:
         return (pack("<8xIIIHH", price, quantity, account, token, generation) + tail).ljust(32, b"\0")
 
-    def new_order(self) -> int:
+    def new_order(self) -> Walker:
         rng, book = self._rng, self.expected.book
         cause = self._cause(rng.randrange(self._config.instruments))
         side = rng.choice(list(messages.Side))
@@ -128,7 +186,7 @@ class Sender:
         sent_price = rng.choice((order.price_ticks, 0))  # what was sent may differ from the effective price
         tail = pack("<BBBBB", side, messages.OrderType.LIMIT, force, mode, flags)
         body = self._order_body(sent_price, order.open_lots, order.account, token, order.generation, tail)
-        beat = self._beat(Action.NEW, cause, body, price_ticks=order.price_ticks)
+        beat = self._walker(Action.NEW, cause, body, price_ticks=order.price_ticks)
         reason = book.refuse_new_order(order)
         if reason is None:
             self.expected.send(cause, book.enter(order, force))
@@ -150,7 +208,7 @@ class Sender:
             return rng.randrange(self._config.instruments), rng.randrange(2), token, order
         return order.instrument, order.account, token, order
 
-    def cancel(self) -> int:
+    def cancel(self) -> Walker:
         instrument, account, token, _ = self._named()
         cause = self._cause(instrument)
         generation = self._generations[token]
@@ -162,9 +220,9 @@ class Sender:
             self.expected.send(cause, [book.cancel(token, messages.Reason.REQUESTED)])
         else:
             self.expected.send(cause, [messages.Rejected(reason, instrument, 0, body[8:24])])
-        return self._beat(Action.CANCEL, cause, body)
+        return self._walker(Action.CANCEL, cause, body)
 
-    def replace(self) -> int:
+    def replace(self) -> Walker:
         rng, book = self._rng, self.expected.book
         instrument, account, token, order = self._named()
         cause = self._cause(instrument)
@@ -182,7 +240,7 @@ class Sender:
         reserve = price * quantity * 3
         balance = rng.choice((1 << 62, 0, -(1 << 61), reserve // 2)) if reserve < 1 << 46 else reserve
         deficit = max(reserve - balance, 0)
-        beat = self._beat(
+        beat = self._walker(
             Action.REPLACE,
             cause,
             body,
@@ -206,7 +264,7 @@ class Sender:
             self.expected.send(cause, [messages.Rejected(reason, instrument, side, body[8:24])])
         return beat
 
-    def sweep(self) -> int:
+    def sweep(self) -> Walker:
         cause = self._cause(0)
         account = self._rng.randrange(2)
         body = pack("<16xI12x", account)
@@ -214,15 +272,15 @@ class Sender:
         if self._rng.random() < 0.5:
             reports = book.cancel_all(messages.Reason.WATCHDOG)
             done = messages.Done(count=len(reports), reason=messages.Reason.WATCHDOG)
-            beat = self._beat(Action.SWEEP, cause, body, everyone=1, reason=Reason.WATCHDOG)
+            beat = self._walker(Action.SWEEP, cause, body, everyone=1, reason=Reason.WATCHDOG)
         else:
             reports = book.cancel_account(account, messages.Reason.MASS_CANCEL)
             done = messages.Done(count=len(reports), account=account)
-            beat = self._beat(Action.SWEEP, cause, body, reason=Reason.MASS_CANCEL)
+            beat = self._walker(Action.SWEEP, cause, body, reason=Reason.MASS_CANCEL)
         self.expected.send(cause, [*reports, done])
         return beat
 
-    def move_band(self) -> int:
+    def move_band(self) -> Walker:
         cause = self._cause(self._rng.randrange(self._config.instruments))
         base = self._bases[self._instrument]
         lower, upper = sorted(base + self._rng.randrange(self._window_ticks) for _ in range(2))
@@ -230,9 +288,9 @@ class Sender:
         moved = messages.BandMoved(self._instrument, lower, upper, lower, messages.BandPolicy.CLAMP)
         reports = self.expected.book.cancel_outside(self._instrument, lower, upper)
         self.expected.send(cause, [*reports, moved])
-        return self._beat(Action.MOVE_BAND, cause, body, reason=Reason.BAND_MOVED)
+        return self._walker(Action.MOVE_BAND, cause, body, reason=Reason.BAND_MOVED)
 
-    def any_command(self) -> int:
+    def any_command(self) -> Walker:
         draws = (self.new_order, self.cancel, self.replace, self.sweep, self.move_band)
         return self._rng.choices(draws, (60, 15, 20, 1, 3))[0]()
 
@@ -247,15 +305,17 @@ async def run(dut: SimHandleBase, eagerness: float) -> None:
     config = PRESETS[os.environ["BANDGAP_PRESET"]]
     rng = Random(f"{seed}/{eagerness}")
     pins = Pins(dut)
-    commands = Source(dut.commands__valid, dut.commands__ready, [dut.commands__payload], rng, eagerness)
+    commands = Guard(dut, rng, eagerness)
     reports = Sink(dut.reports__valid, dut.reports__ready, dut.reports__payload, rng, eagerness)
     releases = Sink(dut.released__valid, dut.released__ready, dut.released__payload, rng, eagerness)
-    pins.streams = [commands, reports, releases]
+    pins.drivers = [commands, reports, releases]
     dut.cycle.value = 0
     await pins.reset()
+    while not int(dut.ready.value):
+        await pins.cycle()
     sender = Sender(config, rng)
-    commands.pending = [(sender.set_instrument(index),) for index in range(config.instruments)]
-    commands.pending += [(sender.any_command(),) for _ in range(int(os.environ["BANDGAP_COMMANDS"]))]
+    commands.pending = [sender.set_instrument(index) for index in range(config.instruments)]
+    commands.pending += [sender.any_command() for _ in range(int(os.environ["BANDGAP_COMMANDS"]))]
     quiet = 0
     while quiet < MOST_CYCLES and len(reports.taken) < len(sender.expected.reports):
         before = len(reports.taken), len(commands.pending)

@@ -1,6 +1,7 @@
 """Pin-level drivers of valid/ready streams that hold back at random and watch the stream contract."""
 
 from random import Random
+from typing import Protocol
 
 from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
@@ -83,12 +84,20 @@ class Sink:
                 self._stalled = offered
 
 
+class Driver(Protocol):
+    """What has pins to drive after a rising edge, and to sample before the next."""
+
+    def drive(self) -> None: ...
+
+    def sample(self) -> None: ...
+
+
 class Pins:
-    """A clock with streams on it: one `cycle` drives all of them, lets the design settle and samples."""
+    """A clock with drivers on it: one `cycle` drives all of them, lets the design settle and samples."""
 
     def __init__(self, dut: SimHandleBase) -> None:
         self.dut = dut
-        self.streams: list[Source | Sink] = []
+        self.drivers: list[Driver] = []
         Clock(dut.clk, 10, "ns").start()
 
     async def reset(self, cycles: int = 2) -> None:
@@ -98,9 +107,9 @@ class Pins:
         self.dut.rst.value = 0
 
     async def cycle(self) -> None:
-        for stream in self.streams:
-            stream.drive()
+        for driver in self.drivers:
+            driver.drive()
         await FallingEdge(self.dut.clk)
-        for stream in self.streams:
-            stream.sample()
+        for driver in self.drivers:
+            driver.sample()
         await RisingEdge(self.dut.clk)

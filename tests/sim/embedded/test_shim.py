@@ -234,21 +234,6 @@ def test_a_missing_fst_header_names_its_package(monkeypatch: pytest.MonkeyPatch,
         build.library(ECHO, ".fst")
 
 
-def test_memories_are_filled_by_loops() -> None:
-    text = "".join(f"    rows[{row}] = 8'h0;\n    \\x$1 [{row}] = 1'h0;\n" for row in range(2))
-    text += "".join(f"    rows[{row}] = 8'h{0 if row < 4 else 7};\n" for row in range(2, 6)) + "    \\x$1 [9] = 1'h1;\n"
-    assert build.for_simulation("always @*\n" + text).splitlines() == [
-        "always_comb",
-        "    rows[0] = 8'h0;",
-        "    \\x$1 [0] = 1'h0;",
-        "    rows[1] = 8'h0;",
-        "    \\x$1 [1] = 1'h0;",
-        "    for (integer row = 2; row <= 3; row = row + 1) rows[row] = 8'h0;",
-        "    for (integer row = 4; row <= 5; row = row + 1) rows[row] = 8'h7;",
-        "    \\x$1 [9] = 1'h1;",
-    ]
-
-
 def test_verilog_that_does_not_compile_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(BuildError, match=r"Verilator failed with status 1(.|\n)*syntax error"):

@@ -1,0 +1,275 @@
+"""The reader: fetches what a command needs from pool and ladder while the guard checks it.
+
+It walks in step with the guard's registers:
+
+    entering  the slot is read
+    a         slot and links arrive; window and best prices are looked up
+    b         the line is worked out and the level read, and the first maker at the opposite best price
+    c         level and maker arrive
+    findings  with the command at the engine
+
+What the engine changes meanwhile is watched: a level in c is replaced by its new value; where anything else that was
+read has changed, the findings are stale, and are read again when the command arrives at the engine.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..beats import Preview
+from ..config import BookConfig
+from .ladder import Window, best_layout, level_layout, line_of
+from .orders import Order
+
+
+def findings_layout(config: BookConfig) -> data.StructLayout:
+    """What the reader knows of a command.
+
+    `order`, `next` and `previous` are its slot. `takes`: an order at its effective price would trade at once. `line`
+    and `level` are where a new order trades first if it takes, else rests; for other commands, where the slot's order
+    rests. `maker_token`, `maker` and `maker_next` are the first order at the opposite best price.
+    """
+    token = unsigned(exact_log2(config.orders))
+    return data.StructLayout(
+        {
+            "order": Order,
+            "next": token,
+            "previous": token,
+            "takes": 1,
+            "line": unsigned(exact_log2(config.ticks) + 1),
+            "level": level_layout(config),
+            "maker_token": token,
+            "maker": Order,
+            "maker_next": token,
+        }
+    )
+
+
+class Reader(wiring.Component):
+    """See the module.
+
+    Parameters
+    ----------
+    config : Sizes.
+
+    Attributes
+    ----------
+    advance, preview, b_price_ticks : From the guard (`hdl.guard.guard.Guard`).
+    windows, bests : From the ladder.
+    read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
+    read_line, read_line_enable, level : The ladder's read port.
+    wrote, wrote_token : A slot, or a link of it, is written in this cycle; two links may be.
+    changed, changed_line, changed_level : A level changes in this cycle.
+    moved, moved_instrument, moved_side : From the ladder.
+    again : The engine has a command with stale findings, and its ports are free: read them again.
+    price_ticks : That command's effective price.
+    findings : Of the command at the engine.
+    stale : They are not to be used.
+    """
+
+    def __init__(self, config: BookConfig):
+        self._config = config
+        self._findings = findings_layout(config)
+        self._row_bits = exact_log2(config.ticks)
+        token = unsigned(exact_log2(config.orders))
+        line = unsigned(self._row_bits + 1)
+        level = level_layout(config)
+        instrument = range(config.instruments)
+        best = best_layout(config)
+        super().__init__(
+            {
+                "advance": In(1),
+                "preview": In(Preview),
+                "b_price_ticks": In(32),
+                "windows": In(data.ArrayLayout(Window, config.instruments)),
+                "bests": In(data.ArrayLayout(data.ArrayLayout(best, 2), config.instruments)),
+                "read": Out(token),
+                "read_enable": Out(1),
+                "order": In(Order),
+                "next": In(token),
+                "previous": In(token),
+                "read_maker": Out(token),
+                "read_maker_enable": Out(1),
+                "maker": In(Order),
+                "maker_next": In(token),
+                "read_line": Out(line),
+                "read_line_enable": Out(1),
+                "level": In(level),
+                "wrote": In(data.ArrayLayout(data.StructLayout({"enable": 1, "token": token}), 3)),
+                "changed": In(1),
+                "changed_line": In(line),
+                "changed_level": In(level),
+                "moved": In(1),
+                "moved_instrument": In(instrument),
+                "moved_side": In(1),
+                "again": In(1),
+                "price_ticks": In(32),
+                "findings": Out(self._findings),
+                "stale": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        advance = self.advance
+        slot = data.StructLayout({"order": Order, "next": self.next.shape(), "previous": self.next.shape()})
+        first_maker = data.StructLayout({"maker": Order, "maker_next": self.next.shape()})
+        best_pair = data.ArrayLayout(best_layout(self._config), 2)
+
+        def written(token):
+            hits = [write.enable & (write.token == token[: len(write.token)]) for write in self.wrote]
+            return hits[0] | hits[1] | hits[2]
+
+        def best_moved(preview):
+            """The opposite best of what may trade has changed, or either where the side is not known yet."""
+            return (
+                self.moved
+                & (preview.instrument == self.moved_instrument)
+                & ~preview.cancels
+                & (~preview.new | (self.moved_side != preview.sell))
+            )
+
+        a, b, c, d = (Signal(Preview, name=f"preview_{name}") for name in "abcd")
+        a_stale, b_stale, c_stale = (Signal(name=f"stale_{name}") for name in "abc")
+
+        # a: the slot arrives in its first cycle here.
+        arrived, held = Signal(slot), Signal(slot)
+        shown = Signal(slot)
+        a_first = Signal()
+        m.d.comb += [
+            arrived.order.eq(self.order),
+            arrived.next.eq(self.next),
+            arrived.previous.eq(self.previous),
+            shown.eq(Mux(a_first, arrived, held)),
+        ]
+        m.d.sync += [a_first.eq(advance), held.eq(shown)]
+
+        # b: what to read of the ladder. The same circuit serves a second reading.
+        b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(best_pair)
+        second = Signal()  # the second reading is at this point
+        second_window, second_bests = Signal(Window), Signal(best_pair)
+        aimed, order = Signal(Preview), Signal(Order)
+        window, bests = Signal(Window), Signal(best_pair)
+        price_ticks = Signal(32)
+        m.d.comb += [
+            aimed.eq(Mux(second, d, b)),
+            order.eq(Mux(second, self.findings.order, b_slot.order)),
+            window.eq(Mux(second, second_window, b_window)),
+            bests.eq(Mux(second, second_bests, b_bests)),
+            price_ticks.eq(Mux(second, self.price_ticks, self.b_price_ticks)),
+        ]
+        sell, takes = Signal(), Signal()
+        opposite = bests[~sell]
+        line = Signal.like(self.read_line)
+        own_ticks = Mux(aimed.new, price_ticks, order.price_ticks)
+        m.d.comb += [
+            sell.eq(Mux(aimed.new, aimed.sell, order.sell)),
+            takes.eq(
+                opposite.any & Mux(sell, opposite.price_ticks >= price_ticks, opposite.price_ticks <= price_ticks)
+            ),
+            line.eq(
+                Mux(
+                    aimed.new & takes,
+                    line_of(window, ~sell, opposite.price_ticks, self._row_bits),
+                    line_of(window, sell, own_ticks, self._row_bits),
+                )
+            ),
+            self.read_line.eq(line),
+            self.read_maker.eq(opposite.head),
+        ]
+
+        # c: level and maker arrive in their first cycle here; a level that changes is taken over.
+        c_slot, c_takes, c_line, c_maker_token = Signal(slot), Signal(), Signal.like(line), Signal.like(self.read)
+        level, held_level, maker, held_maker = (
+            Signal.like(self.level),
+            Signal.like(self.level),
+            Signal(first_maker),
+            Signal(first_maker),
+        )
+        c_first = Signal()
+        newer = Signal()  # `held_level` is newer than what arrives
+        m.d.comb += [
+            level.eq(Mux(c_first & ~newer, self.level, held_level)),
+            maker.eq(Mux(c_first, Cat(self.maker, self.maker_next), held_maker)),
+        ]
+        with m.If(self.changed & (self.changed_line == c_line)):
+            m.d.comb += level.eq(self.changed_level)
+        m.d.sync += [c_first.eq(advance), held_level.eq(level), held_maker.eq(maker), newer.eq(0)]
+        with m.If(advance & self.changed & (self.changed_line == line)):
+            m.d.sync += [held_level.eq(self.changed_level), newer.eq(1)]
+
+        findings = self.findings
+        with m.If(advance):
+            m.d.comb += [
+                self.read.eq(self.preview.token),
+                self.read_enable.eq(1),
+                self.read_maker_enable.eq(1),
+                self.read_line_enable.eq(1),
+            ]
+            m.d.sync += [
+                a.eq(self.preview),
+                a_stale.eq(written(self.preview.token)),
+                b.eq(a),
+                b_slot.eq(shown),
+                b_window.eq(self.windows[a.instrument]),
+                b_bests.eq(self.bests[a.instrument]),
+                b_stale.eq(a_stale | written(a.token) | best_moved(a)),
+                c.eq(b),
+                c_slot.eq(b_slot),
+                c_takes.eq(takes),
+                c_line.eq(line),
+                c_maker_token.eq(opposite.head),
+                c_stale.eq(b_stale | written(b.token) | best_moved(b) | (written(opposite.head) & takes)),
+                d.eq(c),
+                findings.order.eq(c_slot.order),
+                findings.next.eq(c_slot.next),
+                findings.previous.eq(c_slot.previous),
+                findings.takes.eq(c_takes),
+                findings.line.eq(c_line),
+                findings.level.eq(level),
+                findings.maker_token.eq(c_maker_token),
+                findings.maker.eq(maker.maker),
+                findings.maker_next.eq(maker.maker_next),
+                self.stale.eq(c_stale | written(c.token) | best_moved(c) | (written(c_maker_token) & c_takes)),
+            ]
+        with m.Else():
+            m.d.sync += [
+                a_stale.eq(a_stale | written(a.token)),
+                b_stale.eq(b_stale | written(b.token) | best_moved(b)),
+                c_stale.eq(c_stale | written(c.token) | best_moved(c) | (written(c_maker_token) & c_takes)),
+                self.stale.eq(self.stale | best_moved(d)),
+            ]
+
+        # The second reading.
+        with m.FSM():
+            with m.State("REST"):
+                with m.If(self.again):
+                    m.d.comb += [self.read.eq(d.token), self.read_enable.eq(1)]
+                    m.next = "SLOT"
+            with m.State("SLOT"):
+                m.d.sync += [
+                    findings.order.eq(self.order),
+                    findings.next.eq(self.next),
+                    findings.previous.eq(self.previous),
+                    second_window.eq(self.windows[d.instrument]),
+                    second_bests.eq(self.bests[d.instrument]),
+                ]
+                m.next = "AIM"
+            with m.State("AIM"):
+                m.d.comb += [second.eq(1), self.read_maker_enable.eq(1), self.read_line_enable.eq(1)]
+                m.d.sync += [
+                    findings.takes.eq(takes),
+                    findings.line.eq(line),
+                    findings.maker_token.eq(opposite.head),
+                ]
+                m.next = "LEVEL"
+            with m.State("LEVEL"):
+                m.d.sync += [
+                    findings.level.eq(self.level),
+                    findings.maker.eq(self.maker),
+                    findings.maker_next.eq(self.maker_next),
+                    self.stale.eq(0),
+                ]
+                m.next = "REST"
+        return m
