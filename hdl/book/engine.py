@@ -33,7 +33,7 @@ from ..protocol.commands import (
 )
 from ..protocol.reports import Done, Reason, ReportKind, TopOfBook, Trade
 from .ladder import Ladder, line_of
-from .orders import Order, OrderPool
+from .orders import OrderPool
 from .reader import Reader
 from .report_slot import Follow, ReportSlot
 
@@ -84,11 +84,12 @@ class Engine(wiring.Component):
         m = Module()
         config = self._config
         row_bits = exact_log2(config.ticks)
-        m.submodules.pool = pool = OrderPool(config.orders)
+        m.submodules.pool = pool = OrderPool(config)
         m.submodules.ladder = ladder = Ladder(config)
         m.submodules.slot = slot = ReportSlot()
         wiring.connect(m, slot.reports, wiring.flipped(self.reports))
         token_shape = pool.read.shape()
+        order_shape = pool.order.shape()
         level_shape = ladder.level.shape()
 
         # The command at work, and what the reader has found of it.
@@ -130,20 +131,20 @@ class Engine(wiring.Component):
             m.d.comb += [seen.enable.eq(write.enable), seen.token.eq(write.token)]
 
         # The order that takes, while it does.
-        taker = Signal(Order)
+        taker = Signal(order_shape)
         taker_token = Signal(token_shape)
         immediate = Signal()  # what is left when it can trade no more is canceled, for this reason
         cancel_reason = Signal(Reason, init=Reason.IMMEDIATE_REST)
 
         # The maker and the level that it trades with.
-        maker = Signal(Order)
+        maker = Signal(order_shape)
         maker_next = Signal(token_shape)
         level = Signal(level_shape)
         level_line = Signal(row_bits + 1)
         level_vanished = Signal()
 
         # The order that leaves its level.
-        removed = Signal(Order)
+        removed = Signal(order_shape)
         removed_token = Signal(token_shape)
         removed_next = Signal(token_shape)
         removed_previous = Signal(token_shape)
@@ -365,7 +366,7 @@ class Engine(wiring.Component):
                 retire()
 
         def carry_out_new():
-            order = Signal(Order)
+            order = Signal(order_shape)
             flags = Value.cast(entry.flags)
             m.d.comb += [
                 order.quantity_lots.eq(entry.quantity_lots),
@@ -464,7 +465,7 @@ class Engine(wiring.Component):
                 report_rejected(Reason.POST_ONLY, 1)
             with m.Else():
                 m.d.comb += rejected.eq(0)
-                replaced = Signal(Order)
+                replaced = Signal(order_shape)
                 m.d.comb += [
                     replaced.eq(order),
                     replaced.quantity_lots.eq(entry.quantity_lots),
@@ -474,7 +475,7 @@ class Engine(wiring.Component):
                 report(ReportKind.REPLACED)
                 report_order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
                 # A reduce-only order holds no reserve: what the guard has set aside for the new one returns.
-                returned = Signal(Order)
+                returned = Signal(order_shape)
                 m.d.comb += returned.eq(Mux(order.reduce_only, replaced, order))
                 return_reserve(returned, returned.quantity_lots)
                 m.d.comb += [releasing.eq(1), follow.eq(Mux(~in_place & found.takes, Follow.MORE, Follow.LAST))]

@@ -4,35 +4,32 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
+from amaranth.utils import ceil_log2, exact_log2
 
+from ..config import BookConfig
 from ..protocol.commands import SelfTradePrevention
 
 
-class Order(data.Struct):
+def order_layout(config: BookConfig) -> data.StructLayout:
     """A slot. It is free while `quantity_lots` is zero; the generation stays behind.
 
-    Attributes
-    ----------
-    quantity_lots : Open quantity.
-    price_ticks : Limit price.
-    account : Account that trades.
-    instrument : Index of the instrument.
-    sell : Side.
-    generation : Generation last accepted.
-    self_trade_prevention : The order's mode.
-    post_only, reduce_only : Its flags.
+    `quantity_lots` is the open quantity, `price_ticks` the limit, `generation` the last accepted one; `account`,
+    `instrument`, `sell`, `self_trade_prevention`, `post_only` and `reduce_only` are the order's. No field is wider than
+    it must be: every bit of a slot stands in two block RAMs.
     """
-
-    quantity_lots: unsigned(32)
-    price_ticks: unsigned(32)
-    account: unsigned(32)
-    instrument: unsigned(8)
-    sell: 1
-    generation: unsigned(16)
-    self_trade_prevention: SelfTradePrevention
-    post_only: 1
-    reduce_only: 1
+    return data.StructLayout(
+        {
+            "quantity_lots": unsigned(32),
+            "price_ticks": unsigned(32),
+            "account": unsigned(exact_log2(config.accounts)),
+            "instrument": range(config.instruments),
+            "sell": 1,
+            "generation": unsigned(16),
+            "self_trade_prevention": unsigned(ceil_log2(len(SelfTradePrevention) + 1)),
+            "post_only": 1,
+            "reduce_only": 1,
+        }
+    )
 
 
 class OrderPool(wiring.Component):
@@ -40,7 +37,7 @@ class OrderPool(wiring.Component):
 
     Parameters
     ----------
-    orders : Slots, a power of two.
+    config : Sizes.
 
     Attributes
     ----------
@@ -53,22 +50,23 @@ class OrderPool(wiring.Component):
     ready : High once all slots are cleared after a reset; no reads or writes before.
     """
 
-    def __init__(self, orders: int):
-        self._orders = orders
-        token = unsigned(exact_log2(orders))
+    def __init__(self, config: BookConfig):
+        self._orders = config.orders
+        order = order_layout(config)
+        token = unsigned(exact_log2(config.orders))
         link = data.StructLayout({"enable": 1, "token": token, "to": token})
         super().__init__(
             {
                 "read": In(token),
                 "read_enable": In(1),
-                "order": Out(Order),
+                "order": Out(order),
                 "next": Out(token),
                 "previous": Out(token),
                 "read_maker": In(token),
                 "read_maker_enable": In(1),
-                "maker": Out(Order),
+                "maker": Out(order),
                 "maker_next": Out(token),
-                "write": In(data.StructLayout({"enable": 1, "token": token, "order": Order})),
+                "write": In(data.StructLayout({"enable": 1, "token": token, "order": order})),
                 "write_next": In(link),
                 "write_previous": In(link),
                 "ready": Out(1),
@@ -78,7 +76,7 @@ class OrderPool(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         token = self.read.shape()
-        m.submodules.orders = orders = Memory(shape=Order, depth=self._orders, init=[])
+        m.submodules.orders = orders = Memory(shape=self.order.shape(), depth=self._orders, init=[])
         m.submodules.next = nexts = Memory(shape=token, depth=self._orders, init=[])
         m.submodules.previous = previous = Memory(shape=token, depth=self._orders, init=[])
 

@@ -20,7 +20,7 @@ from amaranth.utils import exact_log2
 from ..beats import Preview
 from ..config import BookConfig
 from .ladder import Window, best_layout, level_layout, line_of
-from .orders import Order
+from .orders import order_layout
 
 
 def findings_layout(config: BookConfig) -> data.StructLayout:
@@ -33,14 +33,14 @@ def findings_layout(config: BookConfig) -> data.StructLayout:
     token = unsigned(exact_log2(config.orders))
     return data.StructLayout(
         {
-            "order": Order,
+            "order": order_layout(config),
             "next": token,
             "previous": token,
             "takes": 1,
             "line": unsigned(exact_log2(config.ticks) + 1),
             "level": level_layout(config),
             "maker_token": token,
-            "maker": Order,
+            "maker": order_layout(config),
             "maker_next": token,
         }
     )
@@ -77,6 +77,7 @@ class Reader(wiring.Component):
         level = level_layout(config)
         instrument = range(config.instruments)
         best = best_layout(config)
+        order = order_layout(config)
         super().__init__(
             {
                 "advance": In(1),
@@ -86,12 +87,12 @@ class Reader(wiring.Component):
                 "bests": In(data.ArrayLayout(data.ArrayLayout(best, 2), config.instruments)),
                 "read": Out(token),
                 "read_enable": Out(1),
-                "order": In(Order),
+                "order": In(order),
                 "next": In(token),
                 "previous": In(token),
                 "read_maker": Out(token),
                 "read_maker_enable": Out(1),
-                "maker": In(Order),
+                "maker": In(order),
                 "maker_next": In(token),
                 "read_line": Out(line),
                 "read_line_enable": Out(1),
@@ -113,8 +114,9 @@ class Reader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         advance = self.advance
-        slot = data.StructLayout({"order": Order, "next": self.next.shape(), "previous": self.next.shape()})
-        first_maker = data.StructLayout({"maker": Order, "maker_next": self.next.shape()})
+        order_shape = self.order.shape()
+        slot = data.StructLayout({"order": order_shape, "next": self.next.shape(), "previous": self.next.shape()})
+        first_maker = data.StructLayout({"maker": order_shape, "maker_next": self.next.shape()})
         best_pair = data.ArrayLayout(best_layout(self._config), 2)
 
         def written(token):
@@ -149,7 +151,7 @@ class Reader(wiring.Component):
         b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(best_pair)
         second = Signal()  # the second reading is at this point
         second_window, second_bests = Signal(Window), Signal(best_pair)
-        aimed, order = Signal(Preview), Signal(Order)
+        aimed, order = Signal(Preview), Signal(order_shape)
         window, bests = Signal(Window), Signal(best_pair)
         price_ticks = Signal(32)
         m.d.comb += [
