@@ -83,7 +83,7 @@ def _levels(preset: str, accounts: int) -> list[Measurement]:
         probe.rest(probe.orders(_BUY, prices, 1, np.arange(levels) % accounts))
         gaps, ticks = _sweep(probe, levels)
         assert (ticks == spacing).all()
-        flow = f"{levels:,} levels, {spacing:,} ticks apart"
+        flow = f"{levels:,} levels, tick distance {spacing:,}"
         measured += [Measurement(FURTHER_LEVEL, flow, *of) for of in _middle_and_most(gaps)]
     return measured
 
