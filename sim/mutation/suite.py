@@ -1,0 +1,151 @@
+"""The kill suite: does a mutant behave otherwise than the reference model?"""
+
+import multiprocessing
+import os
+import resource
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from bandgap.hdl.config import BookConfig
+from bandgap.host.device.transport import Bytes2D, Transport
+from bandgap.host.wire import without_cycles
+from bandgap.sim.embedded import DeviceHungError, EmbeddedTransport
+from bandgap.sim.flow.random_commands import Episode, random_episodes, take
+from bandgap.sim.lab.compare import compare, run_device
+from bandgap.sim.lab.disturbed import RestartedWhileBusy
+
+from .design import MUTANT_REGISTER
+
+PATIENCE_CYCLES = 20_000
+MOST_SECONDS = 60
+MOST_BYTES = 8 << 30
+LONGEST_FATE = 80
+
+Trial = tuple[int, ForkProcess, Any]
+"""A mutant, the process that tries it, and the shared text in which it tells the mutant's fate."""
+
+_FORK = multiprocessing.get_context("fork")
+
+
+class Fate(Enum):
+    """What becomes of a mutant."""
+
+    DIFFERS = "a report differs from the model's"
+    HANGS = "hangs"
+    BREAKS = "the simulation does not come to a result"
+    TIMING = "survives: only the timing differs"
+    SURVIVES = "survives: nothing differs"
+
+
+SURVIVED = (Fate.TIMING, Fate.SURVIVES)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Episodes of random commands and their right reports.
+
+    Every second episode runs on a second device, which holds commands and reports back at random and restarts each
+    epoch while it is busy.
+
+    Attributes
+    ----------
+    config : Sizes of the device.
+    library : The device with the mutants.
+    episodes : What is sent.
+    timed : Their reports without a mutant.
+    """
+
+    config: BookConfig
+    library: Path
+    episodes: list[Episode]
+    timed: list[Bytes2D]
+
+    def smooth(self, mutant: int) -> EmbeddedTransport:
+        """A fresh device in which a mutant acts, or none when its number is zero."""
+        return self._open(mutant, stall_seed=0)
+
+    def disturbed(self, mutant: int) -> Transport:
+        """The same, held back and restarted."""
+        return RestartedWhileBusy(self._open(mutant, stall_seed=1), Random(1))
+
+    def _open(self, mutant: int, stall_seed: int) -> EmbeddedTransport:
+        device = EmbeddedTransport(
+            self.library, self.config.links, stall_seed=stall_seed, memory_seed=1, patience_cycles=PATIENCE_CYCLES
+        )
+        device.write_register(MUTANT_REGISTER, mutant)
+        return device
+
+    def run(self, mutant: int) -> Iterator[Bytes2D]:
+        """The reports of each episode."""
+        devices = self.smooth(mutant), self.disturbed(mutant)
+        for number, episode in enumerate(self.episodes):
+            yield run_device(devices[number % 2], episode)
+
+    def fate(self, mutant: int) -> Fate:
+        """What becomes of a mutant, in this process."""
+        fate = Fate.SURVIVES
+        try:
+            for reports, timed in zip(self.run(mutant), self.timed, strict=True):
+                if np.array_equal(reports, timed):
+                    continue
+                if not np.array_equal(without_cycles(reports), without_cycles(timed)):
+                    return Fate.DIFFERS
+                fate = Fate.TIMING
+        except DeviceHungError:
+            return Fate.HANGS
+        return fate
+
+    def fates(self, mutants: Iterable[int], jobs: int) -> Iterator[tuple[int, Fate]]:
+        """What becomes of each mutant; a process for each, because a changed design may break its simulation off."""
+        mutants = iter(mutants)
+        running = deque(self._start(mutant) for mutant in islice(mutants, jobs))
+        while running:
+            mutant, process, said = running.popleft()
+            process.join(MOST_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            yield mutant, Fate(said.value.decode()) if said.value else Fate.BREAKS
+            running.extend(self._start(mutant) for mutant in islice(mutants, 1))
+
+    def _start(self, mutant: int) -> Trial:
+        said = _FORK.Array("c", LONGEST_FATE)
+        process = _FORK.Process(target=self._tell_fate, args=(mutant, said))
+        process.start()
+        return mutant, process, said
+
+    def _tell_fate(self, mutant: int, said: Any) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a simulation says when it breaks off
+        said.value = self.fate(mutant).value.encode()
+
+
+def prepare(config: BookConfig, library: Path, seed: int, commands: int) -> Suite:
+    """The suite for a library, its right reports taken from the device without a mutant and checked by the model.
+
+    Arguments
+    ---------
+    config : Sizes of the device.
+    library : The device with the mutants.
+    seed : Of the commands.
+    commands : How many at least.
+
+    Raises
+    ------
+    DifferenceError : Device and model differ without a mutant.
+    """
+    episodes = list(take(random_episodes(config, seed), commands))
+    suite = Suite(config, library, episodes, [])
+    compare(config, lambda: suite.smooth(0), episodes[::2], repeat="make mutation")
+    compare(config, lambda: suite.disturbed(0), episodes[1::2], repeat="make mutation")
+    suite.timed.extend(suite.run(0))
+    return suite
