@@ -169,6 +169,7 @@ class _Sender:
         self.modes = _MODES if rng.random() < 0.5 else [rng.choice(_MODES)]
         self.cheap = rng.random() < 0.8  # credit is no matter
         self.aggression = rng.choice((0.05, 0.2, 0.6))
+        self.heavy = rng.random() < 0.1  # quantities about as large as they can be
         self.pending: deque[tuple[int, _Unsent]] = deque()  # what follows, and by which link
         self.makers = self._choose_makers()
         self.length = 3 * len(self.slots) if self.wide else rng.choice((100, 400, 1_600))
@@ -400,6 +401,8 @@ class _Sender:
 
     def quantity(self, instrument: int, price_ticks: int) -> int:
         luck = self.rng.random()
+        if self.heavy and luck < 0.5:
+            return self.rng.choice((_MAX_U32, 1 << 31, _MAX_U32 - (1 << self.rng.randrange(32))))
         if luck < 0.84:
             return self.rng.randint(1, 8)
         if luck < 0.97:
@@ -561,7 +564,7 @@ class _Sender:
         if luck < 0.1:
             pass  # as it is
         elif luck < 0.3:
-            quantity = rng.randint(1, max(1, quantity)) if quantity < 100 else quantity - 1
+            quantity = rng.randint(1, max(1, quantity)) if quantity < 100 else quantity & ~(1 << rng.randrange(32)) or 1
         elif luck < 0.5:
             quantity = min(_MAX_U32, quantity + rng.randint(1, 5))
         elif luck < 0.9:
