@@ -158,8 +158,12 @@ def assert_same(reports: Bytes2D, expected: Bytes2D) -> None:
     expected = without_cycles(expected)
     if np.array_equal(without_cycles(reports), expected):
         return
-    for ours, theirs in zip(without_cycles(reports), expected, strict=False):
-        assert report_fields(ours.tobytes()) == report_fields(theirs.tobytes())
+    for row, (ours, theirs) in enumerate(zip(without_cycles(reports), expected, strict=False)):
+        one, other = report_fields(ours.tobytes()), report_fields(theirs.tobytes())
+        if one != other:
+            names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+            differing = ", ".join(f"{name} {one.get(name)}, not {other.get(name)}" for name in names)
+            raise AssertionError(f"report {row} ({other['kind']}): {differing}")
     raise AssertionError(f"{len(reports)} reports, not {len(expected)}")
 
 
