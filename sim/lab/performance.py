@@ -59,13 +59,7 @@ def tables(core: Sequence[Figure], timing: Timing | None) -> dict[str, str]:
 
     singles = (RESTS, CANCEL, FIRST_TRADE, FURTHER_FILL, FURTHER_LEVEL)
     return {
-        "targets": _markdown(
-            ("figure", "must", "strive", "measured", "unit", ""),
-            (
-                (row.name, number(row.must), number(row.strive), f"**{number(row.value)}**", row.unit, row.verdict)
-                for row in targets(core, timing.clock_mhz if timing else None)
-            ),
-        ),
+        "targets": _targets(core, timing),
         "unloaded": _markdown(
             ("cycles", "sent", "p50", "max"),
             (
@@ -90,6 +84,18 @@ def tables(core: Sequence[Figure], timing: Timing | None) -> dict[str, str]:
         ),
         "clock": _clock(timing) if timing else "Not placed and routed.",
     }
+
+
+def _targets(core: Sequence[Figure], timing: Timing | None) -> str:
+    made = _markdown(
+        ("figure", "must", "strive", "measured", "unit", ""),
+        (
+            (row.name, number(row.must), number(row.strive), f"**{number(row.value)}**", row.unit, row.verdict)
+            for row in targets(core, timing.clock_mhz if timing else None)
+        ),
+    )
+    commits = ", ".join(f"`{commit}`" for commit in sorted({figure.commit for figure in core}))
+    return f"{made}\n\nCycles are of commit {commits}, the clock of {f'`{timing.commit}`' if timing else 'none'}."
 
 
 def _clock(timing: Timing) -> str:

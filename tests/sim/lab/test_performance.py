@@ -36,6 +36,7 @@ def test_tables_show_what_was_measured() -> None:
     assert f"| {FIRST_TRADE} | apart | 5 | 6 |" in made["unloaded"]
     assert f"| {FIRST_TRADE} | 6 | 5 | **6** | cycles | must reached |" in made["targets"]
     assert f"| {FIRST_TRADE} | 48 | 35 | **48** | ns | must reached |" in made["targets"], "6 cycles at 125 MHz"
+    assert f"of commit `{'0' * 40}`, the clock of `abc`." in made["targets"]
     assert "| LUTs | 1,000 of 2,000 |" in made["clock"]
     assert tables(CORE_FIGURES, None)["clock"] == "Not placed and routed."
 
