@@ -57,7 +57,7 @@ class Engine(wiring.Component):
         `busy`.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
     released : Stream out: reserves that return, each valid from the cycle after its report was drafted.
-    busy : The engine works on behind the last command it has taken.
+    busy : Memories clear after a reset, or the engine works on behind the last command it has taken.
     resting : For each instrument, whether any of its orders rests. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.
     ready : High once the memories are cleared after a reset; commands wait for it.
@@ -165,7 +165,7 @@ class Engine(wiring.Component):
         multipliers = Signal(data.ArrayLayout(unsigned(16), config.instruments))
         told = Signal(config.instruments)
         dirty = Signal(config.instruments)  # told, and possibly changed
-        m.d.comb += self.busy.eq(~ladder.settled | (dirty != 0))
+        m.d.comb += self.busy.eq(~self.ready | ~ladder.settled | (dirty != 0))
 
         # A draft: every report is laid out like a trade, unless a state writes the body itself.
         draft = Signal(Trade)

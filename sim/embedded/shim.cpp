@@ -135,14 +135,12 @@ struct Device {
         return taken;
     }
 
-    // The appliance is at rest when it has been idle for two cycles: before a command's last report comes out there can
-    // be one cycle in which nothing shows.
     bool settle() {
         waited = talked = 0;
-        for (int rested = 0; rested < 2; rested = idle() ? rested + 1 : 0) {
+        do {
             cycle();
             if (hung()) return false;
-        }
+        } while (!idle());
         return true;
     }
 

@@ -311,8 +311,6 @@ async def run(dut: SimHandleBase, eagerness: float) -> None:
     pins.drivers = [commands, reports, releases]
     dut.cycle.value = 0
     await pins.reset()
-    while not int(dut.ready.value):
-        await pins.cycle()
     sender = Sender(config, rng)
     commands.pending = [sender.set_instrument(index) for index in range(config.instruments)]
     commands.pending += [sender.any_command() for _ in range(int(os.environ["BANDGAP_COMMANDS"]))]
