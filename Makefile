@@ -4,6 +4,8 @@ PYTHON ?= python3
 MESSAGES ?= 200000
 WAVES ?= out/waves.vcd
 FLOW ?= docs/examples/flow.csv
+COMMANDS ?= 10000000
+SEED ?= $(shell printf %d 0x$$(git rev-parse --short=8 HEAD 2>/dev/null || echo 1))
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -14,7 +16,7 @@ COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench timing coverage mutation waves lock
+.PHONY: help demo test lint bench timing soak coverage mutation waves lock
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +39,9 @@ bench: $(INSTALLED)  ## measure the embedded device and write docs/results and d
 
 timing: $(INSTALLED) $(FPGA)/installed  ## synthesise, place and route for an ECP5 and write the clock down
 	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.lab.place
+
+soak: $(INSTALLED)  ## compare device and model on COMMANDS=10000000, by default with a SEED from the commit
+	$(BIN)/bandgap soak --seed $(SEED) --commands $(COMMANDS) --jobs 2
 
 coverage: $(INSTALLED)  ## measure what a random run covers of the gateware, write docs/results/coverage.json
 	$(BIN)/python -m bandgap.sim.lab.structural_coverage
