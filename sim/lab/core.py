@@ -55,8 +55,7 @@ def main() -> None:
     write_figures(RESULTS, figures)
     update(PAGE)
     console = Console()
-    timing = read_timing(TIMING)
-    console.print(table(targets(figures, timing.clock_mhz if timing else None)))
+    console.print(table(targets(figures, read_timing(TIMING))))
     console.print(f"written to {RESULTS} and {PAGE}")
 
 

@@ -91,7 +91,7 @@ def _targets(core: Sequence[Figure], timing: Timing | None) -> str:
         ("figure", "must", "strive", "measured", "unit", ""),
         (
             (row.name, number(row.must), number(row.strive), f"**{number(row.value)}**", row.unit, row.verdict)
-            for row in targets(core, timing.clock_mhz if timing else None)
+            for row in targets(core, timing)
         ),
     )
     commits = ", ".join(f"`{commit}`" for commit in sorted({figure.commit for figure in core}))

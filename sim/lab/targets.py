@@ -7,6 +7,7 @@ from bandgap.hdl.config import PRESETS
 
 from .loaded import BACK_TO_BACK, SUSTAINED
 from .results import Figure
+from .timing import Timing
 from .unloaded import CANCEL, FIRST_TRADE, FURTHER_FILL, FURTHER_LEVEL, RESTS
 from .worst import WORST_CASE, bound_cycles
 
@@ -47,10 +48,10 @@ class Target:
         return self.value >= goal if self.more_is_better else self.value <= goal
 
 
-def targets(core: Sequence[Figure], clock_mhz: float | None) -> list[Target]:
+def targets(core: Sequence[Figure], timing: Timing | None) -> list[Target]:
     """All rows, from the figures of `core` and the placed and routed clock.
 
-    Times and rates follow from both: a cycle takes 1,000 / `clock_mhz` nanoseconds.
+    Times and rates follow from both when they are of the same commit: a cycle takes 1,000 / MHz nanoseconds.
     """
 
     def most(figure: str, flow: str | None = None) -> float | None:
@@ -63,8 +64,10 @@ def targets(core: Sequence[Figure], clock_mhz: float | None) -> list[Target]:
         return max(values, default=None)
 
     first_trade, sustained = most(FIRST_TRADE), most(SUSTAINED, _ONE)
-    trade_ns = first_trade * 1_000 / clock_mhz if first_trade and clock_mhz else None
-    rate = clock_mhz / sustained if sustained and clock_mhz else None
+    clock_mhz = timing.clock_mhz if timing else None
+    fitting_mhz = clock_mhz if timing and {timing.commit} == {one.commit for one in core} else None
+    trade_ns = first_trade * 1_000 / fitting_mhz if first_trade and fitting_mhz else None
+    rate = fitting_mhz / sustained if sustained and fitting_mhz else None
     return [
         Target(RESTS, 6, 4, "cycles", most(RESTS)),
         Target(CANCEL, 6, 4, "cycles", most(CANCEL)),

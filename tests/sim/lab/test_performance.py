@@ -1,5 +1,6 @@
 """The page of figures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from bandgap.sim.lab.unloaded import FIRST_TRADE
 ROOT = Path(__file__).parents[3]
 
 CORE_FIGURES = [
-    Figure(FIRST_TRADE, "ecp5", "apart", statistic, value, "cycles", "0" * 40)
+    Figure(FIRST_TRADE, "ecp5", "apart", statistic, value, "cycles", "abc")
     for statistic, value in (("p50", 5), ("max", 6))
 ]
 PLACED = Timing(
@@ -27,7 +28,8 @@ def test_page_and_results_agree() -> None:
 
 def test_every_measured_figure_has_its_targets_on_the_page() -> None:
     assert {figure.preset for figure in read_figures(ROOT / CORE)} == {"ecp5"}
-    targets = tables(read_figures(ROOT / CORE), PLACED)["targets"]
+    figures = read_figures(ROOT / CORE)
+    targets = tables(figures, replace(PLACED, commit=figures[0].commit))["targets"]
     assert "not measured" not in targets
 
 
@@ -36,9 +38,16 @@ def test_tables_show_what_was_measured() -> None:
     assert f"| {FIRST_TRADE} | apart | 5 | 6 |" in made["unloaded"]
     assert f"| {FIRST_TRADE} | 6 | 5 | **6** | cycles | must reached |" in made["targets"]
     assert f"| {FIRST_TRADE} | 48 | 35 | **48** | ns | must reached |" in made["targets"], "6 cycles at 125 MHz"
-    assert f"of commit `{'0' * 40}`, the clock of `abc`." in made["targets"]
+    assert "of commit `abc`, the clock of `abc`." in made["targets"]
     assert "| LUTs | 1,000 of 2,000 |" in made["clock"]
     assert tables(CORE_FIGURES, None)["clock"] == "Not placed and routed."
+
+
+def test_cycles_and_clock_of_different_commits_make_no_time() -> None:
+    made = tables(CORE_FIGURES, replace(PLACED, commit="def"))["targets"]
+    assert f"| {FIRST_TRADE} | 48 | 35 | **-** | ns | not measured |" in made
+    assert "| placed-and-routed clock | 125 | 160 | **125** | MHz | must reached |" in made
+    assert "of commit `abc`, the clock of `def`." in made
 
 
 def test_a_page_is_filled_and_filled_again() -> None:
