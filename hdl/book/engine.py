@@ -1,14 +1,15 @@
 """The engine: carries out one guarded command after the other on the order pool and the ladder.
 
-The states of one command (each takes a cycle and waits where a report cannot leave yet):
+A command whose findings (`hdl.book.reader`) are fresh is carried out in EXECUTE, and most are through in that cycle.
+The others go on (each state takes a cycle and waits where a report cannot leave yet):
 
-    NEW ------> rests at once, or LOOK* (fill-or-kill), MATCH* -> CANCEL_TAKER | REST* -> IDLE
-    CANCEL ---> UNLINK -> IDLE
-    REPLACE --> (WEIGH*) -> AMEND -> IDLE, or UNLINK -> MATCH*
-    SWEEP* ---> UNLINK -> SWEEP* ... -> SWEEP_DONE -> IDLE
-    BAND* ----> UNLINK -> BAND* ... -> IDLE
+    stale findings    AGAIN -> EXECUTE
+    a taker           (LOOK*, fill-or-kill) -> MATCH* / SELF_TAKER ... -> CANCEL_TAKER, or MATCH -> REST
+    a replace         (WEIGH*, where credit hangs on it -> EXECUTE) -> MATCH, when it loses its place
+    a sweep           SWEEP* -> UNLINK -> SWEEP* ... -> SWEEP_DONE
+    a band that moves MOVE_BAND, BAND* -> UNLINK -> MOVE_BAND ...
 
-and when an instrument's top of book has to be told: IDLE -> PUBLISH* -> IDLE.
+and when an instrument's top of book has to be told: EXECUTE -> PUBLISH* -> EXECUTE.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned

@@ -28,7 +28,7 @@ def findings_layout(config: BookConfig) -> data.StructLayout:
 
     `order`, `next` and `previous` are its slot. `takes`: an order at its effective price would trade at once. `line`
     and `level` are where a new order trades first if it takes, else rests; for other commands, where the slot's order
-    rests. `maker_token`, `maker` and `maker_next` are the first order at the opposite best price.
+    rests. `maker` and `maker_next` are the first order at the opposite best price and the one behind it.
     """
     token = unsigned(exact_log2(config.orders))
     return data.StructLayout(
@@ -39,7 +39,6 @@ def findings_layout(config: BookConfig) -> data.StructLayout:
             "takes": 1,
             "line": unsigned(exact_log2(config.ticks) + 1),
             "level": level_layout(config),
-            "maker_token": token,
             "maker": order_layout(config),
             "maker_next": token,
         }
@@ -59,7 +58,7 @@ class Reader(wiring.Component):
     windows, bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
-    wrote, wrote_token : A slot, or a link of it, is written in this cycle; two links may be.
+    wrote : The slot, and the two links, that are written in this cycle.
     changed, changed_line, changed_level : A level changes in this cycle.
     moved, moved_instrument, moved_side : From the ladder.
     again : The engine has a command with stale findings, and its ports are free: read them again.
@@ -230,7 +229,6 @@ class Reader(wiring.Component):
                 findings.takes.eq(c_takes),
                 findings.line.eq(c_line),
                 findings.level.eq(level),
-                findings.maker_token.eq(c_maker_token),
                 findings.maker.eq(maker.maker),
                 findings.maker_next.eq(maker.maker_next),
                 self.stale.eq(c_stale | written(c.token) | best_moved(c) | (written(c_maker_token) & c_takes)),
@@ -263,7 +261,6 @@ class Reader(wiring.Component):
                 m.d.sync += [
                     findings.takes.eq(takes),
                     findings.line.eq(line),
-                    findings.maker_token.eq(opposite.head),
                 ]
                 m.next = "LEVEL"
             with m.State("LEVEL"):

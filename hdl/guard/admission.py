@@ -1,4 +1,4 @@
-"""What is checked of a command before anything else: its form."""
+"""What lets commands in at all: their form, and a host that is alive."""
 
 from functools import reduce
 from operator import or_

@@ -15,7 +15,8 @@ class Instrument(data.Struct):
     ----------
     known : It has been set.
     trading : It is not halted.
-    banded : It has a band: `lower_ticks` to `upper_ticks`; prices beyond are clamped or rejected.
+    banded : It has a band: `lower_ticks` to `upper_ticks`.
+    clamps : A price beyond its bound is clamped to it, not rejected.
     window_base_ticks, window_log2 : Its window of prices.
     ladder_offset : Its first ladder row.
     multiplier_quote : Quote units of a lot a tick.
@@ -55,7 +56,7 @@ class PriceCheck(wiring.Component):
     Attributes
     ----------
     instrument : Its instrument.
-    side, order_type, price_ticks : The order's.
+    sell, market, price_ticks : The order's side, type and limit.
     effective_ticks : Its limit: a market order's is its bound, one beyond its bound may be clamped to it.
     allowed : Whether it may enter; else `reason` says why not.
     """

@@ -257,9 +257,8 @@ class Guard(wiring.Component):
         with m.Elif(self.commands.ready):
             m.d.sync += self.commands.valid.eq(0)
 
-        self._instruments = instruments
         self._decide(m, c, c_valid, passes, beat, push, free, accounts)
-        self._operate(m, c, c_valid, passes, beat, push, free, drained, accounts, watchdog)
+        self._operate(m, c, c_valid, passes, beat, push, free, drained, instruments, accounts, watchdog)
         return m
 
     def _worth_bits(self, b) -> Value:
@@ -432,9 +431,8 @@ class Guard(wiring.Component):
                 with m.If(passes):
                     m.next = "FLOW"
 
-    def _operate(self, m, c, c_valid, passes, beat, push, free, drained, accounts, watchdog):
+    def _operate(self, m, c, c_valid, passes, beat, push, free, drained, instruments, accounts, watchdog):
         """In c: operator commands and the watchdog's expiry, while nothing else is on its way."""
-        instruments = self._instruments
         opcode = data.View(Header, c.command[: Header.as_shape().size]).opcode
         instrument = instruments[c.cause.instrument]
         definition = data.View(SetInstrument, c.command)
