@@ -7,7 +7,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from setuptools import find_packages
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -40,9 +39,14 @@ def test_every_entry_point_loads(group: str, names: dict[str, str]) -> None:
 
 
 def test_every_folder_of_sources_is_a_package() -> None:
-    packages = set(find_packages(str(ROOT), include=["hdl*", "host*", "sim*"]))
-    folders = {path.parent for wing in ("hdl", "host", "sim") for path in (ROOT / wing).rglob("*.py")}
-    assert {".".join(folder.relative_to(ROOT).parts) for folder in folders} == packages
+    """And a package has an `__init__.py`, and what lies beside it is installed with it."""
+    settings = PROJECT["tool"]["setuptools"]
+    files = [path for wing in ("hdl", "host", "sim") for path in (ROOT / wing).rglob("*.*") if path.suffix != ".pyc"]
+    folders = {path.parent for path in files}
+    assert settings["packages"] == sorted(".".join(("bandgap", *path.relative_to(ROOT).parts)) for path in folders)
+    assert all((folder / "__init__.py").exists() for folder in folders)
+    data = {"*" + path.suffix for path in files if path.suffix != ".py"}
+    assert set(settings["package-data"]["*"]) == data
 
 
 def test_make_alone_lists_every_target() -> None:
