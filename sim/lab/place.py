@@ -107,9 +107,11 @@ def place_and_route(preset: str, folder: Path) -> Timing:
 
 def _steps(report: dict[str, Any]) -> Iterator[str]:
     """The longest path from register to register: what is on the way, and how long it takes until then."""
-    path = next(path for path in report["critical_paths"] if "posedge" in path["from"] and "posedge" in path["to"])
+    paths = [path for path in report["critical_paths"] if "posedge" in path["from"] and "posedge" in path["to"]]
+    if not paths:
+        raise TimingError(f"{PLACE_AND_ROUTE} reports no path from register to register")
     total_ns = 0.0
-    for name, steps in groupby(path["path"], _origin):
+    for name, steps in groupby(paths[0]["path"], _origin):
         delays_ns = [step["delay"] for step in steps]
         total_ns += sum(delays_ns)
         yield f"{total_ns:6.2f} ns, {len(delays_ns):3} steps: {name}"

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from bandgap.hdl.boards.embedded import EmbeddedBoard
 from bandgap.sim.lab import place
 from bandgap.sim.lab.place import CELLS, PLACE_AND_ROUTE, SYNTHESIS, TimingError, place_and_route, shift_register
 
-REPORT = {
+REPORT: dict[str, Any] = {
     "fmax": {"$glbnet$clk": {"achieved": 131.234, "constraint": 125.0}},
     "utilization": {cell: {"used": 10 + place, "available": 100} for place, cell in enumerate(CELLS)},
     "critical_paths": [
@@ -92,4 +93,11 @@ def test_a_tool_that_fails_is_named_with_what_it_said(tools: Path, work: Path) -
 def test_a_tool_that_is_missing_is_named(tools: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tools / PLACE_AND_ROUTE).unlink()
     with pytest.raises(TimingError, match=f"{PLACE_AND_ROUTE} is not installed: run make timing"):
+        place_and_route("formal", work)
+
+
+def test_a_report_without_a_path_is_none(tools: Path, work: Path) -> None:
+    report = json.dumps({**REPORT, "critical_paths": REPORT["critical_paths"][:1]})
+    pretend(tools, PLACE_AND_ROUTE, f"echo '{report}' > report.json")
+    with pytest.raises(TimingError, match=f"{PLACE_AND_ROUTE} reports no path from register to register"):
         place_and_route("formal", work)
