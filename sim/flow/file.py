@@ -121,7 +121,7 @@ class FlowFile:
                     lowest[instrument] = min(lowest[instrument], int(prices.min()))
                     highest[instrument] = max(highest[instrument], int(prices.max()))
                     first[instrument] += prices[: FIRST_PRICES - len(first[instrument])].tolist()
-            if not first:
+            if not requests:
                 raise FlowError(f"{self._path}: no orders")
         ranges = [
             PriceRange(low, high, sorted(prices)[len(prices) // 2]) if prices else PriceRange(0, 0, 0)
@@ -142,7 +142,7 @@ class FlowFile:
             with self._path.open("rb") as raw:
                 packed = raw.read(2) == b"\x1f\x8b"
             opener = gzip.open if packed else open
-            with opener(self._path, "rt", encoding="utf-8", newline="") as stream:
+            with opener(self._path, "rt", encoding="utf-8-sig", newline="") as stream:
                 form: Format = LobsterFormat() if _is_lobster(stream.readline()) else CsvFormat()
                 stream.seek(0)
                 yield form, stream

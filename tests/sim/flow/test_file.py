@@ -138,6 +138,20 @@ def test_a_file_that_is_no_flow(tmp_path: Path, text: str, reason: str) -> None:
         write(tmp_path, text).survey()
 
 
+def test_a_flow_of_cancels_alone_is_a_flow(tmp_path: Path) -> None:
+    survey = write(tmp_path, HEADER + "cancel,1,,,,\n").survey()
+    assert (survey.requests, survey.instruments, survey.prices) == (1, [""], [PriceRange(0, 0, 0)])
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
+    marked = ("\ufeff" + HEADER + GOOD).encode()
+    (tmp_path / "packed.gz").write_bytes(gzip.compress(marked))
+    (tmp_path / "plain.csv").write_bytes(marked)
+    (tmp_path / "lobster.csv").write_bytes("\ufeff34200,1,11,100,5850000,1\n".encode())
+    for name in ("packed.gz", "plain.csv", "lobster.csv"):
+        assert FlowFile(tmp_path / name).survey().requests == 1
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(FlowError, match="No such file"):
         FlowFile(tmp_path / "nowhere.csv").survey()

@@ -72,6 +72,12 @@ def test_every_answer_in_the_words_of_the_client(tmp_path: Path) -> None:
     assert all(checks.values()) and len(checks) == 3
 
 
+def test_cancels_alone_are_answered(tmp_path: Path) -> None:
+    reports, checks = replay(tmp_path, "cancel,7,,,,,0,A,\n")
+    assert short(reports) == [(1, "cancel_rejected", 7, "", "", "", "")]
+    assert all(checks.values())
+
+
 def test_what_does_not_fit_is_rejected_with_a_reason_and_the_run_ends_in_balance(tmp_path: Path) -> None:
     rows = "".join(f"new,{n},{'buy' if n % 2 else 'sell'},{100 + n % 2 * -5},3,gtc,{n % 3},A,\n" for n in range(1, 11))
     reports, checks = replay(tmp_path, rows + "new,99,sell,95,4,ioc,7,B,\n")
