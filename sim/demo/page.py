@@ -11,7 +11,7 @@ from bandgap.host.breaker import HaltCause
 from bandgap.host.config import VenueConfig
 from bandgap.sim.flow.flash_crash import Session
 from bandgap.sim.lab.statistics import QUANTILES
-from bandgap.sim.lab.summary import CLOCK_NOTE, Check, Line
+from bandgap.sim.lab.summary import Check, Line, clock_note
 
 from .charts import latency_chart, oracle_chart, price_chart
 from .session import Recording
@@ -61,7 +61,7 @@ def write_page(
         prices=[_html(figure, f"price-{number}") for number, figure in enumerate(prices)],
         oracle=_html(oracle_chart(quotes, recording.charts[0].mark_ticks, recording.start_ns), "oracle"),
         latency=_html(latency_chart(recording.statistics.latencies), "latency"),
-        clock_note=CLOCK_NOTE,
+        clock_note=clock_note(),
         lines=lines,
         checks=checks,
         halts=[

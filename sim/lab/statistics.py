@@ -11,8 +11,8 @@ from bandgap.hdl.protocol.reports import Reason, ReportFlags, ReportKind
 from bandgap.host.gateway.order_entry import Refusal
 from bandgap.host.wire import Bytes2D, as_reports, report_headers
 
-ASSUMED_CLOCK_MHZ = 100
-"""The clock that turns cycles into time, an assumption until the gateware is placed and routed."""
+GOAL_CLOCK_MHZ = 125
+"""The clock that turns cycles into time: the core's goal, see `targets`."""
 
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
@@ -23,8 +23,8 @@ _ORDER_KINDS = [
 
 
 def nanoseconds(cycles: int) -> int:
-    """Duration of `cycles` at the assumed clock."""
-    return cycles * 1_000 // ASSUMED_CLOCK_MHZ
+    """Duration of `cycles` at the goal's clock."""
+    return cycles * 1_000 // GOAL_CLOCK_MHZ
 
 
 class Latencies:

@@ -1,16 +1,21 @@
 """Counting a run, by hand."""
 
+import re
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from bandgap.hdl.protocol.commands import Opcode
 from bandgap.hdl.protocol.reports import Reason, ReportFlags, ReportKind
 from bandgap.host.gateway.order_entry import Refusal
 from bandgap.host.wire import as_reports, empty_reports
-from bandgap.sim.lab.statistics import FlowStatistics, Latencies, nanoseconds
-from bandgap.sim.lab.summary import lines_of, print_summary, speed_line
+from bandgap.sim.lab.statistics import GOAL_CLOCK_MHZ, FlowStatistics, Latencies, nanoseconds
+from bandgap.sim.lab.summary import clock_note, lines_of, print_summary, speed_line
+from bandgap.sim.lab.targets import targets
+from bandgap.sim.lab.timing import TIMING, read_timing
 
 
 def reports(*rows: tuple[ReportKind, Reason | None, int, bool]) -> np.ndarray:
@@ -78,11 +83,32 @@ def test_the_summary_tells_all_of_it_and_marks_a_failed_check() -> None:
     assert lines["latency max"] == ("17 cycles", f"{nanoseconds(17):,} ns")
     assert speed_line(statistics, 0.5)[1] == "4,000 messages/s"
     console = Console(record=True, width=120, file=StringIO())
-    print_summary(console, "a run", lines_of(statistics), [("it holds", True, "so"), ("it breaks", False, "there")])
+    print_summary(
+        console,
+        "a [/run]",
+        [*lines_of(statistics), ("[/what]", "[/value]", "[/remark]")],
+        [("it holds", True, "[/so]"), ("it breaks", False, "[/there]")],
+    )
     text = console.export_text()
-    assert "✔ it holds (so)" in text
-    assert "✘ it breaks (there)" in text
-    assert "assumed 100 MHz, not yet placed and routed" in " ".join(text.split())
+    assert "a [/run]" in text
+    assert re.search(r"\[/what\] +\[/value\] +\[/remark\]", text)
+    assert "✔ it holds ([/so])" in text
+    assert "✘ it breaks ([/there])" in text
+    assert clock_note() in " ".join(text.split())
+
+
+def test_nanoseconds_are_of_the_goal_and_beside_it_stands_the_clock_that_was_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (goal,) = {target.must for target in targets([], None) if target.name == "placed-and-routed clock"}
+    assert goal == GOAL_CLOCK_MHZ
+    assert nanoseconds(5) == 40
+    path = Path(__file__).parents[3] / TIMING
+    timing = read_timing(path)
+    assert timing
+    assert clock_note().endswith(f"goal of 125 MHz, the last placed-and-routed clock is {timing.clock_mhz} MHz")
+    monkeypatch.setattr("bandgap.sim.lab.summary._CHECKOUT", tmp_path)
+    assert clock_note().endswith("goal of 125 MHz")
 
 
 def test_a_device_without_clock_cycles_tells_no_latency() -> None:
