@@ -13,19 +13,16 @@ from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bandgap.host.device.device import Device
 from bandgap.host.device.transport import open_transport
-from bandgap.sim.embedded import BuildError
-from bandgap.sim.flow.file import FlowError, FlowFile
+from bandgap.sim.command_line import FAILED, errors_as_exit_status, progress_bar
+from bandgap.sim.flow.file import FlowFile
 from bandgap.sim.lab.summary import lines_of, print_summary, speed_line
+from bandgap.sim.whole_file import whole_file
 
 from .report_rows import COLUMNS, DETAILS
 from .session import ReplayError, ReplaySession
-
-BAD_INPUT = 2
-CHECK_FAILED = 1
 
 
 def replay(
@@ -45,7 +42,7 @@ def replay(
 
     Columns: command,client_order_id,side,price_ticks,quantity,time_in_force; where wanted also account, instrument,
     post_only, self_trade_prevention. The file is checked whole before anything runs. Exit status 2: the input is bad;
-    1: the run did not end in balance.
+    1: the device cannot be built or failed, or the run did not end in balance.
 
     Examples:
 
@@ -55,8 +52,8 @@ def replay(
 
       bandgap replay AAPL_2012-06-21_message_10.csv --waves aapl.vcd
     """
-    console = Console()
-    try:
+    console = Console(highlight=False)
+    with errors_as_exit_status():
         flow = FlowFile(file)
         survey = flow.survey()
         if waves is not None and device != "embedded":
@@ -69,7 +66,7 @@ def replay(
             if writer:
                 writer.writerow((COLUMNS + DETAILS)[:width])
             started_s = time.perf_counter()
-            with _progress(console) as progress:
+            with progress_bar(console) as progress:
                 task = progress.add_task(file.name, total=survey.requests)
                 for chunk in flow.chunks():
                     rows = session.run(chunk)
@@ -78,20 +75,11 @@ def replay(
                     progress.advance(task, len(chunk.rows))
             wall_s = time.perf_counter() - started_s
             checks = session.settle()
-    except (FlowError, ReplayError, BuildError, ValueError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]error[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(BAD_INPUT)
     lines = [*lines_of(session.statistics), speed_line(session.statistics, wall_s)]
     lines += [("not orders", f"{count:,}", note) for note, count in survey.notes.items()]
     print_summary(console, f"{file.name} on {device}:{preset}", lines, checks)
     if not all(passed for _, passed, _ in checks):
-        sys.exit(CHECK_FAILED)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )
+        sys.exit(FAILED)
 
 
 @contextmanager
@@ -100,16 +88,11 @@ def _writer(path: Path | None) -> Iterator[TextIO | None]:
     if path is None:
         yield None
         return
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with unfinished.open("wb") as raw:
-            if path.suffix == ".gz":
-                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
-                    with TextIOWrapper(packed, encoding="utf-8", newline="") as text:
-                        yield text
-            else:
-                with TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+    with whole_file(path) as unfinished, unfinished.open("wb") as raw:
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+                with TextIOWrapper(packed, encoding="utf-8", newline="") as text:
                     yield text
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        else:
+            with TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+                yield text

@@ -8,6 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bandgap.host.cli import build_app
+from bandgap.host.device.device import ReportGapError
+from bandgap.sim.embedded import BuildError, DeviceHungError
+from bandgap.sim.replay.session import ReplaySession
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 FUTURES = DATA / "es-mbo-2023-12-25"
@@ -62,6 +65,7 @@ def test_details_and_compression_give_the_same_bytes_every_time(flow: Path, tmp_
     ("row", "options", "message"),
     [
         ("new,1,buy,100,x,gtc", [], "flow.csv:2: quantity is not a whole number: 'x'"),
+        ("new,1,[/x],100,1,gtc", [], "flow.csv:2: side is '[/x]', not one of buy, sell"),
         ("new,1,buy,100,1,gtc", ["--window-base", "4294967295"], "cannot start at 4294967295"),
         ("new,1,buy,100,1,gtc", ["--waves", "run.vcd"], "only the embedded device writes waves"),
     ],
@@ -87,6 +91,37 @@ def test_a_failed_check_ends_with_status_1(flow: Path, monkeypatch: pytest.Monke
     result = bandgap(flow, "--device", "model")
     assert result.exit_code == 1
     assert "✘ credit is what was granted" in result.output
+
+
+def test_a_name_may_look_like_markup(flow: Path) -> None:
+    renamed = flow.rename(flow.with_name("[red]flow.csv"))
+    result = bandgap(renamed, "--device", "model")
+    assert result.exit_code == 0, result.output
+    assert "[red]flow.csv on model:ultrascale" in result.output
+
+
+@pytest.mark.parametrize("error", [ReportGapError("expected report 3"), DeviceHungError("no answer")])
+def test_a_device_that_fails_ends_with_status_1_and_says_what_to_do(
+    flow: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(self: ReplaySession, chunk: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ReplaySession, "run", fail)
+    result = bandgap(flow, "--device", "model", "--reports", flow.with_name("out.csv"))
+    assert result.exit_code == 1
+    assert f"error: the device failed: {error}; --waves FILE.vcd" in result.stderr
+    assert [path.name for path in flow.parent.iterdir()] == ["flow.csv"]
+
+
+def test_a_device_that_cannot_be_built_ends_with_status_1(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(url: str) -> None:
+        raise BuildError("g++ is not installed: apt install g++")
+
+    monkeypatch.setattr("bandgap.sim.replay.command.open_transport", fail)
+    result = bandgap(flow)
+    assert result.exit_code == 1
+    assert result.stderr == "error: g++ is not installed: apt install g++\n"
 
 
 def test_waves_of_a_replay(flow: Path, tmp_path: Path) -> None:
