@@ -35,7 +35,7 @@ from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry
 from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
 from bandgap.host.margin.credit import CreditLines
 from bandgap.host.margin.positions import Positions
-from bandgap.host.margin.requirements import MarginState, assess, cost_ppm, credit_target
+from bandgap.host.margin.requirements import MarginState, ValueLimitError, assess, cost_ppm, credit_target
 from bandgap.host.oracle.oracle import Oracle, QuoteError
 from bandgap.host.recovery import DaemonError, JournalMismatchError, see_same_commands, see_same_reports
 from bandgap.host.settlement.ledger import EXTERNAL, Ledger
@@ -240,9 +240,13 @@ class Daemon:
 
     def _assess(self) -> MarginState:
         positions = self.positions
-        return assess(
-            self.ledger.cash_quote, positions.lots, positions.entry_value_quote, self._marks_ticks, self._rates
-        )
+        try:
+            return assess(
+                self.ledger.cash_quote, positions.lots, positions.entry_value_quote, self._marks_ticks, self._rates
+            )
+        except ValueLimitError as error:
+            name = self.config.instruments[error.instrument].name
+            raise DaemonError(f"batch {self.sequence}: {name}: {error}") from error
 
     def _credit_targets(self) -> NDArray[np.int64]:
         """What each account may have reserved; nothing before the first band."""

@@ -39,7 +39,11 @@ _Int64 = NDArray[np.int64]
 
 
 class ValueLimitError(ValueError):
-    """A position is worth more than the arithmetic holds."""
+    """Positions are worth more than the arithmetic holds; `instrument` is the one whose are worth most."""
+
+    def __init__(self, instrument: int, lots: int, mark_ticks: int) -> None:
+        super().__init__(f"a position of {lots} lots at mark {mark_ticks} is worth too much to compute")
+        self.instrument = instrument
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,10 @@ def assess(
     """
     lot_values = [mark * rate.multiplier_quote for mark, rate in zip(marks_ticks, rates, strict=True)]
     largest = np.abs(lots).max(axis=0, initial=0).tolist()
-    if sum(most * value for most, value in zip(largest, lot_values, strict=True)) >= VALUE_LIMIT_QUOTE:
-        raise ValueLimitError(f"positions of {largest} lots at marks {list(marks_ticks)} are worth too much to compute")
+    worth = [most * value for most, value in zip(largest, lot_values, strict=True)]
+    if sum(worth) >= VALUE_LIMIT_QUOTE:
+        dearest = worth.index(max(worth))
+        raise ValueLimitError(dearest, largest[dearest], marks_ticks[dearest])
     values = lots * np.array(lot_values, np.int64)
     equity = cash_quote + (values - entry_value_quote).sum(axis=1)
     exposure = np.abs(values)

@@ -151,6 +151,17 @@ def test_restart_on_a_device_of_other_sizes_is_refused(open_venue: Open, tmp_pat
         open_venue(Store(path), device=BookConfig(instruments=2, orders=128, ticks=2048, accounts=8))
 
 
+def test_position_worth_too_much_stops_the_venue(open_venue: Open) -> None:
+    """The mark of PERP-1 leaves its window for 2^32 - 1 ticks: 2^31 lots at one quote unit are worth about 2^63."""
+    lots = 1 << 31
+    venue = open_venue(deposits=(1 << 58,) * 2, instruments=2, multiplier_quote=1)
+    venue.step(mark=1000)
+    venue.step(venue.new(0, BUY, 1000, lots, instrument=1), venue.new(1, SELL, 1000, lots, instrument=1))
+    assert venue.daemon.positions.lots.tolist() == [[0, lots], [0, -lots]]
+    with pytest.raises(DaemonError, match="batch 2: PERP-1: a position of 2147483648 lots at mark 4294967295 is worth"):
+        venue.step(mark=(1 << 32) - 1)
+
+
 def test_rejected_operator_command_stops_the_venue(open_venue: Open) -> None:
     """Behind the daemon's back the window is moved, so that its next band lies outside."""
     venue = open_venue()

@@ -42,8 +42,10 @@ def test_requirements_are_exact_but_rounded_up_once(first: int, second: int, mar
 
 
 def test_too_much_value_is_an_error_not_an_overflow() -> None:
-    with pytest.raises(ValueLimitError, match="worth too much"):
-        assess(np.zeros(1, np.int64), np.array([[1 << 40, 0]]), np.zeros((1, 2), np.int64), [1 << 18, 1], RATES)
+    lots = np.array([[1, -(1 << 40)], [1, 2]])
+    with pytest.raises(ValueLimitError, match="1099511627776 lots at mark 524288 is worth too much") as caught:
+        assess(np.zeros(2, np.int64), lots, np.zeros((2, 2), np.int64), [1, 1 << 19], RATES)
+    assert caught.value.instrument == 1
 
 
 def test_cost_by_hand() -> None:
