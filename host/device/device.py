@@ -57,7 +57,6 @@ class Device:
     ----------
     sizes : What fits into it.
     epoch : The epoch it is in.
-    build_identity : Hash of the gateware's configuration and sources.
 
     Raises
     ------
@@ -68,7 +67,6 @@ class Device:
     def __init__(self, transport: Transport, epoch: int = 1) -> None:
         self._transport = transport
         self._check_identity()
-        self.build_identity = self._read("build_identity")
         self.sizes = DeviceSizes(
             instruments=self._read("instruments"),
             orders=self._read("orders"),

@@ -139,11 +139,6 @@ class OrderEntry:
         self._instrument = np.zeros(token_count, np.uint8)
         self._side = np.zeros(token_count, np.uint8)
 
-    @property
-    def live_orders(self) -> int:
-        """Orders sent whose end has not been reported."""
-        return len(self._tokens)
-
     def encode(self, requests: Records) -> Encoded:
         """Make commands of requests, in order.
 

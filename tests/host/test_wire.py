@@ -47,7 +47,7 @@ def test_signed_amounts_are_signed() -> None:
 
 
 def test_select_reports_keeps_one_kind_in_order() -> None:
-    reports = wire.empty_reports(3)
+    reports = np.zeros((3, REPORT_BYTES), np.uint8)
     headers = wire.report_headers(reports)
     headers["kind"] = [ReportKind.TRADE.value, ReportKind.DONE.value, ReportKind.TRADE.value]
     headers["number"] = [0, 1, 2]
