@@ -167,12 +167,14 @@ def load_config(path: Path) -> VenueConfig:
 
     Raises
     ------
-    ConfigError : It cannot be read, is no TOML, or a key is missing, unknown or wrong.
+    ConfigError : It cannot be read, is no TOML in UTF-8, or a key is missing, unknown or wrong.
     """
     try:
-        return VenueConfig.model_validate_json(_as_json(tomllib.loads(path.read_text())))
+        return VenueConfig.model_validate_json(_as_json(tomllib.loads(path.read_text(encoding="utf-8"))))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
     except ValidationError as error:

@@ -67,6 +67,13 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml")
 
 
+def test_other_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latin.toml"
+    path.write_bytes(b"# Zahl f\xfcr")
+    with pytest.raises(ConfigError, match=r"latin.toml: not UTF-8: invalid start byte at byte 8"):
+        load_config(path)
+
+
 def test_rules_leave_out_what_decides_nothing() -> None:
     config = load_config(EXAMPLE)
     same = config.model_copy(update={"device": "model:ecp5", "store": Path("other.sqlite")})
