@@ -1,6 +1,8 @@
 """`bandgap`: the whole tool. Sub-commands beyond the host's own come from the entry-point group `bandgap.commands`."""
 
 import asyncio
+import signal
+from contextlib import ExitStack, closing
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
@@ -32,25 +34,30 @@ def run(
 
       bandgap run --config docs/examples/venue.toml
 
-      echo '{"type":"quote","source":"alpha","instrument":"BTC-PERP","price_ticks":10000}' | nc -q1 127.0.0.1 7171
+      echo '{"type":"mass_cancel","account":"alice"}' | nc -q1 127.0.0.1 7171
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    # Until the venue serves, which then ends by itself between two steps, SIGTERM is Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        venue = load_config(config)
-        store = Store(venue.store)
-        transport = open_transport(venue.device)
-    except (ValueError, StoreError) as error:
-        raise _fail(console, error, _BAD_INPUT) from error
+        with ExitStack() as opened:
+            try:
+                venue = load_config(config)
+                store = opened.enter_context(closing(Store(venue.store)))
+                transport = opened.enter_context(closing(open_transport(venue.device)))
+            except (ValueError, StoreError) as error:
+                raise _fail(console, error, _BAD_INPUT) from error
+            daemon = Daemon(venue, transport, store)
+            if daemon.sequence:
+                console.print(f"recovered {daemon.sequence} batches from {venue.store}")
+            asyncio.run(serve(venue, daemon, console))
+    except KeyboardInterrupt:
+        pass
+    except typer.Exit:  # a RuntimeError, too
+        raise
     except (RuntimeError, OSError) as error:
         raise _fail(console, error, _FAILED) from error
-    try:
-        daemon = Daemon(venue, transport, store)
-        if daemon.sequence:
-            console.print(f"recovered {daemon.sequence} batches from {venue.store}")
-        asyncio.run(serve(venue, daemon, console))
-        daemon.close()
-    except (RuntimeError, OSError) as error:
-        raise _fail(console, error, _FAILED) from error
+    console.print("stopped")
 
 
 def verify(
@@ -64,9 +71,8 @@ def verify(
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        opened = Store(store)
-        verified, balances = opened.verify(), opened.balances_quote()
-        opened.close()
+        with closing(Store(store, read_only=True)) as opened:
+            verified, balances = opened.verify(), opened.balances_quote()
     except StoreError as error:
         raise _fail(console, error, _FAILED) from error
     table = Table("ledger account", "balance (quote)", title=str(store))

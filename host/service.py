@@ -41,7 +41,6 @@ async def serve(config: VenueConfig, daemon: Daemon, console: Console) -> None:
             _tell(config, result, console)
     finally:
         await door.close()
-    console.print("stopped")
 
 
 def _tell(config: VenueConfig, result: StepResult, console: Console) -> None:

@@ -8,6 +8,7 @@ SHA-256 digest over its contents and the digest before it.
 """
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
+    URL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -177,22 +179,22 @@ class Store:
     Parameters
     ----------
     path : The SQLite file, made when it is missing; None keeps everything in memory.
+    read_only : Only read, to verify: the file must exist and stays as it is.
 
     Raises
     ------
     StoreError : It is no store, or another process has it.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._engine = create_engine(
-            "sqlite://" if path is None else f"sqlite:///{path}", connect_args={"timeout": _LOCK_WAIT_S}
-        )
-        event.listen(self._engine, "connect", _make_durable)
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self._path = path
+        self._engine = create_engine(_url(path, read_only), connect_args={"timeout": _LOCK_WAIT_S})
+        event.listen(self._engine, "connect", _see_a_database if read_only else _make_durable)
         try:
             self._connection = self._engine.connect()
         except (DBAPIError, sqlite3.Error) as error:
             self._engine.dispose()
-            raise StoreError(f"{path}: {error}") from error
+            raise StoreError(f"{path}: {_cause(error)}") from error
 
     def close(self) -> None:
         """Bring everything to the disk, and let the file go."""
@@ -206,7 +208,7 @@ class Store:
 
         Raises
         ------
-        StoreError : The store began with other rules or on a device of other sizes; both are named.
+        StoreError : The store began with other rules or on a device of other sizes; the first difference is named.
         """
         with self._durably():
             _METADATA.create_all(self._connection)
@@ -220,7 +222,10 @@ class Store:
                 return
         for what, stored, given in (("rules", row.rules, rules), ("device sizes", row.device_sizes, device_sizes)):
             if stored != given:
-                raise StoreError(f"the store began with other {what}: {stored} there, {given} here")
+                raise StoreError(
+                    f"the store began with other {what}: {_first_difference(stored, given)}; "
+                    "restore it, or name another store"
+                )
 
     def begin_batch(self, batch: Batch) -> None:
         """Write an unfinished batch. When this returns it is on the disk, so that its commands may be sent, and so is
@@ -310,12 +315,15 @@ class Store:
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Writes that are undone together when one fails."""
+        """Writes that are undone together when one fails, or when a signal comes between them."""
         try:
             yield
         except DBAPIError as error:
             self._connection.rollback()
-            raise StoreError(f"{self._engine.url.database}: {error.orig}") from error
+            raise StoreError(f"{self._path}: {_cause(error)}") from error
+        except BaseException:
+            self._connection.rollback()
+            raise
 
     @contextmanager
     def _durably(self) -> Iterator[None]:
@@ -336,6 +344,58 @@ class Store:
 
 def _as_batch(row: Row[Any]) -> Batch:
     return Batch(**row._mapping)
+
+
+def _cause(error: DBAPIError | sqlite3.Error) -> object:
+    """What SQLite says, and what to do when another process is in the way."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+        return "another process has this store; stop it first"
+    return cause
+
+
+def _first_difference(stored: str, given: str) -> str:
+    """The first key at which two JSON documents differ, and both its values."""
+    try:
+        there, here = dict(_leaves(json.loads(stored))), dict(_leaves(json.loads(given)))
+    except ValueError:
+        return f"{stored!r} there is no JSON"
+    for key in [*there, *here]:
+        values = there.get(key, "nothing"), here.get(key, "nothing")
+        if values[0] != values[1]:
+            return f"{key} is {values[0]} there, {values[1]} here"
+    return "the same keys in another order"
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Key, such as `instruments[2].name`, and JSON of each value that contains no others."""
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _leaves(part, f"{key}.{name}".removeprefix("."))
+    elif isinstance(value, list) and value:
+        for place, part in enumerate(value):
+            yield from _leaves(part, f"{key}[{place}]")
+    else:
+        yield key, json.dumps(value)
+
+
+def _url(path: Path | None, read_only: bool) -> URL:
+    """Where SQLite finds the store, and how it opens it.
+
+    A reader of a file in WAL mode leaves a log and its index beside it, unless it is told that nobody writes. That is
+    so when there is no log: a venue that runs has one, and so has one that was killed.
+    """
+    if path is None:
+        return URL.create("sqlite")
+    if not read_only:
+        return URL.create("sqlite", database=str(path))
+    way = {"mode": "ro"} if Path(f"{path}-wal").exists() else {"mode": "ro", "immutable": "1"}
+    return URL.create("sqlite", database=path.absolute().as_uri(), query=way | {"uri": "true"})
+
+
+def _see_a_database(connection: Any, _record: object) -> None:
+    """A first look into the file, for a file that is no database, or another's."""
+    connection.execute("PRAGMA schema_version")
 
 
 def _make_durable(connection: Any, _record: object) -> None:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from bandgap.host import cli
 from bandgap.host.cli import build_app
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "venue.toml"
@@ -50,24 +52,44 @@ def venue_file(tmp_path: Path) -> Path:
 
 
 @contextmanager
+def killed_after(process: subprocess.Popen[str], limit_s: float) -> Iterator[None]:
+    """Kill the process when what is done with it takes longer, so that nobody waits for it in vain."""
+    timer = threading.Timer(limit_s, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def wait_until_listening(process: subprocess.Popen[str], limit_s: float) -> list[str]:
+    """What a venue says until it listens."""
+    assert process.stderr is not None
+    said = []
+    with killed_after(process, limit_s):
+        for line in process.stderr:
+            said.append(line.strip())
+            if line.startswith("listening on"):
+                return said
+    raise AssertionError(f"after {limit_s} s the venue does not listen; it has said {said}")
+
+
+@contextmanager
 def running(venue_file: Path, stop: signal.Signals) -> Iterator[tuple[socket.socket, list[str]]]:
     """A running venue, a connection to it and what it has said; afterwards it is stopped, cleanly if it can be."""
     process = subprocess.Popen(
         [*PROGRAM, "run", "--config", str(venue_file)], stderr=subprocess.PIPE, text=True, bufsize=1
     )
     try:
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line.strip())
-            if line.startswith("listening on"):
-                break
+        said = wait_until_listening(process, WAIT_S)
         host, _, port = said[-1].removeprefix("listening on ").rpartition(":")
         with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
             yield connection, said
         process.send_signal(stop)
         clean = stop is not signal.SIGKILL
-        assert process.stderr.read().rstrip().endswith("stopped") is clean
+        assert process.stderr is not None
+        with killed_after(process, WAIT_S):
+            assert process.stderr.read().rstrip().endswith("stopped") is clean
         assert process.wait(WAIT_S) == (0 if clean else -signal.SIGKILL)
     finally:
         process.kill()
@@ -121,7 +143,48 @@ def test_store_in_use_is_refused(venue_file: Path) -> None:
     with running(venue_file, signal.SIGTERM):
         refused = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
     assert refused.exit_code == 2
-    assert "database is locked" in refused.output
+    assert f"{venue_file.with_name('venue.sqlite')}: another process has this store; stop it first" in refused.output
+
+
+def test_changed_venue_file_is_told_apart(venue_file: Path) -> None:
+    with running(venue_file, signal.SIGTERM) as (connection, _):
+        say(connection, *QUOTES, {"type": "mass_cancel", "account": "alice"})
+        hear(connection, 1)
+    venue_file.write_text(venue_file.read_text().replace("quorum = 2", "quorum = 1"))
+    refused = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
+    assert refused.exit_code == 1
+    assert refused.output.count("\n") == 1
+    assert "oracle.quorum is 2 there, 1 here; restore it, or name another store" in refused.output
+
+
+STOPPED_EARLY = """
+import os, signal
+from bandgap.host import cli
+
+def stop(*_):
+    os.kill(os.getpid(), signal.{signal})
+
+cli.{opener} = stop
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("stop", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("opener", ["open_transport", "Daemon"])
+def test_venue_that_is_stopped_before_it_serves(venue_file: Path, opener: str, stop: str) -> None:
+    """The signal comes while the device is opened, or the journal carried out again."""
+    program = STOPPED_EARLY.format(opener=opener, signal=stop)
+    run = [sys.executable, "-c", program, "run", "--config", str(venue_file)]
+    stopped = subprocess.run(run, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "", "stopped\n")
+
+
+def test_wait_for_a_venue_is_limited() -> None:
+    silent = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    process = subprocess.Popen(silent, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process, pytest.raises(AssertionError, match="does not listen"):
+        wait_until_listening(process, 0.1)
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -145,6 +208,7 @@ def test_verify_explains_what_is_no_store(tmp_path: Path) -> None:
     path.touch()
     result = CliRunner().invoke(build_app(), ["verify", str(path)])
     assert (result.exit_code, "not the store of a venue" in result.output) == (1, True)
+    assert path.read_bytes() == b""
     assert CliRunner().invoke(build_app(), ["verify", str(tmp_path / "none")]).exit_code == 2
 
 
@@ -154,3 +218,12 @@ def test_help_of_every_command_has_examples(name: str) -> None:
     assert result.exit_code == 0
     assert "Examples:" in result.output
     assert f"bandgap {name}" in result.output
+
+
+def test_examples_of_run_can_be_copied() -> None:
+    """None is broken on a terminal of 80 columns."""
+    shown = CliRunner().invoke(build_app(), ["run", "--help"], env={"COLUMNS": "80"}).output
+    examples = (cli.run.__doc__ or "").partition("Examples:")[2].split("\n\n")
+    assert len([example for example in examples if example.strip()]) == 2
+    for example in examples:
+        assert example.strip() in shown

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
+from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.settlement.ledger import TRANSFER_DTYPE, Ledger
 from bandgap.host.settlement.store import Batch, Store, StoreError, batch_digest, first_digest
-from bandgap.host.wire import empty_reports
 
 RULES, SIZES = '{"rules":1}', '{"sizes":1}'
 
@@ -29,7 +30,7 @@ def write(store: Store, batches: int) -> bytes:
         ledger.deposit(sequence % 2, 100 + sequence)
         ledger.charge(0, 1)
         transfers = ledger.take_transfers()
-        reports = empty_reports(sequence)
+        reports = np.zeros((sequence, REPORT_BYTES), np.uint8)
         digest = batch_digest(digest, batch(sequence), reports, transfers)
         store.finish_batch(sequence, reports, digest, transfers, ledger.balances_quote)
     return digest
@@ -150,27 +151,83 @@ def test_what_a_batch_came_to_goes_to_the_disk_with_the_next(path: Path, tmp_pat
 def test_store_belongs_to_one_process(path: Path) -> None:
     store = Store(path)
     write(store, 1)
-    with pytest.raises(StoreError, match="locked"):
-        Store(path)
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=r"venue.sqlite: another process has this store; stop it first$"):
+            Store(path, read_only=read_only)
     store.close()
 
 
 def test_other_rules_are_refused(path: Path) -> None:
     store = Store(path)
     write(store, 1)
-    with pytest.raises(StoreError, match=r"other rules: \{\"rules\":1\} there, \{\} here"):
+    with pytest.raises(StoreError, match="other rules: rules is 1 there, nothing here; restore it, or name another st"):
         store.begin_venue("{}", SIZES, [])
-    with pytest.raises(StoreError, match="other device sizes"):
-        store.begin_venue(RULES, "{}", [])
+    with pytest.raises(StoreError, match="other device sizes: sizes is 1 there, 2 here"):
+        store.begin_venue(RULES, '{"sizes":2}', [])
     store.close()
+
+
+BEGAN_WITH = '{"quorum":2,"instruments":[{"name":"BTC","fee":1},{"name":"ETH","fee":1}],"accounts":[]}'
+
+OTHER_RULES = {
+    "number": (BEGAN_WITH.replace('"fee":1}]', '"fee":3}]'), "instruments[1].fee is 1 there, 3 here"),
+    "first of two": (BEGAN_WITH.replace('"fee":1', '"fee":3'), "instruments[0].fee is 1 there, 3 here"),
+    "text": (BEGAN_WITH.replace("BTC", "XBT"), 'instruments[0].name is "BTC" there, "XBT" here'),
+    "more": (BEGAN_WITH.replace("[]", '["bob"]'), "accounts is [] there, nothing here"),
+    "fewer": (BEGAN_WITH.replace(',{"name":"ETH","fee":1}', ""), 'instruments[1].name is "ETH" there, nothing here'),
+    "new key": (BEGAN_WITH.replace("}]", '}],"depth":5'), "depth is nothing there, 5 here"),
+    "type": (BEGAN_WITH.replace("2", "2.0"), "quorum is 2 there, 2.0 here"),
+    "order": (BEGAN_WITH.replace('"name":"BTC","fee":1', '"fee":1,"name":"BTC"'), "the same keys in another order"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_RULES)
+def test_first_difference_of_rules_is_named(path: Path, what: str) -> None:
+    rules, difference = OTHER_RULES[what]
+    store = Store(path)
+    store.begin_venue(BEGAN_WITH, SIZES, ["external"])
+    with pytest.raises(StoreError) as caught:
+        store.begin_venue(rules, SIZES, ["external"])
+    assert f"rules: {difference}; restore it" in str(caught.value)
+    store.close()
+
+
+def test_spoiled_rules_are_an_error(path: Path) -> None:
+    store = Store(path)
+    store.begin_venue("spoiled", SIZES, ["external"])
+    with pytest.raises(StoreError, match="'spoiled' there is no JSON"):
+        store.begin_venue(RULES, SIZES, ["external"])
+    store.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_reading_leaves_the_file_as_it_is(path: Path, tmp_path: Path, killed: bool) -> None:
+    """Also that of a killed venue, whose last batches are in the log beside it."""
+    store = Store(path)
+    digest = write(store, 3)
+    store.begin_batch(batch(3))
+    left = {name: Path(f"{path}{name}").read_bytes() for name in ("", "-wal")}
+    store.close()
+    folder = tmp_path / "a folder?"
+    folder.mkdir()
+    copy = folder / "50%#"
+    left = left if killed else {"": path.read_bytes()}
+    for name, content in left.items():
+        Path(f"{copy}{name}").write_bytes(content)
+    store = Store(copy, read_only=True)
+    assert store.verify().digest == digest
+    store.close()
+    assert {name: Path(f"{copy}{name}").read_bytes() for name in left} == left
+    assert killed or list(folder.iterdir()) == [copy]
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no database, but long enough to be taken for one" * 20])
 def test_other_files_are_no_store(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError, match="not"):
-        Store(path).verify()
-    assert path.read_bytes()[: len(content)] == content or content == b""
+        Store(path, read_only=True).verify()
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_half_a_batch_is_never_seen(path: Path) -> None:
@@ -180,8 +237,28 @@ def test_half_a_batch_is_never_seen(path: Path) -> None:
     store.begin_batch(batch(1))
     transfers = np.array([(1, 0, 99, 0, 4)], TRANSFER_DTYPE)
     with pytest.raises(StoreError, match="FOREIGN KEY"):
-        store.finish_batch(1, empty_reports(1), b"digest", transfers, np.zeros(100, np.int64))
+        store.finish_batch(1, np.zeros((1, REPORT_BYTES), np.uint8), b"digest", transfers, np.zeros(100, np.int64))
     *_, last = store.batches()
     assert last == batch(1)
     assert store.verify().transfers == 2
+    store.close()
+
+
+def test_signal_within_a_batch_undoes_it(path: Path) -> None:
+    store = Store(path)
+    write(store, 1)
+    store.begin_batch(batch(1))
+
+    def interrupt(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE ledger_accounts"):
+            raise KeyboardInterrupt
+
+    event.listen(store._engine, "before_cursor_execute", interrupt)
+    transfers = np.array([(1, 0, 1, 0, 4)], TRANSFER_DTYPE)
+    with pytest.raises(KeyboardInterrupt):
+        store.finish_batch(1, np.zeros((1, REPORT_BYTES), np.uint8), b"digest", transfers, np.zeros(100, np.int64))
+    store.close()
+    store = Store(path, read_only=True)
+    *_, last = store.batches()
+    assert last == batch(1)
     store.close()
