@@ -153,7 +153,13 @@ class Ladder(wiring.Component):
         seeking = Signal()
         m.d.comb += [
             seeking.eq(changing & change.vanished & is_best),
-            self.moved.eq(changing & (is_best | (change.appeared & (~best.any | better)))),
+            self.moved.eq(
+                changing
+                & (
+                    (change.appeared & (~best.any | better))
+                    | (is_best & (change.vanished | (change.level.head != best.head)))
+                )
+            ),
             self.moved_instrument.eq(change.instrument),
             self.moved_side.eq(side),
         ]
