@@ -12,7 +12,10 @@ SEED_WITHOUT_GIT = 20_231_225
 def _seed() -> int:
     """The seed that BANDGAP_SEED names, else the first 32 bits of the commit's hash."""
     if named := os.environ.get("BANDGAP_SEED"):
-        return int(named, 0)
+        try:
+            return int(named, 0)
+        except ValueError as error:
+            raise pytest.UsageError(f"BANDGAP_SEED is not a whole number: {named!r}") from error
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return int(subprocess.run(git, capture_output=True, text=True, check=True).stdout[:8], 16)

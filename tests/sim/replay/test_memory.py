@@ -10,6 +10,7 @@ from bandgap.sim.flow.file import FlowFile
 from bandgap.sim.model_device import ModelTransport
 from bandgap.sim.replay.session import ReplaySession
 
+DEVICE = BookConfig(instruments=1, orders=64, ticks=2_048, accounts=8)
 SHORT_ROWS, LONG_ROWS = 20_000, 100_000
 RESTING = 20
 SLACK_BYTES = 5 * (LONG_ROWS - SHORT_ROWS)
@@ -30,7 +31,7 @@ def write_flow(path: Path, rows: int) -> None:
 def peak_bytes(flow: FlowFile) -> int:
     """The most memory that a replay of the whole flow has at one time."""
     tracemalloc.start()
-    session = ReplaySession(Device(ModelTransport(BookConfig(instruments=1, orders=64, ticks=2_048, accounts=8))), flow.survey())
+    session = ReplaySession(Device(ModelTransport(DEVICE)), flow.survey())
     deque((session.run(chunk) for chunk in flow.chunks()), maxlen=0)
     assert all(passed for _, passed, _ in session.settle())
     assert session.statistics.reports["TRADE"] and session.statistics.reports["CANCELED"]
