@@ -2,7 +2,7 @@
 
 Columns `command,client_order_id,side,price_ticks,quantity,time_in_force` must be there; `account`, `instrument`,
 `post_only` and `self_trade_prevention` may be. A cancel needs its client order id alone, and what else it names is not
-used; a replace names its side, its new price and its new open quantity.
+used; a replace names its side, its new price and its new open quantity, and stays in the instrument of its order.
 """
 
 import csv
