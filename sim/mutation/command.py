@@ -28,7 +28,7 @@ CONFIG = BookConfig(instruments=3, orders=16, ticks=64, accounts=8, links=3, wor
 def main(
     mutants: Annotated[int, typer.Option(min=1, max=60_000)] = 320,
     seed: Annotated[int, typer.Option(min=0, help="Of the mutants and of the commands.")] = 1,
-    commands: Annotated[int, typer.Option(min=1, help="Random commands in the kill suite.")] = 400_000,
+    commands: Annotated[int, typer.Option(min=1, help="Random commands in the kill suite.")] = 200_000,
     jobs: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Put faults into guard and book, one at a time, and see whether a comparison with the model notices."""

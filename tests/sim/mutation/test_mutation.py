@@ -72,12 +72,12 @@ def test_a_suite_is_not_prepared_on_a_device_that_is_wrong_without_a_mutant() ->
 
 def test_a_mutant_names_its_place() -> None:
     mutant = parse(
-        7,
         "mutate -ctrl mutant 16 7 -mode cnot1 -module top -cell $1 -port Q -portbit 3 -ctrlbit 4 "
         "-wire appliance.guard.c_valid -wirebit 2 -src /elsewhere/hdl/guard/guard.py:145 -src /lib/amaranth/data.py:8",
         Path("/elsewhere/hdl"),
     )
     assert (mutant.number, mutant.mode, mutant.wire, mutant.bit) == (7, "cnot1", "appliance.guard.c_valid", 2)
+    assert mutant.control_bit == 4
     assert mutant.sources == ("guard/guard.py:145",)
 
 
