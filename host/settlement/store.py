@@ -10,7 +10,7 @@ SHA-256 digest over its contents and the digest before it.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
+    Select,
     String,
     Table,
     bindparam,
@@ -41,6 +42,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.settlement.ledger import TRANSFER_DTYPE
 from bandgap.host.wire import Bytes2D, without_cycles
 
@@ -269,9 +271,10 @@ class Store:
         count = self._count_batches()
         for sequence in range(count):
             query = select(_BATCHES).where(_BATCHES.c.sequence == sequence)
-            row = self._connection.execute(query).one_or_none()
-            if row is None:
+            rows = self._read(query)
+            if not rows:
                 raise StoreError(f"batch {sequence} is missing from the journal")
+            row = rows[0]
             if row.reports is None and sequence < count - 1:
                 raise StoreError(f"batch {sequence} is unfinished, but not the last")
             yield _as_batch(row)
@@ -279,7 +282,7 @@ class Store:
     def balances_quote(self) -> dict[str, int]:
         """The balance of every ledger account, by name."""
         query = select(_LEDGER_ACCOUNTS.c.name, _LEDGER_ACCOUNTS.c.balance_quote).order_by(_LEDGER_ACCOUNTS.c.id)
-        return {name: balance for name, balance in self._connection.execute(query)}
+        return {row.name: row.balance_quote for row in self._read(query)}
 
     def verify(self) -> Verified:
         """Recompute the chain of digests and every balance from the transfers.
@@ -288,10 +291,12 @@ class Store:
         ------
         StoreError : The first thing that is not as it should be.
         """
-        if not inspect(self._connection).has_table(_VENUE.name):
+        with self._errors_named():
+            known = inspect(self._connection).has_table(_VENUE.name)
+        venues = self._read(select(_VENUE)) if known else []
+        if not venues:
             raise StoreError("this is not the store of a venue")
-        venue = self._connection.execute(select(_VENUE)).one()
-        digest = first_digest(venue.rules, venue.device_sizes)
+        digest = first_digest(venues[0].rules, venues[0].device_sizes)
         stored = self.balances_quote()
         balances = np.zeros(len(stored), np.int64)
         batches = reports = transfers = 0
@@ -299,7 +304,9 @@ class Store:
             if batch.reports is None:
                 break
             moved = self._transfers_of(batch.sequence)
-            rows = np.frombuffer(batch.reports, np.uint8).reshape(-1, 64)
+            if len(batch.reports) % REPORT_BYTES:
+                raise StoreError(f"batch {batch.sequence}: its reports end after {len(batch.reports)} bytes")
+            rows = np.frombuffer(batch.reports, np.uint8).reshape(-1, REPORT_BYTES)
             digest = batch_digest(digest, batch, rows, moved)
             if digest != batch.digest:
                 raise StoreError(f"batch {batch.sequence}: its digest is not that of its contents")
@@ -317,13 +324,22 @@ class Store:
     def _all_or_nothing(self) -> Iterator[None]:
         """Writes that are undone together when one fails, or when a signal comes between them."""
         try:
-            yield
-        except DBAPIError as error:
-            self._connection.rollback()
-            raise StoreError(f"{self._path}: {_cause(error)}") from error
+            with self._errors_named():
+                yield
         except BaseException:
             self._connection.rollback()
             raise
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise StoreError(f"{self._path}: {_cause(error)}") from error
+
+    def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        with self._errors_named():
+            return self._connection.execute(query).all()
 
     @contextmanager
     def _durably(self) -> Iterator[None]:
@@ -334,11 +350,11 @@ class Store:
 
     def _transfers_of(self, sequence: int) -> NDArray[np.void]:
         query = select(_TRANSFERS).where(_TRANSFERS.c.batch == sequence).order_by(_TRANSFERS.c.position)
-        rows = self._connection.execute(query).all()
-        return np.array([(row.kind, row.source, row.target, 0, row.amount_quote) for row in rows], TRANSFER_DTYPE)
+        rows = [(row.kind, row.source, row.target, 0, row.amount_quote) for row in self._read(query)]
+        return np.array(rows, TRANSFER_DTYPE)
 
     def _count_batches(self) -> int:
-        last: int | None = self._connection.execute(select(func.max(_BATCHES.c.sequence))).scalar()
+        last: int | None = self._read(select(func.max(_BATCHES.c.sequence)))[0][0]
         return 0 if last is None else last + 1
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,8 @@ TAMPERINGS = {
     "DELETE FROM batches WHERE sequence = 1": "batch 1 is missing",
     "UPDATE batches SET reports = NULL WHERE sequence = 1": "batch 1 is unfinished, but not the last",
     "UPDATE venue SET rules = 'others'": "batch 0: its digest",
+    "UPDATE batches SET reports = zeroblob(100) WHERE sequence = 2": "batch 2: its reports end after 100 bytes",
+    "DELETE FROM venue": "not the store of a venue",
 }
 
 
@@ -119,6 +122,23 @@ def test_tampering_is_found(path: Path, statement: str) -> None:
     with pytest.raises(StoreError, match=TAMPERINGS[statement]):
         store.verify()
     store.close()
+
+
+def test_damage_is_found_wherever_it_is(path: Path) -> None:
+    """Each page of the file in turn is overwritten; only one that holds nothing may be overlooked."""
+    store = Store(path)
+    digest = write(store, 3)
+    store.close()
+    page, content = 4096, path.read_bytes()
+    found = 0
+    for place in range(0, len(content), page):
+        path.write_bytes(content[:place] + b"\xff" * page + content[place + page :])
+        try:
+            with closing(Store(path, read_only=True)) as damaged:
+                assert damaged.verify().digest == digest
+        except StoreError:
+            found += 1
+    assert found >= len(content) // page - 1
 
 
 def test_commits_wait_for_the_disk(path: Path) -> None:
