@@ -120,6 +120,8 @@ class Engine(wiring.Component):
             reader.moved.eq(ladder.moved),
             reader.moved_instrument.eq(ladder.moved_instrument),
             reader.moved_side.eq(ladder.moved_side),
+            reader.improved.eq(ladder.improved),
+            reader.moved_best.eq(ladder.moved_best),
             # The ports are the reader's, unless a state below takes one.
             pool.read.eq(reader.read),
             pool.read_enable.eq(reader.read_enable),

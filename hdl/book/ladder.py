@@ -69,6 +69,8 @@ class Ladder(wiring.Component):
     search : Stream in: asks for the level behind `line` of `instrument` in order of price, circularly.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
+    improved : It is the better price of a level that appeared.
+    moved_best : What it becomes, unless it is sought.
     settled : All `bests` are true, and `change` is ready unless a search is under way.
     ready : High once the memories are cleared after a reset.
     """
@@ -104,6 +106,8 @@ class Ladder(wiring.Component):
                 "moved": Out(1),
                 "moved_instrument": Out(instrument),
                 "moved_side": Out(1),
+                "improved": Out(1),
+                "moved_best": Out(self._best),
                 "settled": Out(1),
                 "ready": Out(1),
             }
@@ -153,20 +157,16 @@ class Ladder(wiring.Component):
         seeking = Signal()
         m.d.comb += [
             seeking.eq(changing & change.vanished & is_best),
-            self.moved.eq(
-                changing
-                & (
-                    (change.appeared & (~best.any | better))
-                    | (is_best & (change.vanished | (change.level.head != best.head)))
-                )
-            ),
+            self.moved.eq(self.improved | (changing & is_best & (change.vanished | (change.level.head != best.head)))),
             self.moved_instrument.eq(change.instrument),
             self.moved_side.eq(side),
+            self.improved.eq(changing & change.appeared & (~best.any | better)),
+            self.moved_best.any.eq(1),
+            self.moved_best.price_ticks.eq(change.price_ticks),
+            self.moved_best.head.eq(change.level.head),
         ]
-        with m.If(changing & change.appeared & (~best.any | better)):
-            m.d.sync += [best.any.eq(1), best.price_ticks.eq(change.price_ticks), best.head.eq(change.level.head)]
-        with m.Elif(changing & is_best):
-            m.d.sync += best.head.eq(change.level.head)
+        with m.If(self.improved | (changing & is_best)):
+            m.d.sync += best.eq(self.moved_best)
 
         window = Signal(Window)
         found = occupancy.found

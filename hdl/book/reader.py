@@ -60,7 +60,7 @@ class Reader(wiring.Component):
     read_line, read_line_enable, level : The ladder's read port.
     wrote : The slot, and the two links, that are written in this cycle.
     changed, changed_line, changed_level : A level changes in this cycle.
-    moved, moved_instrument, moved_side : From the ladder.
+    moved, moved_instrument, moved_side, improved, moved_best : From the ladder.
     again : The engine has a command with stale findings, and its ports are free: read them again.
     price_ticks : That command's effective price.
     findings : Of the command at the engine.
@@ -103,6 +103,8 @@ class Reader(wiring.Component):
                 "moved": In(1),
                 "moved_instrument": In(instrument),
                 "moved_side": In(1),
+                "improved": In(1),
+                "moved_best": In(best),
                 "again": In(1),
                 "price_ticks": In(32),
                 "findings": Out(self._findings),
@@ -122,13 +124,20 @@ class Reader(wiring.Component):
             hits = [write.enable & (write.token == token[: len(write.token)]) for write in self.wrote]
             return hits[0] | hits[1] | hits[2]
 
-        def best_moved(preview):
-            """The opposite best of what may trade has changed, or either where the side is not known yet."""
+        def reaches(sell, limit_ticks, price_ticks):
+            """Whether an order trades at an opposite price."""
+            return Mux(sell, price_ticks >= limit_ticks, price_ticks <= limit_ticks)
+
+        def best_moved(preview, sell, price_ticks, takes):
+            """The opposite best has moved for an order that takes, or so that one that does not would.
+
+            An order that does not reach the best price does not reach a worse one: it need not know of it.
+            """
             return (
                 self.moved
                 & (preview.instrument == self.moved_instrument)
-                & ~preview.cancels
-                & (~preview.new | (self.moved_side != preview.sell))
+                & (self.moved_side != sell)
+                & (takes | (self.improved & ~preview.cancels & reaches(sell, price_ticks, self.moved_best.price_ticks)))
             )
 
         a, b, c, d = (Signal(Preview, name=f"preview_{name}") for name in "abcd")
@@ -166,9 +175,7 @@ class Reader(wiring.Component):
         own_ticks = Mux(aimed.new, price_ticks, order.price_ticks)
         m.d.comb += [
             sell.eq(Mux(aimed.new, aimed.sell, order.sell)),
-            takes.eq(
-                opposite.any & Mux(sell, opposite.price_ticks >= price_ticks, opposite.price_ticks <= price_ticks)
-            ),
+            takes.eq(~aimed.cancels & opposite.any & reaches(sell, price_ticks, opposite.price_ticks)),
             line.eq(
                 Mux(
                     aimed.new & takes,
@@ -181,6 +188,7 @@ class Reader(wiring.Component):
         ]
 
         # c: level and maker arrive in their first cycle here; a level that changes is taken over.
+        c_sell, c_price_ticks = Signal(), Signal(32)
         c_slot, c_takes, c_line, c_maker_token = Signal(slot), Signal(), Signal.like(line), Signal.like(self.read)
         level, held_level, maker, held_maker = (
             Signal.like(self.level),
@@ -215,13 +223,20 @@ class Reader(wiring.Component):
                 b_slot.eq(shown),
                 b_window.eq(self.windows[a.instrument]),
                 b_bests.eq(self.bests[a.instrument]),
-                b_stale.eq(a_stale | written(a.token) | best_moved(a)),
+                b_stale.eq(a_stale | written(a.token)),
                 c.eq(b),
                 c_slot.eq(b_slot),
+                c_sell.eq(sell),
+                c_price_ticks.eq(price_ticks),
                 c_takes.eq(takes),
                 c_line.eq(line),
                 c_maker_token.eq(opposite.head),
-                c_stale.eq(b_stale | written(b.token) | best_moved(b) | (written(opposite.head) & takes)),
+                c_stale.eq(
+                    b_stale
+                    | written(b.token)
+                    | best_moved(b, sell, price_ticks, takes)
+                    | (written(opposite.head) & takes)
+                ),
                 d.eq(c),
                 findings.order.eq(c_slot.order),
                 findings.next.eq(c_slot.next),
@@ -231,14 +246,27 @@ class Reader(wiring.Component):
                 findings.level.eq(level),
                 findings.maker.eq(maker.maker),
                 findings.maker_next.eq(maker.maker_next),
-                self.stale.eq(c_stale | written(c.token) | best_moved(c) | (written(c_maker_token) & c_takes)),
+                self.stale.eq(
+                    c_stale
+                    | written(c.token)
+                    | best_moved(c, c_sell, c_price_ticks, c_takes)
+                    | (written(c_maker_token) & c_takes)
+                ),
             ]
+            with m.If(self.moved & (a.instrument == self.moved_instrument)):
+                m.d.sync += b_bests[self.moved_side].eq(self.moved_best)
         with m.Else():
             m.d.sync += [
                 a_stale.eq(a_stale | written(a.token)),
-                b_stale.eq(b_stale | written(b.token) | best_moved(b)),
-                c_stale.eq(c_stale | written(c.token) | best_moved(c) | (written(c_maker_token) & c_takes)),
-                self.stale.eq(self.stale | best_moved(d)),
+                b_stale.eq(b_stale | written(b.token) | best_moved(b, sell, price_ticks, takes)),
+                c_stale.eq(
+                    c_stale
+                    | written(c.token)
+                    | best_moved(c, c_sell, c_price_ticks, c_takes)
+                    | (written(c_maker_token) & c_takes)
+                ),
+                # Only the end of a search comes here: an order that does not take need not know of it.
+                self.stale.eq(self.stale | (self.moved & findings.takes)),
             ]
 
         # The second reading.
