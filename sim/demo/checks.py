@@ -1,27 +1,31 @@
 """Was it right? What the demo proves of its own session, from the store it left behind."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from bandgap.host.config import VenueConfig
 from bandgap.host.daemon import Daemon
+from bandgap.host.device.device import DeviceError
 from bandgap.host.device.transport import open_transport
-from bandgap.host.recovery import JournalMismatchError
+from bandgap.host.recovery import DaemonError
 from bandgap.host.settlement.store import Store, StoreError
+from bandgap.sim.embedded import DeviceHungError
 from bandgap.sim.lab.summary import Check
+
+_FAILURES = (DaemonError, DeviceError, DeviceHungError, StoreError)
+"""What a check that fails may run into: it is told, and the checks after it still run."""
 
 
 def check_ledger(store: Path) -> Check:
     """Every batch's digest and every balance is computed anew from the store, and all balances together are zero."""
     claim = "the ledger sums to zero"
-    opened = Store(store)
     try:
-        verified, balances = opened.verify(), opened.balances_quote()
-    except StoreError as error:
+        with closing(Store(store)) as opened:
+            verified, balances = opened.verify(), opened.balances_quote()
+    except _FAILURES as error:
         return claim, False, str(error)
-    finally:
-        opened.close()
     return claim, True, f"{verified.transfers:,} transfers between {len(balances)} accounts"
 
 
@@ -38,8 +42,9 @@ def check_model(venue: VenueConfig, preset: str, resting: int) -> Check:
     """
     claim = "the device's book equals the model's book"
     try:
-        Daemon(venue, open_transport(f"model:{preset}"), Store(venue.store)).close()
-    except JournalMismatchError as error:
+        with closing(open_transport(f"model:{preset}")) as model, closing(Store(venue.store)) as store:
+            Daemon(venue, model, store)
+    except _FAILURES as error:
         return claim, False, str(error)
     return claim, True, f"every report of the session, and {resting:,} orders that rested at its end"
 
@@ -48,10 +53,10 @@ def check_journal(venue: VenueConfig, preset: str, lived: Daemon) -> Check:
     """The journal, carried out again on a fresh device, must come to the state that the session came to."""
     claim = "the journal replays to the same state"
     try:
-        again = Daemon(venue, open_transport(f"embedded:{preset}"), Store(venue.store))
-    except JournalMismatchError as error:
+        with closing(open_transport(f"embedded:{preset}")) as device, closing(Store(venue.store)) as store:
+            again = Daemon(venue, device, store)
+    except _FAILURES as error:
         return claim, False, str(error)
-    again.close()
     same = (
         again.digest == lived.digest
         and np.array_equal(again.ledger.balances_quote, lived.ledger.balances_quote)

@@ -10,22 +10,21 @@ from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from bandgap.host.breaker import HaltCause
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
-from bandgap.sim.embedded import BuildError
+from bandgap.sim.command_line import FAILED, errors_as_exit_status, progress_bar
 from bandgap.sim.flow.flash_crash import flash_crash
 from bandgap.sim.lab.summary import Line, lines_of, print_summary, speed_line
+from bandgap.sim.whole_file import whole_file
 
 from .checks import check_journal, check_ledger, check_model
 from .page import clock, length, write_page
 from .session import Recording, run
 from .venue import ACCOUNTS, START_TICKS, demo_venue
-
-CHECK_FAILED, BAD_INPUT = 1, 2
 
 
 def demo(
@@ -39,8 +38,8 @@ def demo(
 ) -> None:
     """Run a market through the hardware book: calm, flash crash, recovery; then prove that it came out right.
 
-    Four perpetuals and 128 accounts on the embedded device, behind the same daemon that runs a venue. Exit status 1: a
-    check failed; 2: the input is bad.
+    Four perpetuals and 128 accounts on the embedded device, behind the same daemon that runs a venue. Exit status 2:
+    the input is bad; 1: the device cannot be built or failed, or a check did.
 
     Examples:
 
@@ -51,21 +50,17 @@ def demo(
       bandgap demo --messages 200 --waves demo.vcd
     """
     console = Console(highlight=False)
-    url = f"embedded:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
-    session = flash_crash(seed, messages, list(START_TICKS.values()), ACCOUNTS)
-    with tempfile.TemporaryDirectory() as folder:
+    with errors_as_exit_status(), whole_file(report) as unfinished, tempfile.TemporaryDirectory() as folder:
+        url = f"embedded:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
+        session = flash_crash(seed, messages, list(START_TICKS.values()), ACCOUNTS)
         venue = demo_venue(seed, url, Path(folder) / "venue.sqlite")
-        try:
-            with report.open("a"):  # a report that cannot be written is known before the run
-                transport = open_transport(url)
-        except (OSError, ValueError, BuildError) as error:
-            Console(stderr=True).print(f"error: {error}", style="red", markup=False)
-            sys.exit(BAD_INPUT)
-        with closing(Daemon(venue, transport, Store(venue.store))) as daemon, _progress(console) as progress:
-            task = progress.add_task("session", total=messages)
-            started_s = time.perf_counter()
-            recording = run(daemon, session, lambda carried: progress.advance(task, carried))
-            wall_s = time.perf_counter() - started_s
+        with closing(open_transport(url)) as transport, closing(Store(venue.store)) as store:
+            daemon = Daemon(venue, transport, store)
+            with progress_bar(console) as progress:
+                task = progress.add_task("session", total=messages)
+                started_s = time.perf_counter()
+                recording = run(daemon, session, lambda carried: progress.advance(task, carried))
+                wall_s = time.perf_counter() - started_s
         with console.status("checking"):
             checks = [
                 check_ledger(venue.store),
@@ -74,11 +69,11 @@ def demo(
             ]
         lines = lines_of(recording.statistics) + _story(recording, [one.name for one in venue.instruments])
         title = f"{messages:,} messages through embedded:{preset}, seed {seed}"
-        write_page(report, title, venue, session, recording, lines, checks)
+        write_page(unfinished, title, venue, session, recording, lines, checks)
     print_summary(console, title, [*lines, speed_line(recording.statistics, wall_s)], checks)
-    console.print(f"report: {report}")
+    console.print(Text(f"report: {report}"), soft_wrap=True)
     if not all(passed for _, passed, _ in checks):
-        sys.exit(CHECK_FAILED)
+        sys.exit(FAILED)
 
 
 def _story(recording: Recording, names: list[str]) -> list[Line]:
@@ -99,9 +94,3 @@ def _story(recording: Recording, names: list[str]) -> list[Line]:
     ]
     closed = f"{recording.closing_orders} closing orders, insurance fund paid {recording.covered_quote:,}"
     return [*lines, ("liquidations", str(len(recording.liquidations)), closed)]
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )

@@ -17,9 +17,10 @@ from bandgap.host.settlement.store import Store
 from bandgap.sim.demo.checks import check_journal, check_ledger, check_model
 from bandgap.sim.demo.session import Recording, run
 from bandgap.sim.demo.venue import ACCOUNTS, START_TICKS, demo_venue
+from bandgap.sim.embedded import BuildError, DeviceHungError
 from bandgap.sim.flow.flash_crash import flash_crash
 
-MESSAGES = 20_000
+SEED, MESSAGES = 3, 20_000  # enough for breaker trips and a liquidation
 
 
 def bandgap(*arguments: object) -> Result:
@@ -29,10 +30,10 @@ def bandgap(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[VenueConfig, Daemon, Recording]:
     """A session on the embedded device that is over."""
-    venue = demo_venue(1, "embedded:ecp5", tmp_path_factory.mktemp("venue") / "venue.sqlite")
+    venue = demo_venue(SEED, "embedded:ecp5", tmp_path_factory.mktemp("venue") / "venue.sqlite")
     daemon = Daemon(venue, open_transport(venue.device), Store(venue.store))
     carried: list[int] = []
-    recording = run(daemon, flash_crash(1, MESSAGES, list(START_TICKS.values()), ACCOUNTS), carried.append)
+    recording = run(daemon, flash_crash(SEED, MESSAGES, list(START_TICKS.values()), ACCOUNTS), carried.append)
     daemon.close()
     assert sum(carried) == MESSAGES
     return venue, daemon, recording
@@ -58,6 +59,7 @@ def test_the_story_happens(lived: tuple[VenueConfig, Daemon, Recording]) -> None
     assert len(venue.instruments) >= 4 and len(venue.accounts) >= 100
     trips = [halt for halt in recording.halts if halt.cause is HaltCause.BREAKER]
     assert trips and all(halt.to_ns is not None and halt.to_ns - halt.from_ns < 11 * 10**9 for halt in trips)
+    assert recording.liquidations and recording.closing_orders
     assert recording.book_at_end > 100
     assert recording.statistics.reports["TRADE"] > 500
     assert recording.statistics.rejects["HALTED"] > 0
@@ -84,15 +86,21 @@ def test_money_from_nowhere_fails_the_ledger_check(venue: VenueConfig) -> None:
     assert not passed and "cash:maker-0" in remark
 
 
-def test_a_report_that_the_model_does_not_give_fails_the_model_check(venue: VenueConfig) -> None:
+def test_a_spoilt_report_fails_every_check_and_stops_none(
+    lived: tuple[VenueConfig, Daemon, Recording], venue: VenueConfig
+) -> None:
     with sqlite3.connect(venue.store) as connection:
         (reports,) = connection.execute("SELECT reports FROM batches WHERE sequence = 900").fetchone()
     connection.close()
     spoilt = bytearray(reports)
     spoilt[32] ^= 1
     spoil(venue, "UPDATE batches SET reports = ? WHERE sequence = 900", bytes(spoilt))
-    _, passed, remark = check_model(venue, "ecp5", 0)
-    assert not passed and remark.startswith("batch 900, report 0:")
+    for _, passed, remark in (
+        check_ledger(venue.store),
+        check_model(venue, "ecp5", 0),
+        check_journal(venue, "ecp5", lived[1]),
+    ):
+        assert not passed and "batch 900" in remark, remark
 
 
 def test_another_state_fails_the_journal_check(
@@ -142,6 +150,21 @@ def test_bad_input_ends_with_status_2(tmp_path: Path, options: list[str], messag
     result = bandgap("--messages", 100, *(option.format(folder=tmp_path) for option in options))
     assert result.exit_code == 2
     assert message in result.stderr
+    assert not list(tmp_path.iterdir()), "no empty report is left behind"
+
+
+@pytest.mark.parametrize("error", [DeviceHungError("no answer"), BuildError("g++ is not installed: apt install g++")])
+def test_a_device_that_fails_ends_with_status_1_and_leaves_no_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def fail(url: str) -> None:
+        raise error
+
+    monkeypatch.setattr("bandgap.sim.demo.command.open_transport", fail)
+    result = bandgap("--messages", 100, "--report", tmp_path / "demo.html")
+    assert result.exit_code == 1
+    assert str(error) in result.stderr and "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_deposits_follow_from_the_seed() -> None:
