@@ -143,6 +143,7 @@ def test_a_failed_check_ends_with_status_1_and_is_reported(monkeypatch: pytest.M
     ("options", "message"),
     [
         (["--report", "{folder}/nowhere/demo.html"], "nowhere"),
+        (["--report", "{folder}"], "is a folder"),
         (["--report", "{folder}/demo.html", "--waves", "{folder}/demo.wlf"], "waves are written as .vcd or .fst"),
     ],
 )
