@@ -12,7 +12,7 @@ from amaranth.lib import data
 from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.commands import COMMAND_BYTES, COMMANDS, Header, Opcode
-from bandgap.hdl.protocol.reports import REPORT_BYTES, REPORTS, ReportKind
+from bandgap.hdl.protocol.reports import REPORTS, ReportKind
 
 Bytes2D = NDArray[np.uint8]
 Records = NDArray[np.void]
@@ -64,11 +64,6 @@ def command_headers(commands: Bytes2D) -> Records:
     """The common first eight bytes of each command."""
     view: Records = commands.view(COMMAND_DTYPES[Opcode.READ_CLOCK])[:, 0]["header"]
     return view
-
-
-def empty_reports(count: int = 0) -> Bytes2D:
-    """`count` rows of 64 zero bytes."""
-    return np.zeros((count, REPORT_BYTES), np.uint8)
 
 
 def report_headers(reports: Bytes2D) -> Records:

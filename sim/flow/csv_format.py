@@ -67,7 +67,8 @@ class CsvFormat:
         kind = _member(command, "command", COMMANDS)
         client_order_id = whole_number(identity, "client_order_id", 1, ID_LIMIT)
         owner = whole_number(account, "account", 0, WORD_LIMIT) if account else 0
-        index = self._instrument(instrument)
+        # A cancel or replace that names no instrument is no reason to have a nameless one.
+        index = self._instrument(instrument) if instrument or kind is Opcode.NEW_ORDER else 0
         if kind is Opcode.CANCEL:
             return request(kind=kind, client_order_id=client_order_id, account=owner, instrument=index)
         order_side = _member(side, "side", SIDES)

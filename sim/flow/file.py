@@ -127,8 +127,9 @@ class FlowFile:
             PriceRange(low, high, sorted(prices)[len(prices) // 2]) if prices else PriceRange(0, 0, 0)
             for low, high, prices in zip(lowest, highest, first, strict=True)
         ]
-        ranges += [PriceRange(0, 0, 0)] * (len(form.instruments) - len(ranges))
-        return Survey(requests, form.instruments, ranges, sorted(accounts), form.notes)
+        instruments = form.instruments or [""]
+        ranges += [PriceRange(0, 0, 0)] * (len(instruments) - len(ranges))
+        return Survey(requests, instruments, ranges, sorted(accounts), form.notes)
 
     def chunks(self) -> Iterator[Chunk]:
         """The requests, in order, at most `CHUNK_ROWS` at a time."""

@@ -12,12 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bandgap.sim.embedded import BuildError
+from bandgap.sim.command_line import FAILED, errors_as_exit_status
 from bandgap.sim.lab.compare import DifferenceError
 
 from .cases import CASES, Piece, all_pieces, run_piece
-
-DIFFERENT, BAD_INPUT = 1, 2
 
 
 def soak(
@@ -31,7 +29,7 @@ def soak(
 
     Devices from two order slots to 65,536, full pools, stalls of any length, resets in the midst of work, memories that
     start with garbage. A difference is cut down to the few commands that show it and printed with the one command that
-    repeats it. Exit status 1: device and model differ; 2: the input is bad.
+    repeats it. Exit status 1: device and model differ, or there is no device; 2: the input is bad.
 
     Examples:
 
@@ -41,14 +39,12 @@ def soak(
     """
     console = Console(highlight=False)
     try:
-        pieces = _chosen(case, piece)
-        done, spent_s, wall_s = _run(console, seed, pieces, commands, jobs)
+        with errors_as_exit_status():
+            pieces = _chosen(case, piece)
+            done, spent_s, wall_s = _run(console, seed, pieces, commands, jobs)
     except DifferenceError as error:
         console.print(str(error), style="red", markup=False)
-        sys.exit(DIFFERENT)
-    except (ValueError, BuildError) as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False)
-        sys.exit(BAD_INPUT)
+        sys.exit(FAILED)
     console.print(_table(seed, done, spent_s))
     total = sum(done.values())
     console.print(f"{total:,} commands in {wall_s:,.0f} s, {total / wall_s:,.0f} a second; none different")

@@ -143,6 +143,12 @@ def test_a_flow_of_cancels_alone_is_a_flow(tmp_path: Path) -> None:
     assert (survey.requests, survey.instruments, survey.prices) == (1, [""], [PriceRange(0, 0, 0)])
 
 
+def test_a_cancel_without_an_instrument_adds_none(tmp_path: Path) -> None:
+    header = HEADER.strip() + ",instrument\n"
+    survey = write(tmp_path, header + "cancel,9,,,,,\nnew,1,buy,5,1,gtc,ETH\n").survey()
+    assert survey.instruments == ["ETH"]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
     marked = ("\ufeff" + HEADER + GOOD).encode()
     (tmp_path / "packed.gz").write_bytes(gzip.compress(marked))

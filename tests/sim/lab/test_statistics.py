@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from bandgap.hdl.protocol.commands import Opcode
-from bandgap.hdl.protocol.reports import Reason, ReportFlags, ReportKind
+from bandgap.hdl.protocol.reports import REPORT_BYTES, Reason, ReportFlags, ReportKind
 from bandgap.host.gateway.order_entry import Refusal
-from bandgap.host.wire import as_reports, empty_reports
+from bandgap.host.wire import as_reports
 from bandgap.sim.lab.statistics import GOAL_CLOCK_MHZ, FlowStatistics, Latencies, nanoseconds
 from bandgap.sim.lab.summary import clock_note, lines_of, print_summary, speed_line
 from bandgap.sim.lab.targets import targets
@@ -20,7 +20,7 @@ from bandgap.sim.lab.timing import TIMING, read_timing
 
 def reports(*rows: tuple[ReportKind, Reason | None, int, bool]) -> np.ndarray:
     """Reports of these kinds, reasons, cycles from entry to exit, and whether they are the last."""
-    buffer = empty_reports(len(rows))
+    buffer = np.zeros((len(rows), REPORT_BYTES), np.uint8)
     view = as_reports(buffer, ReportKind.TRADE)
     for place, (kind, reason, cycles, last) in enumerate(rows):
         header = view["header"]
