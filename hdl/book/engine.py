@@ -130,8 +130,11 @@ class Engine(wiring.Component):
             ladder.read_line.eq(reader.read_line),
             ladder.read_enable.eq(reader.read_line_enable),
         ]
-        for seen, write in zip(reader.wrote, (pool.write, pool.write_next, pool.write_previous), strict=True):
-            m.d.comb += [seen.enable.eq(write.enable), seen.token.eq(write.token)]
+        m.d.comb += [
+            reader.wrote.eq(pool.write),
+            reader.wrote_next.eq(pool.write_next),
+            reader.wrote_previous.eq(pool.write_previous),
+        ]
 
         # The order that takes, while it does.
         taker = Signal(order_shape)
