@@ -53,7 +53,8 @@ class Engine(wiring.Component):
 
     Attributes
     ----------
-    commands : Stream in, one command at a time; taken in the cycle in which it is carried out.
+    commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind a
+        `SET_INSTRUMENT`, a `MOVE_BAND` or a `SWEEP` of everyone nothing may be on its way.
     advance, preview, b_price_ticks : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
         `busy`.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.

@@ -63,11 +63,15 @@ def bits(layout: type, fields: dict[str, object]) -> int:
 
 @dataclass(frozen=True)
 class Walker:
-    """A command on its way to the book: what the guard shows of it at intake, in its second register, at the end."""
+    """A command on its way to the book: what the guard shows of it at intake, in its second register, at the end.
+
+    `alone`: nothing enters behind it before it is carried out.
+    """
 
     preview: int
     price_ticks: int
     beat: int
+    alone: bool
 
 
 class Guard:
@@ -104,7 +108,9 @@ class Guard:
         if taken:
             self._at_book = None
         if advance:
-            enters = self.pending.pop(0) if self.pending and self._rng.random() < self._eagerness else None
+            blocked = any(walker and walker.alone for walker in (*self._registers, self._at_book))
+            waits = blocked or not self.pending or self._rng.random() >= self._eagerness
+            enters = None if waits else self.pending.pop(0)
             *self._registers, self._at_book = [enters, *self._registers]
 
 
@@ -142,7 +148,8 @@ class Sender:
             "cancels": action is Action.CANCEL,
             "sell": body[24] == wire.Side.SELL.value,
         }
-        return Walker(bits(Preview, preview), int(fields.get("price_ticks", 0)), bits(GuardedCommand, beat))
+        alone = action in (Action.SET_INSTRUMENT, Action.MOVE_BAND) or bool(fields.get("everyone"))
+        return Walker(bits(Preview, preview), int(fields.get("price_ticks", 0)), bits(GuardedCommand, beat), alone)
 
     def set_instrument(self, instrument: int) -> Walker:
         cause = self._cause(instrument)
