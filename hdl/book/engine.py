@@ -53,7 +53,8 @@ class Engine(wiring.Component):
 
     Attributes
     ----------
-    commands : Stream in, one command at a time; taken in the cycle in which it is carried out.
+    commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind a
+        `SET_INSTRUMENT`, a `MOVE_BAND` or a `SWEEP` of everyone nothing may be on its way.
     advance, preview, b_price_ticks : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
         `busy`.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
@@ -130,8 +131,11 @@ class Engine(wiring.Component):
             ladder.read_line.eq(reader.read_line),
             ladder.read_enable.eq(reader.read_line_enable),
         ]
-        for seen, write in zip(reader.wrote, (pool.write, pool.write_next, pool.write_previous), strict=True):
-            m.d.comb += [seen.enable.eq(write.enable), seen.token.eq(write.token)]
+        m.d.comb += [
+            reader.wrote.eq(pool.write),
+            reader.wrote_next.eq(pool.write_next),
+            reader.wrote_previous.eq(pool.write_previous),
+        ]
 
         # The order that takes, while it does.
         taker = Signal(order_shape)

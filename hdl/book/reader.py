@@ -8,8 +8,9 @@ It walks in step with the guard's registers:
     c         level and maker arrive
     findings  with the command at the engine
 
-What the engine changes meanwhile is watched: a level in c is replaced by its new value; where anything else that was
-read has changed, the findings are stale, and are read again when the command arrives at the engine.
+What the engine changes meanwhile is watched: slots, links, best prices and the level in c are taken over as they
+change; where that would be too much for a cycle, the findings are stale, and are read again when the command is at the
+engine.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
@@ -58,7 +59,7 @@ class Reader(wiring.Component):
     windows, bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
-    wrote : The slot, and the two links, that are written in this cycle.
+    wrote, wrote_next, wrote_previous : The slot, and the links, that are written in this cycle.
     changed, changed_line, changed_level : A level changes in this cycle.
     moved, moved_instrument, moved_side, improved, moved_best : From the ladder.
     again : The engine has a command with stale findings, and its ports are free: read them again.
@@ -73,6 +74,7 @@ class Reader(wiring.Component):
         self._row_bits = exact_log2(config.ticks)
         token = unsigned(exact_log2(config.orders))
         line = unsigned(self._row_bits + 1)
+        link = data.StructLayout({"enable": 1, "token": token, "to": token})
         level = level_layout(config)
         instrument = range(config.instruments)
         best = best_layout(config)
@@ -96,7 +98,9 @@ class Reader(wiring.Component):
                 "read_line": Out(line),
                 "read_line_enable": Out(1),
                 "level": In(level),
-                "wrote": In(data.ArrayLayout(data.StructLayout({"enable": 1, "token": token}), 3)),
+                "wrote": In(data.StructLayout({"enable": 1, "token": token, "order": order})),
+                "wrote_next": In(link),
+                "wrote_previous": In(link),
                 "changed": In(1),
                 "changed_line": In(line),
                 "changed_level": In(level),
@@ -120,9 +124,22 @@ class Reader(wiring.Component):
         first_maker = data.StructLayout({"maker": order_shape, "maker_next": self.next.shape()})
         best_pair = data.ArrayLayout(best_layout(self._config), 2)
 
-        def written(token):
-            hits = [write.enable & (write.token == token[: len(write.token)]) for write in self.wrote]
-            return hits[0] | hits[1] | hits[2]
+        def writes(port, token):
+            return port.enable & (port.token == token[: len(port.token)])
+
+        def patched(shown, token):
+            """What is known of the slot of `token`, with what is written to it in this cycle."""
+            return data.View(
+                slot,
+                Cat(
+                    Mux(writes(self.wrote, token), self.wrote.order, shown.order),
+                    Mux(writes(self.wrote_next, token), self.wrote_next.to, shown.next),
+                    Mux(writes(self.wrote_previous, token), self.wrote_previous.to, shown.previous),
+                ),
+            )
+
+        def maker_written(token):
+            return writes(self.wrote, token) | writes(self.wrote_next, token)
 
         def reaches(sell, limit_ticks, price_ticks):
             """Whether an order trades at an opposite price."""
@@ -151,12 +168,17 @@ class Reader(wiring.Component):
             arrived.order.eq(self.order),
             arrived.next.eq(self.next),
             arrived.previous.eq(self.previous),
-            shown.eq(Mux(a_first, arrived, held)),
+            shown.eq(patched(data.View(slot, Mux(a_first, arrived, held)), a.token)),
         ]
         m.d.sync += [a_first.eq(advance), held.eq(shown)]
 
         # b: what to read of the ladder. The same circuit serves a second reading.
         b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(best_pair)
+        b_known = patched(b_slot, b.token)
+        # Best prices that moved earlier were judged by the side of the order that stood in the slot then.
+        b_turned = (
+            writes(self.wrote, b.token) & (self.wrote.order.sell != b_slot.order.sell) & ~b.new & ~b.cancels
+        )  # fmt: skip
         second = Signal()  # the second reading is at this point
         second_window, second_bests = Signal(Window), Signal(best_pair)
         aimed, order = Signal(Preview), Signal(order_shape)
@@ -164,7 +186,7 @@ class Reader(wiring.Component):
         price_ticks = Signal(32)
         m.d.comb += [
             aimed.eq(Mux(second, d, b)),
-            order.eq(Mux(second, self.findings.order, b_slot.order)),
+            order.eq(Mux(second, self.findings.order, b_known.order)),
             window.eq(Mux(second, second_window, b_window)),
             bests.eq(Mux(second, second_bests, b_bests)),
             price_ticks.eq(Mux(second, self.price_ticks, self.b_price_ticks)),
@@ -202,7 +224,11 @@ class Reader(wiring.Component):
             level.eq(Mux(c_first & ~newer, self.level, held_level)),
             maker.eq(Mux(c_first, Cat(self.maker, self.maker_next), held_maker)),
         ]
-        with m.If(self.changed & (self.changed_line == c_line)):
+        # The slot that is written in this cycle, if it rests, rests in the level that changes.
+        c_known = patched(c_slot, c.token)
+        c_moves = self.changed & ~c.new & writes(self.wrote, c.token)
+        c_line_known = Mux(c_moves, self.changed_line, c_line)
+        with m.If(self.changed & (c_moves | (self.changed_line == c_line))):
             m.d.comb += level.eq(self.changed_level)
         m.d.sync += [c_first.eq(advance), held_level.eq(level), held_maker.eq(maker), newer.eq(0)]
         with m.If(advance & self.changed & (self.changed_line == line)):
@@ -218,14 +244,18 @@ class Reader(wiring.Component):
             ]
             m.d.sync += [
                 a.eq(self.preview),
-                a_stale.eq(written(self.preview.token)),
+                a_stale.eq(
+                    writes(self.wrote, self.preview.token)
+                    | writes(self.wrote_next, self.preview.token)
+                    | writes(self.wrote_previous, self.preview.token)
+                ),
                 b.eq(a),
                 b_slot.eq(shown),
                 b_window.eq(self.windows[a.instrument]),
                 b_bests.eq(self.bests[a.instrument]),
-                b_stale.eq(a_stale | written(a.token)),
+                b_stale.eq(a_stale),
                 c.eq(b),
-                c_slot.eq(b_slot),
+                c_slot.eq(b_known),
                 c_sell.eq(sell),
                 c_price_ticks.eq(price_ticks),
                 c_takes.eq(takes),
@@ -233,37 +263,39 @@ class Reader(wiring.Component):
                 c_maker_token.eq(opposite.head),
                 c_stale.eq(
                     b_stale
-                    | written(b.token)
+                    | b_turned
                     | best_moved(b, sell, price_ticks, takes)
-                    | (written(opposite.head) & takes)
+                    | (maker_written(opposite.head) & takes)
                 ),
                 d.eq(c),
-                findings.order.eq(c_slot.order),
-                findings.next.eq(c_slot.next),
-                findings.previous.eq(c_slot.previous),
+                findings.order.eq(c_known.order),
+                findings.next.eq(c_known.next),
+                findings.previous.eq(c_known.previous),
                 findings.takes.eq(c_takes),
-                findings.line.eq(c_line),
+                findings.line.eq(c_line_known),
                 findings.level.eq(level),
                 findings.maker.eq(maker.maker),
                 findings.maker_next.eq(maker.maker_next),
                 self.stale.eq(
                     c_stale
-                    | written(c.token)
+                    | (writes(self.wrote, c.token) & ~c.new & ~c.cancels)
                     | best_moved(c, c_sell, c_price_ticks, c_takes)
-                    | (written(c_maker_token) & c_takes)
+                    | (maker_written(c_maker_token) & c_takes)
                 ),
             ]
             with m.If(self.moved & (a.instrument == self.moved_instrument)):
                 m.d.sync += b_bests[self.moved_side].eq(self.moved_best)
         with m.Else():
             m.d.sync += [
-                a_stale.eq(a_stale | written(a.token)),
-                b_stale.eq(b_stale | written(b.token) | best_moved(b, sell, price_ticks, takes)),
+                b_slot.eq(b_known),
+                c_slot.eq(c_known),
+                c_line.eq(c_line_known),
+                b_stale.eq(b_stale | b_turned | best_moved(b, sell, price_ticks, takes)),
                 c_stale.eq(
                     c_stale
-                    | written(c.token)
+                    | (writes(self.wrote, c.token) & ~c.new & ~c.cancels)
                     | best_moved(c, c_sell, c_price_ticks, c_takes)
-                    | (written(c_maker_token) & c_takes)
+                    | (maker_written(c_maker_token) & c_takes)
                 ),
                 # Only the end of a search comes here: an order that does not take need not know of it.
                 self.stale.eq(self.stale | (self.moved & findings.takes)),

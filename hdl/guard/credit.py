@@ -81,7 +81,7 @@ class Accounts(wiring.Component):
     ----------
     look : Account to show in `row` from the next cycle on, while `look_enable`. A write of the same cycle is not seen.
     row : Its row.
-    moves : Stream in: entries of the guard; one may wait for a gap between releases.
+    moves : Stream in: entries of the guard; two may wait for gaps between releases.
     released : Stream in: reserves that return; always ready.
     multiplier_of : The instrument of the release that is valid.
     released_multiplier_quote : Its multiplier.
@@ -134,19 +134,29 @@ class Accounts(wiring.Component):
             self.written_account.eq(write.addr),
         ]
 
-        # The entry: a release goes first; what the guard gave waits for a gap.
-        entry, given = Signal(Entry), Signal(Entry)
-        waits = Signal()
+        # The entry: a release goes first; what the guard gives waits for a gap, in order.
+        entry, first, second = Signal(Entry), Signal(Entry), Signal(Entry)
+        first_waits, second_waits = Signal(), Signal()
         incoming = self.released.payload
+        enters = first_waits & ~self.released.valid
+        queues = self.moves.valid & self.moves.ready & (first_waits | self.released.valid)
+        still_waits = Mux(enters, second_waits, first_waits)
         m.d.comb += [
             self.multiplier_of.eq(incoming.instrument),
             self.released.ready.eq(1),
-            self.moves.ready.eq(self.ready & ~(waits & self.released.valid)),
-            entry.eq(Mux(waits, given, self.moves.payload)),
+            self.moves.ready.eq(self.ready & (~second_waits | enters)),
+            entry.eq(Mux(first_waits, first, self.moves.payload)),
         ]
-        with m.If(self.moves.valid & self.moves.ready):
-            m.d.sync += given.eq(self.moves.payload)
-        m.d.sync += waits.eq(Mux(self.released.valid, waits | self.moves.valid, waits & self.moves.valid) & self.ready)
+        m.d.sync += [
+            first_waits.eq(still_waits | queues),
+            second_waits.eq((second_waits & ~enters) | (queues & still_waits)),
+        ]
+        with m.If(enters):
+            m.d.sync += first.eq(second)
+        with m.If(queues & still_waits):
+            m.d.sync += second.eq(self.moves.payload)
+        with m.If(queues & ~still_waits):
+            m.d.sync += first.eq(self.moves.payload)
         with m.If(self.released.valid):
             m.d.comb += [
                 entry.move.eq(Move.RETURN),
@@ -160,7 +170,7 @@ class Accounts(wiring.Component):
         accounts = [Signal(account_shape, name=f"account_{stage}") for stage in range(STAGES)]
         moves = [Signal(Move, init=Move.RETURN, name=f"move_{stage}") for stage in range(STAGES)]
         m.d.sync += [
-            valid[0].eq(self.released.valid | waits | (self.moves.valid & self.moves.ready)),
+            valid[0].eq(self.released.valid | first_waits | (self.moves.valid & self.moves.ready)),
             accounts[0].eq(entry.account),
             moves[0].eq(entry.move),
         ]
@@ -228,8 +238,9 @@ class Accounts(wiring.Component):
             m.d.comb += [write.addr.eq(accounts[5]), write.data.eq(changed), write.en.eq(valid[5] & writes)]
 
         awaited = self.released.valid & (incoming.account[:width] == self.asked)
-        awaited = awaited | (waits & (given.account[:width] == self.asked))
-        pending = self.released.valid | waits
+        for waits, given in ((first_waits, first), (second_waits, second)):
+            awaited = awaited | (waits & (given.account[:width] == self.asked))
+        pending = self.released.valid | first_waits
         for stage in range(STAGES):
             awaited = awaited | (valid[stage] & (accounts[stage] == self.asked))
             pending = pending | valid[stage]

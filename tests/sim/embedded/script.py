@@ -34,9 +34,10 @@ class Script:
     config : Sizes of the device; its instruments share the ladder equally.
     epoch : The device epoch.
     base_ticks : First price of every window.
+    top_of_book : Whether best prices are told.
     """
 
-    def __init__(self, config: BookConfig, epoch: int = 1, base_ticks: int = 100) -> None:
+    def __init__(self, config: BookConfig, epoch: int = 1, base_ticks: int = 100, *, top_of_book: bool = True) -> None:
         self._config, self._epoch = config, epoch
         self._rows: list[Bytes2D] = []
         self._generations = [0] * config.orders
@@ -50,7 +51,7 @@ class Script:
                 ladder_offset=instrument * self.window_ticks,
                 multiplier_quote=1,
                 window_log2=self.window_ticks.bit_length() - 1,
-                flags=InstrumentFlags.TOP_OF_BOOK.value,
+                flags=InstrumentFlags.TOP_OF_BOOK.value if top_of_book else 0,
             )
         for account in range(config.accounts):
             self._add(Opcode.GRANT_CREDIT, amount_quote=1 << 60, account=account)

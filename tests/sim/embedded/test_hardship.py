@@ -1,6 +1,7 @@
 """What the appliance must bear: stalls and resets at any moment, full pools, crowded levels, wrapping generations."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from random import Random
 
 import numpy as np
@@ -76,6 +77,27 @@ def test_reports_held_back_at_any_moment_come_out_the_same(open_device: Open, st
         during = device.offer(commands[before:], stall_cycles, take_reports=False)
         device.send(commands[before + during :])
         assert_same(device.receive(), expected)
+
+
+def test_a_replace_knows_whether_it_takes_when_best_price_and_side_change_before_it(open_device: Open) -> None:
+    """The best ask vanishes and is sought; meanwhile the order to be replaced comes into a slot that held a sell."""
+    device = open_device()
+    for first, second in product(range(8), repeat=2):
+        script = Script(SIZES, top_of_book=False)
+        script.new(0, SELL, 104, account=1)
+        script.new(1, SELL, 120)
+        script.new(2, SELL, 125)
+        script.cancel(2)
+        before = len(script)
+        script.cancel(0, account=1)
+        script.new(2, BUY, 100)
+        script.replace(2, BUY, 110, 1)
+        device.write_register(EPOCH, 1)
+        device.send(script.commands[:before])
+        for place, distance in enumerate((first, second, 0), before):
+            device.send(script.commands[place : place + 1])
+            device.offer(script.commands[:0], distance)
+        assert_same(device.receive(), script.expected())
 
 
 def test_commands_that_come_at_any_distance_are_answered_the_same(open_device: Open) -> None:
