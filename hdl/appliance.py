@@ -76,6 +76,7 @@ class Appliance(wiring.Component):
             guard.cycle.eq(cycle),
             engine.cycle.eq(cycle),
             guard.busy.eq(engine.busy),
+            guard.working.eq(engine.working),
             engine.advance.eq(guard.advance),
             engine.preview.eq(guard.preview),
             engine.b_price_ticks.eq(guard.b_price_ticks),

@@ -1,13 +1,14 @@
 """The engine: carries out one guarded command after the other on the order pool and the ladder.
 
-A command whose findings (`hdl.book.reader`) are fresh is carried out in EXECUTE, and most are through in that cycle.
-The others go on (each state takes a cycle and waits where a report cannot leave yet):
+A command whose findings (`hdl.book.reader`) are fresh is carried out in EXECUTE, and most are *single*: through in that
+cycle, which is known by registers alone. What they change is posted, and carried out in the next cycle
+(`hdl.book.posting`). The others go on (each state takes a cycle and waits where a report cannot leave yet):
 
-    stale findings    AGAIN -> EXECUTE
-    a taker           (LOOK*, fill-or-kill) -> MATCH* / SELF_TAKER ... -> CANCEL_TAKER, or MATCH -> REST
-    a replace         (WEIGH*, where credit hangs on it -> EXECUTE) -> MATCH, when it loses its place
-    a sweep           SWEEP* -> UNLINK -> SWEEP* ... -> SWEEP_DONE
-    a band that moves MOVE_BAND, BAND* -> UNLINK -> MOVE_BAND ...
+    stale findings    AGAIN* -> EXECUTE
+    a taker           (LOOK*, fill-or-kill) -> MATCH* / SELF_TAKER ... -> RETIRE, CANCEL_TAKER or REST
+    a replace         (WEIGH*, where credit hangs on it -> EXECUTE) -> RETIRE, or MATCH* when it loses its place
+    a sweep           SWEEP* -> REMOVE* -> SWEEP* ... -> SWEEP_DONE -> RETIRE
+    a band that moves MOVE_BAND, BAND* -> REMOVE* -> MOVE_BAND ... -> RETIRE
 
 and when an instrument's top of book has to be told: EXECUTE -> PUBLISH* -> EXECUTE.
 """
@@ -35,6 +36,7 @@ from ..protocol.commands import (
 from ..protocol.reports import Done, Reason, ReportKind, TopOfBook, Trade
 from .ladder import Ladder, line_of
 from .orders import OrderPool
+from .posting import posting_layout
 from .reader import Reader
 from .report_slot import Follow, ReportSlot
 
@@ -60,6 +62,7 @@ class Engine(wiring.Component):
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
     released : Stream out: reserves that return, each valid from the cycle after its report was drafted.
     busy : Memories clear after a reset, or the engine works on behind the last command it has taken.
+    working : It is busy, or what the last command has changed is not all in place yet.
     resting : For each instrument, whether any of its orders rests. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.
     ready : High once the memories are cleared after a reset; commands wait for it.
@@ -73,6 +76,7 @@ class Engine(wiring.Component):
                 "reports": Out(stream.Signature(unsigned(512))),
                 "released": Out(stream.Signature(Release)),
                 "busy": Out(1),
+                "working": Out(1),
                 "advance": In(1),
                 "preview": In(Preview),
                 "b_price_ticks": In(32),
@@ -115,9 +119,6 @@ class Engine(wiring.Component):
             reader.maker.eq(pool.maker),
             reader.maker_next.eq(pool.maker_next),
             reader.level.eq(ladder.level),
-            reader.changed.eq(ladder.change.valid & ladder.change.ready),
-            reader.changed_line.eq(ladder.change.payload.line),
-            reader.changed_level.eq(ladder.change.payload.level),
             reader.moved.eq(ladder.moved),
             reader.moved_instrument.eq(ladder.moved_instrument),
             reader.moved_side.eq(ladder.moved_side),
@@ -131,10 +132,16 @@ class Engine(wiring.Component):
             ladder.read_line.eq(reader.read_line),
             ladder.read_enable.eq(reader.read_line_enable),
         ]
+        # What this cycle decides, and what the last one did.
+        posting, posted = Signal(posting_layout(config)), Signal(posting_layout(config))
+        m.d.sync += posted.eq(posting)
         m.d.comb += [
-            reader.wrote.eq(pool.write),
-            reader.wrote_next.eq(pool.write_next),
-            reader.wrote_previous.eq(pool.write_previous),
+            reader.posting.eq(posting),
+            reader.posted.eq(posted),
+            pool.write.eq(posted.order),
+            pool.write_next.eq(posted.next),
+            pool.write_previous.eq(posted.previous),
+            ladder.change.eq(posted.change),
         ]
 
         # The order that takes, while it does.
@@ -161,7 +168,7 @@ class Engine(wiring.Component):
         instrument = Signal(8)
         m.d.comb += [
             instrument.eq(command.cause.instrument),
-            ladder.change.payload.instrument.eq(instrument),
+            posting.change.instrument.eq(instrument),
             ladder.search.payload.instrument.eq(instrument),
             self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
             self.ready.eq(pool.ready & ladder.ready),
@@ -172,7 +179,10 @@ class Engine(wiring.Component):
         multipliers = Signal(data.ArrayLayout(unsigned(16), config.instruments))
         told = Signal(config.instruments)
         dirty = Signal(config.instruments)  # told, and possibly changed
-        m.d.comb += self.busy.eq(~self.ready | ~ladder.settled | (dirty != 0))
+        m.d.comb += [
+            self.busy.eq(~self.ready | ~ladder.settled | (dirty != 0)),
+            self.working.eq(self.busy | posted.change.enable),
+        ]
 
         # A draft: every report is laid out like a trade, unless a state writes the body itself.
         draft = Signal(Trade)
@@ -190,14 +200,14 @@ class Engine(wiring.Component):
             header.command_number.eq(command.cause.number),
             header.time_ns.eq(command.cause.time_ns),
             header.entry_cycle.eq(command.cause.entry_cycle),
-            header.exit_cycle.eq(self.cycle + 1),  # the cycle in which the report stands in the slot
             header.instrument.eq(instrument),
             release.instrument.eq(instrument),
+            slot.cycle.eq(self.cycle),
             slot.drafts.payload.report.eq(draft),
             slot.drafts.payload.follow.eq(follow),
             release_free.eq(~self.released.valid | self.released.ready),
-            slot.drafts.valid.eq(drafting & (~releasing | release_free)),
-            drafted.eq(slot.drafts.ready & (~releasing | release_free)),
+            slot.drafts.valid.eq(drafting & release_free),
+            drafted.eq(slot.drafts.ready & release_free),
         ]
         with m.If(release_free):
             m.d.sync += [self.released.valid.eq(drafting & releasing & drafted), self.released.payload.eq(release)]
@@ -264,26 +274,26 @@ class Engine(wiring.Component):
 
         def write_order(token, order, quantity_lots):
             m.d.comb += [
-                pool.write.enable.eq(1),
-                pool.write.token.eq(token),
-                pool.write.order.eq(order),
-                pool.write.order.quantity_lots.eq(quantity_lots),
+                posting.order.enable.eq(1),
+                posting.order.token.eq(token),
+                posting.order.order.eq(order),
+                posting.order.order.quantity_lots.eq(quantity_lots),
             ]
 
         def change_level(at_line, price_ticks):
             m.d.comb += [
-                ladder.change.valid.eq(1),
-                ladder.change.payload.line.eq(at_line),
-                ladder.change.payload.price_ticks.eq(price_ticks),
+                posting.change.enable.eq(1),
+                posting.change.line.eq(at_line),
+                posting.change.price_ticks.eq(price_ticks),
             ]
-            return ladder.change.payload
+            return posting.change
 
         def link(first, second):
             m.d.comb += [
-                pool.write_next.token.eq(first),
-                pool.write_next.to.eq(second),
-                pool.write_previous.token.eq(second),
-                pool.write_previous.to.eq(first),
+                posting.next.token.eq(first),
+                posting.next.to.eq(second),
+                posting.previous.token.eq(second),
+                posting.previous.to.eq(first),
             ]
 
         def rest(order, token, at_line, shown):
@@ -295,8 +305,8 @@ class Engine(wiring.Component):
                 changed.level.tail.eq(token),
                 changed.level.quantity_lots.eq(shown.quantity_lots + order.quantity_lots),
                 changed.appeared.eq(empty),
-                pool.write_next.enable.eq(~empty),
-                pool.write_previous.enable.eq(~empty),
+                posting.next.enable.eq(~empty),
+                posting.previous.enable.eq(~empty),
             ]
             link(shown.tail, token)
             write_order(token, order, order.quantity_lots)
@@ -310,8 +320,8 @@ class Engine(wiring.Component):
                 changed.level.tail.eq(Mux(last, before, shown.tail)),
                 changed.level.quantity_lots.eq(shown.quantity_lots - order.quantity_lots),
                 changed.vanished.eq(first & last),
-                pool.write_next.enable.eq(~first),
-                pool.write_previous.enable.eq(~last),
+                posting.next.enable.eq(~first),
+                posting.previous.enable.eq(~last),
             ]
             link(before, after)
             write_order(token, order, 0)
@@ -329,10 +339,16 @@ class Engine(wiring.Component):
             best = bests[~sell]
             return best.any & Mux(sell, best.price_ticks >= price_ticks, best.price_ticks <= price_ticks)
 
-        after_unlink = Signal(range(2))
-        to_sweep, to_band = range(2)
-
         last_cause = Signal(Cause)  # of the command that was carried out last, for market data
+
+        gtc = entry.time_in_force == TimeInForce.GTC
+        fok = entry.time_in_force == TimeInForce.FOK
+        single = Signal()
+        with m.Switch(command.action):
+            with m.Case(Action.ANSWER, Action.CANCEL):
+                m.d.comb += single.eq(1)
+            with m.Case(Action.NEW):
+                m.d.comb += single.eq(gtc & ~found.takes)
 
         def retire():
             """The command is carried out; the next one is at hand in the next cycle."""
@@ -350,8 +366,6 @@ class Engine(wiring.Component):
                 follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
                 draft_body.eq(command.body),
             ]
-            with m.If(drafted):
-                retire()
 
         def carry_out_set_instrument():
             definition = data.View(SetInstrument, command.body)
@@ -370,7 +384,7 @@ class Engine(wiring.Component):
                         (Value.cast(definition.flags) & InstrumentFlags.TOP_OF_BOOK.value) != 0
                     ),
                 ]
-                retire()
+                m.next = "RETIRE"
 
         def carry_out_new():
             order = Signal(order_shape)
@@ -386,8 +400,6 @@ class Engine(wiring.Component):
                 order.post_only.eq((flags & OrderFlags.POST_ONLY.value) != 0),
                 order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
             ]
-            gtc = entry.time_in_force == TimeInForce.GTC
-            fok = entry.time_in_force == TimeInForce.FOK
             with m.If(found.order.quantity_lots != 0):
                 report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
             with m.Elif(found.order.generation == order.generation):
@@ -416,11 +428,10 @@ class Engine(wiring.Component):
                         m.next = "MATCH_MAKER"
                     with m.Elif(gtc):
                         rest(order, entry_token, found.line, found.level)
-                        retire()
                     with m.Else():
                         m.next = "CANCEL_TAKER"
-            with m.If(drafted & (header.kind == ReportKind.REJECTED)):
-                retire()
+            with m.If(drafted & ~single & (header.kind == ReportKind.REJECTED)):
+                m.next = "RETIRE"
 
         def known():
             return (
@@ -436,23 +447,21 @@ class Engine(wiring.Component):
                 report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
                 with m.If(drafted):
                     unlink(order, entry_token, found.next, found.previous, found.line, found.level)
-                    retire()
             with m.Else():
                 report_rejected(Reason.UNKNOWN_ORDER, 0)
                 m.d.comb += header.side.eq(0)
-                with m.If(drafted):
-                    retire()
 
         # What the order to be replaced has reserved is worked out only where credit hangs on it.
         old_quote = Signal(RESERVE_BITS)
         weighed = Signal()
+        outweighed = Signal()  # the old order's reserve does not cover the new one, nor what is owed
 
         def carry_out_replace():
             order = found.order
             in_place = (order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)
             expected = amendment.expected_quantity_lots
             owes = (command.deficit_quote != 0) & ~order.reduce_only
-            short = owes & (old_quote < command.reserve_quote) & (old_quote < command.deficit_quote)
+            short = owes & outweighed
             rejected = Signal()
             m.d.comb += rejected.eq(1)
             with m.If(~(known() & (Value.cast(entry.side) == sides(order.sell)))):
@@ -497,13 +506,13 @@ class Engine(wiring.Component):
                             ),
                         ]
                         write_order(entry_token, replaced, entry.quantity_lots)
-                        retire()
+                        m.next = "RETIRE"
                     with m.Else():
                         unlink(order, entry_token, found.next, found.previous, found.line, found.level)
-                        m.next = "MATCH"
+                        m.next = "MATCH_SETTLE"
             with m.If(rejected & drafted):
                 m.d.sync += weighed.eq(0)
-                retire()
+                m.next = "RETIRE"
 
         with m.FSM():
             with m.State("EXECUTE"):
@@ -515,9 +524,8 @@ class Engine(wiring.Component):
                 m.d.sync += [count.eq(0), token.eq(0), asks.eq(0)]
                 with m.If(dirty != 0):
                     m.next = "PUBLISH"
-                with m.Elif(self.commands.valid & ladder.settled):
+                with m.Elif(self.commands.valid & ladder.settled & ~reader.hold):
                     with m.If(reads & reader.stale):
-                        m.d.comb += reader.again.eq(1)
                         m.next = "AGAIN"
                     with m.Else():
                         with m.Switch(command.action):
@@ -534,7 +542,15 @@ class Engine(wiring.Component):
                                 m.next = "SWEEP"
                             with m.Case(Action.MOVE_BAND):
                                 m.next = "MOVE_BAND"
+                        with m.If(single & drafted):
+                            m.d.comb += reader.single.eq(1)
+                            retire()
+            with m.State("RETIRE"):
+                retire()
             with m.State("AGAIN"):
+                m.d.comb += reader.again.eq(1)
+                m.next = "AGAIN_READ"
+            with m.State("AGAIN_READ"):
                 with m.If(~reader.stale):
                     m.next = "EXECUTE"
 
@@ -601,6 +617,8 @@ class Engine(wiring.Component):
                     with m.Else():
                         m.next = "CANCEL_TAKER"
 
+            with m.State("MATCH_SETTLE"):
+                m.next = "MATCH"
             with m.State("MATCH"):
                 best = bests[~taker.sell]
                 m.d.sync += level_line.eq(line(~taker.sell, best.price_ticks))
@@ -621,18 +639,18 @@ class Engine(wiring.Component):
                 m.d.sync += [maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
 
-            def go_on(taker_left, vanished, next_token):
-                """Where a taker with something left goes when it is done with a maker."""
-                with m.If(taker_left == 0):
-                    retire()
+            def go_on(spent, vanished, next_token):
+                """Where a taker goes that is done with a maker."""
+                with m.If(spent):
+                    m.next = "RETIRE"
                 with m.Elif(vanished):
-                    m.next = "MATCH"
+                    m.next = "MATCH_SETTLE"
                 with m.Else():
                     read_maker(next_token)
                     m.next = "MATCH_FETCH"
 
-            def follow_of(taker_left, vanished):
-                return Mux(taker_left == 0, Follow.LAST, Mux(immediate | ~vanished, Follow.MORE, Follow.UNKNOWN))
+            def follow_of(spent, vanished):
+                return Mux(spent, Follow.LAST, Mux(immediate | ~vanished, Follow.MORE, Follow.UNKNOWN))
 
             decremented = Signal(32)
             mode = taker.self_trade_prevention
@@ -642,22 +660,27 @@ class Engine(wiring.Component):
                 both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
                 decrements = self_trade & (mode == SelfTradePrevention.DECREMENT)
                 meets = ~self_trade | decrements  # the smaller quantity is taken from both
-                smaller = Mux(maker.quantity_lots < taker.quantity_lots, maker.quantity_lots, taker.quantity_lots)
+                # Each of these is a comparison or a difference of registers: none waits for another.
+                maker_larger = maker.quantity_lots > taker.quantity_lots
+                taker_larger = taker.quantity_lots > maker.quantity_lots
                 taken = Signal(32)
                 maker_left = Signal(32)
                 taker_left = Signal(32)
-                gone = maker_left == 0
+                gone = ~meets | ~maker_larger
+                spent = meets & ~taker_larger
                 vanished = Signal()
                 m.d.comb += [
-                    taken.eq(Mux(meets, smaller, maker.quantity_lots)),
-                    maker_left.eq(maker.quantity_lots - taken),
-                    taker_left.eq(Mux(meets, taker.quantity_lots - smaller, taker.quantity_lots)),
+                    taken.eq(Mux(gone, maker.quantity_lots, taker.quantity_lots)),
+                    maker_left.eq(Mux(gone, 0, maker.quantity_lots - taker.quantity_lots)),
+                    taker_left.eq(
+                        Mux(meets, Mux(taker_larger, taker.quantity_lots - maker.quantity_lots, 0), taker.quantity_lots)
+                    ),
                     vanished.eq(gone & (level.head == level.tail)),
                 ]
                 with m.If(newest):
                     report_canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
                     with m.If(drafted):
-                        retire()
+                        m.next = "RETIRE"
                 with m.Else():
                     with m.If(self_trade):
                         report_canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
@@ -671,7 +694,7 @@ class Engine(wiring.Component):
                             draft.maker_generation.eq(maker.generation),
                             draft.maker_remaining_lots.eq(maker_left),
                         ]
-                    m.d.comb += follow.eq(Mux(both | decrements, Follow.MORE, follow_of(taker_left, vanished)))
+                    m.d.comb += follow.eq(Mux(both | decrements, Follow.MORE, follow_of(spent, vanished)))
                     with m.If(drafted):
                         changed = change_level(level_line, maker.price_ticks)
                         m.d.comb += [
@@ -690,15 +713,16 @@ class Engine(wiring.Component):
                         with m.If(both | decrements):
                             m.next = "SELF_TAKER"
                         with m.Else():
-                            go_on(taker_left, vanished, maker_next)
+                            go_on(spent, vanished, maker_next)
             with m.State("SELF_TAKER"):
                 both = mode == SelfTradePrevention.CANCEL_BOTH
                 quantity = Mux(both, taker.quantity_lots, decremented)
                 left = Mux(both, 0, taker.quantity_lots)
+                spent = both | (taker.quantity_lots == 0)
                 report_canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
-                m.d.comb += follow.eq(follow_of(left, level_vanished))
+                m.d.comb += follow.eq(follow_of(spent, level_vanished))
                 with m.If(drafted):
-                    go_on(left, level_vanished, level.head)
+                    go_on(spent, level_vanished, level.head)
 
             with m.State("CANCEL_TAKER"):
                 report_canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
@@ -706,7 +730,7 @@ class Engine(wiring.Component):
                     retire()
             with m.State("REST"):
                 rest(taker, taker_token, line(taker.sell, taker.price_ticks), ladder.level)
-                m.d.comb += slot.end.eq(1)
+                m.d.comb += [slot.end.eq(1), reader.rested.eq(1)]
                 retire()
 
             product = Signal(RESERVE_BITS)
@@ -714,18 +738,34 @@ class Engine(wiring.Component):
                 m.d.sync += product.eq(found.order.quantity_lots * found.order.price_ticks)
                 m.next = "WEIGH_QUOTE"
             with m.State("WEIGH_QUOTE"):
-                m.d.sync += [old_quote.eq(product * multipliers[instrument]), weighed.eq(1)]
+                m.d.sync += old_quote.eq(product * multipliers[instrument])
+                m.next = "WEIGH"
+            with m.State("WEIGH"):
+                m.d.sync += [
+                    outweighed.eq((old_quote < command.reserve_quote) & (old_quote < command.deficit_quote)),
+                    weighed.eq(1),
+                ]
                 m.next = "EXECUTE"
-            with m.State("UNLINK"):
+
+            # An order that a sweep or a band cancels leaves.
+            with m.State("REMOVE"):
                 m.d.comb += instrument.eq(removed.instrument)
+                read_level(line(removed.sell, removed.price_ticks))
                 with m.If(ladder.settled):
-                    at_line = line(removed.sell, removed.price_ticks)
-                    unlink(removed, removed_token, removed_next, removed_previous, at_line, ladder.level)
-                    with m.Switch(after_unlink):
-                        with m.Case(to_sweep):
-                            m.next = "SWEEP"
-                        with m.Default():
-                            m.next = "MOVE_BAND"
+                    report_canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
+                    m.d.comb += follow.eq(Follow.MORE)
+                    with m.If(drafted):
+                        m.d.sync += count.eq(count + 1)
+                        m.next = "REMOVE_UNLINK"
+            with m.State("REMOVE_UNLINK"):
+                m.d.comb += instrument.eq(removed.instrument)
+                at_line = line(removed.sell, removed.price_ticks)
+                unlink(removed, removed_token, removed_next, removed_previous, at_line, ladder.level)
+                m.next = "REMOVE_SETTLE"
+            with m.State("REMOVE_SETTLE"):
+                m.next = "MOVE_BAND"
+                with m.If(command.action == Action.SWEEP):
+                    m.next = "SWEEP"
 
             # Sweep: look at every slot, one a cycle where nothing is found.
             with m.State("SWEEP"):
@@ -734,23 +774,14 @@ class Engine(wiring.Component):
                 with m.If(token == config.orders):
                     m.next = "SWEEP_DONE"
             with m.State("SWEEP_LOOK"):
-                order = pool.order
-                meant = (order.quantity_lots != 0) & (command.everyone | (order.account == entry.account))
-                m.d.sync += after_unlink.eq(to_sweep)
-                with m.If(meant & ladder.settled):
-                    m.d.comb += instrument.eq(order.instrument)
-                    report_canceled(order, token, order.quantity_lots, 0, command.reason)
-                    m.d.comb += follow.eq(Follow.MORE)
-                    remove(order, token)
-                    read_level(line(order.sell, order.price_ticks))
-                    with m.If(drafted):
-                        m.d.sync += [token.eq(token + 1), count.eq(count + 1)]
-                        m.next = "UNLINK"
-                with m.Elif(~meant):
-                    m.d.sync += token.eq(token + 1)
-                    read_order(token + 1)
-                    with m.If(token == config.orders - 1):
-                        m.next = "SWEEP_DONE"
+                meant = (pool.order.quantity_lots != 0) & (command.everyone | (pool.order.account == entry.account))
+                remove(pool.order, token)
+                read_order(token + 1)
+                m.d.sync += token.eq(token + 1)
+                with m.If(meant):
+                    m.next = "REMOVE"
+                with m.Elif(token == config.orders - 1):
+                    m.next = "SWEEP_DONE"
             with m.State("SWEEP_DONE"):
                 done = data.View(Done, draft)
                 report(ReportKind.DONE)
@@ -760,14 +791,13 @@ class Engine(wiring.Component):
                 with m.Else():
                     m.d.comb += done.account.eq(entry.account)
                 with m.If(drafted):
-                    retire()
+                    m.next = "RETIRE"
 
             # Band: cancel from the best price on until the side is inside; bids first, then asks.
             band = data.View(SetBand, command.body)
             with m.State("MOVE_BAND"):
                 best = bests[asks]
                 outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
-                m.d.sync += after_unlink.eq(to_band)
                 with m.If(ladder.settled):
                     with m.If(outside):
                         read_level(line(asks, best.price_ticks))
@@ -778,17 +808,13 @@ class Engine(wiring.Component):
                         report(ReportKind.BAND_MOVED)
                         m.d.comb += draft_body.eq(command.body[64:])
                         with m.If(drafted):
-                            retire()
+                            m.next = "RETIRE"
             with m.State("BAND_LEVEL"):
                 read_order(ladder.level.head)
                 m.next = "BAND_ORDER"
             with m.State("BAND_ORDER"):
-                order = pool.order
-                report_canceled(order, ladder.level.head, order.quantity_lots, 0, command.reason)
-                m.d.comb += follow.eq(Follow.MORE)
-                remove(order, ladder.level.head)
-                with m.If(drafted):
-                    m.next = "UNLINK"
+                remove(pool.order, ladder.level.head)
+                m.next = "REMOVE"
 
             # Top of book: what was told last stands in a small memory.
             told_bits = TopOfBook.as_shape()["ask_quantity_lots"].offset + 64 - BODY
@@ -838,7 +864,7 @@ class Engine(wiring.Component):
                     m.d.sync += dirty.bit_select(teller, 1).eq(0)
                     m.next = "EXECUTE"
 
-        with m.If(ladder.change.valid & ladder.change.ready):
+        with m.If(posting.change.enable):
             m.d.sync += dirty.eq(dirty | (told & (1 << instrument)[: config.instruments]))
         with m.If(ladder.set_window.enable):
             m.d.comb += [told_write.addr.eq(instrument), told_write.data.eq(0), told_write.en.eq(1)]

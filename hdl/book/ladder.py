@@ -36,6 +36,24 @@ def level_layout(config: BookConfig) -> data.StructLayout:
     return data.StructLayout({"head": token, "tail": token, "quantity_lots": unsigned(32 + exact_log2(config.orders))})
 
 
+def change_layout(config: BookConfig) -> data.StructLayout:
+    """A level that changes, while `enable`: that at `line` of `instrument`, with price `price_ticks`, becomes `level`.
+
+    It `appeared` if it was empty before, and `vanished` if it is empty now.
+    """
+    return data.StructLayout(
+        {
+            "enable": 1,
+            "instrument": range(config.instruments),
+            "line": unsigned(exact_log2(config.ticks) + 1),
+            "price_ticks": unsigned(32),
+            "level": level_layout(config),
+            "appeared": 1,
+            "vanished": 1,
+        }
+    )
+
+
 def line_of(window, sell, price_ticks, row_bits: int):
     """The line of the ladder (`Occupancy`) that holds `price_ticks`, a price inside the window."""
     mask = ((Const(1, row_bits + 1) << window.log2) - 1)[:row_bits]
@@ -63,15 +81,14 @@ class Ladder(wiring.Component):
     bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
         A level changed in the same cycle is read as it was before. While unsettled the port is the ladder's own.
-    change : Stream in: the level at `line` of `instrument`, with price `price_ticks`, becomes `level`; it `appeared` if
-        it was empty before, and `vanished` if it is empty now. When the best level vanished, the ladder is unsettled
-        until it has found the next one.
+    change : The level that changes, only while settled and with no search under way. When the best level vanished, the
+        ladder is unsettled from the next cycle on, until it has found the next one.
     search : Stream in: asks for the level behind `line` of `instrument` in order of price, circularly.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
     improved : It is the better price of a level that appeared.
     moved_best : What it becomes, unless it is sought.
-    settled : All `bests` are true, and `change` is ready unless a search is under way.
+    settled : All `bests` are true.
     ready : High once the memories are cleared after a reset.
     """
 
@@ -82,14 +99,6 @@ class Ladder(wiring.Component):
         self._best = best_layout(config)
         line = unsigned(self._row_bits + 1)
         instrument = range(config.instruments)
-        change = {
-            "instrument": instrument,
-            "line": line,
-            "price_ticks": unsigned(32),
-            "level": self._level,
-            "appeared": 1,
-            "vanished": 1,
-        }
         super().__init__(
             {
                 "set_window": In(data.StructLayout({"enable": 1, "instrument": instrument, "window": Window})),
@@ -98,7 +107,7 @@ class Ladder(wiring.Component):
                 "read_line": In(line),
                 "read_enable": In(1),
                 "level": Out(self._level),
-                "change": In(stream.Signature(data.StructLayout(change))),
+                "change": In(change_layout(config)),
                 "search": In(stream.Signature(data.StructLayout({"instrument": instrument, "line": line}))),
                 "found": Out(
                     stream.Signature(data.StructLayout({"line": line, "price_ticks": unsigned(32), "any": 1}))
@@ -122,17 +131,12 @@ class Ladder(wiring.Component):
         with m.If(self.set_window.enable):
             m.d.sync += self.windows[self.set_window.instrument].eq(self.set_window.window)
 
-        change = self.change.payload
-        changing = Signal()
+        change = self.change
         clear = Signal(range(2 * config.ticks))
         cleared = Signal()
         m.d.comb += [
             self.ready.eq(cleared & occupancy.ready),
-            self.change.ready.eq(self.ready & self.settled & occupancy.update.ready),
-            changing.eq(self.change.valid & self.change.ready),
-            occupancy.update.valid.eq(
-                self.change.valid & self.ready & self.settled & (change.appeared | change.vanished)
-            ),
+            occupancy.update.valid.eq(change.enable & (change.appeared | change.vanished)),
             occupancy.update.payload.line.eq(change.line),
             occupancy.update.payload.occupied.eq(change.appeared),
             read.addr.eq(self.read_line),
@@ -143,7 +147,7 @@ class Ladder(wiring.Component):
             m.d.sync += [clear.eq(clear + 1), cleared.eq(clear == 2 * config.ticks - 1)]
             m.d.comb += [write.addr.eq(clear), write.en.eq(1)]
         with m.Else():
-            m.d.comb += [write.addr.eq(change.line), write.data.eq(change.level), write.en.eq(changing)]
+            m.d.comb += [write.addr.eq(change.line), write.data.eq(change.level), write.en.eq(change.enable)]
 
         # Best prices follow every change; where the best level vanished, the next one is sought and its head read.
         side = change.line[-1]
@@ -156,16 +160,16 @@ class Ladder(wiring.Component):
         refilled = self.bests[refill_instrument][refill_side]
         seeking = Signal()
         m.d.comb += [
-            seeking.eq(changing & change.vanished & is_best),
-            self.moved.eq(self.improved | (changing & is_best & (change.vanished | (change.level.head != best.head)))),
+            seeking.eq(change.enable & change.vanished & is_best),
+            self.moved.eq(self.improved | (change.enable & is_best & (change.vanished | (change.level.head != best.head)))),
             self.moved_instrument.eq(change.instrument),
             self.moved_side.eq(side),
-            self.improved.eq(changing & change.appeared & (~best.any | better)),
+            self.improved.eq(change.enable & change.appeared & (~best.any | better)),
             self.moved_best.any.eq(1),
             self.moved_best.price_ticks.eq(change.price_ticks),
             self.moved_best.head.eq(change.level.head),
         ]
-        with m.If(self.improved | (changing & is_best)):
+        with m.If(self.improved | (change.enable & is_best)):
             m.d.sync += best.eq(self.moved_best)
 
         window = Signal(Window)

@@ -32,6 +32,19 @@ def order_layout(config: BookConfig) -> data.StructLayout:
     )
 
 
+def write_layout(config: BookConfig) -> data.StructLayout:
+    """A write: `order` goes into slot `token` while `enable`."""
+    return data.StructLayout(
+        {"enable": 1, "token": unsigned(exact_log2(config.orders)), "order": order_layout(config)}
+    )
+
+
+def link_layout(config: BookConfig) -> data.StructLayout:
+    """A link that changes: that of `token` leads to `to`, while `enable`."""
+    token = unsigned(exact_log2(config.orders))
+    return data.StructLayout({"enable": 1, "token": token, "to": token})
+
+
 class OrderPool(wiring.Component):
     """Orders and links in block RAM, with two read ports.
 
@@ -44,9 +57,9 @@ class OrderPool(wiring.Component):
     read : Token to read while `read_enable`; `order`, `next` and `previous` hold its slot from the next cycle on, until
         the next read. A slot written in the same cycle is read as it was before.
     read_maker, maker, maker_next : The same for makers, which need no `previous`.
-    write : `order` goes into slot `token` while `enable`.
-    write_next : The order behind `token` becomes `to`, while `enable`.
-    write_previous : The order before `token` becomes `to`, while `enable`.
+    write : The slot that is written.
+    write_next : The link to the order behind that changes.
+    write_previous : The link to the order before that changes.
     ready : High once all slots are cleared after a reset; no reads or writes before.
     """
 
@@ -54,7 +67,6 @@ class OrderPool(wiring.Component):
         self._orders = config.orders
         order = order_layout(config)
         token = unsigned(exact_log2(config.orders))
-        link = data.StructLayout({"enable": 1, "token": token, "to": token})
         super().__init__(
             {
                 "read": In(token),
@@ -66,9 +78,9 @@ class OrderPool(wiring.Component):
                 "read_maker_enable": In(1),
                 "maker": Out(order),
                 "maker_next": Out(token),
-                "write": In(data.StructLayout({"enable": 1, "token": token, "order": order})),
-                "write_next": In(link),
-                "write_previous": In(link),
+                "write": In(write_layout(config)),
+                "write_next": In(link_layout(config)),
+                "write_previous": In(link_layout(config)),
                 "ready": Out(1),
             }
         )

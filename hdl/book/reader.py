@@ -8,9 +8,10 @@ It walks in step with the guard's registers:
     c         level and maker arrive
     findings  with the command at the engine
 
-What the engine changes meanwhile is watched: slots, links, best prices and the level in c are taken over as they
-change; where that would be too much for a cycle, the findings are stale, and are read again when the command is at the
-engine.
+What the engine posts meanwhile (`hdl.book.posting`) is taken over as it is carried out: slots, links, best prices and
+the level in c. Findings that reach the engine while the command before them is carried out take over from it at once,
+or are on `hold` for a cycle. Where taking over would be too much for a cycle, findings are stale, and are read again
+when their command is at the engine.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
@@ -22,6 +23,7 @@ from ..beats import Preview
 from ..config import BookConfig
 from .ladder import Window, best_layout, level_layout, line_of
 from .orders import order_layout
+from .posting import posting_layout
 
 
 def findings_layout(config: BookConfig) -> data.StructLayout:
@@ -59,13 +61,16 @@ class Reader(wiring.Component):
     windows, bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
-    wrote, wrote_next, wrote_previous : The slot, and the links, that are written in this cycle.
-    changed, changed_line, changed_level : A level changes in this cycle.
+    posting : What the engine decides in this cycle.
+    posted : What it decided in the last one, and is carried out in this one.
+    single : The command at the engine is carried out in this one cycle.
+    rested : It is through in this cycle, as an order that has taken and rests.
     moved, moved_instrument, moved_side, improved, moved_best : From the ladder.
-    again : The engine has a command with stale findings, and its ports are free: read them again.
-    price_ticks : That command's effective price.
-    findings : Of the command at the engine.
+    again : The engine has a command with stale findings, nothing is posted, and its ports are free: read them again.
+    price_ticks : The effective price of the command at the engine.
+    findings : What is known of that command, what is posted included.
     stale : They are not to be used.
+    hold : They are not to be used in this cycle.
     """
 
     def __init__(self, config: BookConfig):
@@ -74,7 +79,6 @@ class Reader(wiring.Component):
         self._row_bits = exact_log2(config.ticks)
         token = unsigned(exact_log2(config.orders))
         line = unsigned(self._row_bits + 1)
-        link = data.StructLayout({"enable": 1, "token": token, "to": token})
         level = level_layout(config)
         instrument = range(config.instruments)
         best = best_layout(config)
@@ -98,12 +102,10 @@ class Reader(wiring.Component):
                 "read_line": Out(line),
                 "read_line_enable": Out(1),
                 "level": In(level),
-                "wrote": In(data.StructLayout({"enable": 1, "token": token, "order": order})),
-                "wrote_next": In(link),
-                "wrote_previous": In(link),
-                "changed": In(1),
-                "changed_line": In(line),
-                "changed_level": In(level),
+                "posting": In(posting_layout(config)),
+                "posted": In(posting_layout(config)),
+                "single": In(1),
+                "rested": In(1),
                 "moved": In(1),
                 "moved_instrument": In(instrument),
                 "moved_side": In(1),
@@ -113,33 +115,43 @@ class Reader(wiring.Component):
                 "price_ticks": In(32),
                 "findings": Out(self._findings),
                 "stale": Out(1),
+                "hold": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         advance = self.advance
+        posting, posted = self.posting, self.posted
         order_shape = self.order.shape()
         slot = data.StructLayout({"order": order_shape, "next": self.next.shape(), "previous": self.next.shape()})
         first_maker = data.StructLayout({"maker": order_shape, "maker_next": self.next.shape()})
         best_pair = data.ArrayLayout(best_layout(self._config), 2)
 
-        def writes(port, token):
-            return port.enable & (port.token == token[: len(port.token)])
+        def names(port, token):
+            return port.token == token[: len(port.token)]
 
-        def patched(shown, token):
-            """What is known of the slot of `token`, with what is written to it in this cycle."""
+        def writes(port, token):
+            return port.enable & names(port, token)
+
+        def taken_over(shown, written, writes_order, writes_next, writes_previous):
+            """A slot with what is written to it."""
             return data.View(
                 slot,
                 Cat(
-                    Mux(writes(self.wrote, token), self.wrote.order, shown.order),
-                    Mux(writes(self.wrote_next, token), self.wrote_next.to, shown.next),
-                    Mux(writes(self.wrote_previous, token), self.wrote_previous.to, shown.previous),
+                    Mux(writes_order, written.order.order, shown.order),
+                    Mux(writes_next, written.next.to, shown.next),
+                    Mux(writes_previous, written.previous.to, shown.previous),
                 ),
             )
 
+        def patched(shown, token):
+            """What is known of the slot of `token`, with what is written to it in this cycle."""
+            hits = (writes(port, token) for port in (posted.order, posted.next, posted.previous))
+            return taken_over(shown, posted, *hits)
+
         def maker_written(token):
-            return writes(self.wrote, token) | writes(self.wrote_next, token)
+            return writes(posted.order, token) | writes(posted.next, token)
 
         def reaches(sell, limit_ticks, price_ticks):
             """Whether an order trades at an opposite price."""
@@ -157,36 +169,49 @@ class Reader(wiring.Component):
                 & (takes | (self.improved & ~preview.cancels & reaches(sell, price_ticks, self.moved_best.price_ticks)))
             )
 
-        a, b, c, d = (Signal(Preview, name=f"preview_{name}") for name in "abcd")
-        a_stale, b_stale, c_stale = (Signal(name=f"stale_{name}") for name in "abc")
+        def replaces(preview):
+            return ~preview.new & ~preview.cancels
 
-        # a: the slot arrives in its first cycle here.
+        a, b, c, d = (Signal(Preview, name=f"preview_{name}") for name in "abcd")
+        b_stale, c_stale = Signal(), Signal()
+
+        # a: the slot arrives in its first cycle here. What was posted while it was read is newer.
+        last = Signal.like(posted)
+        m.d.sync += last.eq(posted)
         arrived, held = Signal(slot), Signal(slot)
         shown = Signal(slot)
         a_first = Signal()
+        newer = Signal(3)
         m.d.comb += [
             arrived.order.eq(self.order),
             arrived.next.eq(self.next),
             arrived.previous.eq(self.previous),
-            shown.eq(patched(data.View(slot, Mux(a_first, arrived, held)), a.token)),
+            shown.eq(patched(data.View(slot, Mux(a_first, taken_over(arrived, last, *newer), held)), a.token)),
         ]
-        m.d.sync += [a_first.eq(advance), held.eq(shown)]
+        m.d.sync += [
+            newer.eq(
+                Cat(writes(port, self.preview.token) for port in (posted.order, posted.next, posted.previous))
+            ),
+            a_first.eq(advance),
+            held.eq(shown),
+        ]
 
         # b: what to read of the ladder. The same circuit serves a second reading.
         b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(best_pair)
         b_known = patched(b_slot, b.token)
         # Best prices that moved earlier were judged by the side of the order that stood in the slot then.
         b_turned = (
-            writes(self.wrote, b.token) & (self.wrote.order.sell != b_slot.order.sell) & ~b.new & ~b.cancels
+            writes(posted.order, b.token) & (posted.order.order.sell != b_slot.order.sell) & replaces(b)
         )  # fmt: skip
         second = Signal()  # the second reading is at this point
         second_window, second_bests = Signal(Window), Signal(best_pair)
         aimed, order = Signal(Preview), Signal(order_shape)
         window, bests = Signal(Window), Signal(best_pair)
         price_ticks = Signal(32)
+        found = Signal(self._findings)
         m.d.comb += [
             aimed.eq(Mux(second, d, b)),
-            order.eq(Mux(second, self.findings.order, b_known.order)),
+            order.eq(Mux(second, found.order, b_known.order)),
             window.eq(Mux(second, second_window, b_window)),
             bests.eq(Mux(second, second_bests, b_bests)),
             price_ticks.eq(Mux(second, self.price_ticks, self.b_price_ticks)),
@@ -209,7 +234,7 @@ class Reader(wiring.Component):
             self.read_maker.eq(opposite.head),
         ]
 
-        # c: level and maker arrive in their first cycle here; a level that changes is taken over.
+        # c: level and maker arrive in their first cycle here.
         c_sell, c_price_ticks = Signal(), Signal(32)
         c_slot, c_takes, c_line, c_maker_token = Signal(slot), Signal(), Signal.like(line), Signal.like(self.read)
         level, held_level, maker, held_maker = (
@@ -219,22 +244,64 @@ class Reader(wiring.Component):
             Signal(first_maker),
         )
         c_first = Signal()
-        newer = Signal()  # `held_level` is newer than what arrives
-        m.d.comb += [
-            level.eq(Mux(c_first & ~newer, self.level, held_level)),
-            maker.eq(Mux(c_first, Cat(self.maker, self.maker_next), held_maker)),
-        ]
-        # The slot that is written in this cycle, if it rests, rests in the level that changes.
+        m.d.comb += maker.eq(Mux(c_first, Cat(self.maker, self.maker_next), held_maker))
         c_known = patched(c_slot, c.token)
-        c_moves = self.changed & ~c.new & writes(self.wrote, c.token)
-        c_line_known = Mux(c_moves, self.changed_line, c_line)
-        with m.If(self.changed & (c_moves | (self.changed_line == c_line))):
-            m.d.comb += level.eq(self.changed_level)
-        m.d.sync += [c_first.eq(advance), held_level.eq(level), held_maker.eq(maker), newer.eq(0)]
-        with m.If(advance & self.changed & (self.changed_line == line)):
-            m.d.sync += [held_level.eq(self.changed_level), newer.eq(1)]
+        # A slot that is written and rests, rests in the level that changes.
+        c_moves = posted.change.enable & ~c.new & writes(posted.order, c.token)
+        c_line_known = Mux(c_moves, posted.change.line, c_line)
+        with m.If(posted.change.enable & (c_moves | (posted.change.line == c_line))):
+            m.d.comb += level.eq(posted.change.level)
+        with m.Elif(~c_first):
+            m.d.comb += level.eq(held_level)
+        with m.Elif(last.change.enable & (last.change.line == c_line)):
+            m.d.comb += level.eq(last.change.level)
+        with m.Else():
+            m.d.comb += level.eq(self.level)
+        m.d.sync += [c_first.eq(advance), held_level.eq(level), held_maker.eq(maker)]
+        c_outdated = (
+            (writes(posted.order, c.token) & replaces(c))
+            | best_moved(c, c_sell, c_price_ticks, c_takes)
+            | (maker_written(c_maker_token) & c_takes)
+        )  # fmt: skip
 
-        findings = self.findings
+        # With the engine: what the command before it has posted is carried out in the first cycle here.
+        d_sell, d_maker_token = Signal(), Signal.like(self.read)
+        d_hits, d_level_hit = Signal(3), Signal()
+        d_known = taken_over(found, posted, *(
+            hit & port.enable for hit, port in zip(d_hits, (posted.order, posted.next, posted.previous), strict=True)
+        ))  # fmt: skip
+        d_written = d_hits[0] & posted.order.enable
+        d_moves = d_written & posted.change.enable & ~d.new
+        m.d.comb += [
+            self.findings.eq(found),
+            self.findings.order.eq(d_known.order),
+            self.findings.next.eq(d_known.next),
+            self.findings.previous.eq(d_known.previous),
+        ]
+        with m.If(d_moves):
+            m.d.comb += self.findings.line.eq(posted.change.line)
+        with m.If(d_moves | (d_level_hit & posted.change.enable)):
+            m.d.comb += self.findings.level.eq(posted.change.level)
+        d_outdated = (
+            (d_written & replaces(d))
+            | best_moved(d, d_sell, self.price_ticks, found.takes)
+            | (maker_written(d_maker_token) & found.takes)
+        )  # fmt: skip
+
+        # What of the command at the engine the next one must not miss, and cannot take over at once.
+        own_best = self.bests[posting.change.instrument][posting.change.line[-1]]
+        at_best = (own_best.price_ticks == posting.change.price_ticks) | (
+            posted.change.enable & (posted.change.line == posting.change.line)
+        )
+        crosses = (c.instrument == d.instrument) & (
+            c_takes | (replaces(c) | c.new) & (c_sell != d_sell) & reaches(c_sell, c_price_ticks, self.price_ticks)
+        )
+        holds = self.rested | (
+            self.single
+            & (crosses | (replaces(c) & names(posting.order, c.token)) | (posting.change.vanished & at_best))
+        )
+
+        m.d.sync += [d_hits.eq(0), d_level_hit.eq(0), self.hold.eq(0)]
         with m.If(advance):
             m.d.comb += [
                 self.read.eq(self.preview.token),
@@ -244,16 +311,11 @@ class Reader(wiring.Component):
             ]
             m.d.sync += [
                 a.eq(self.preview),
-                a_stale.eq(
-                    writes(self.wrote, self.preview.token)
-                    | writes(self.wrote_next, self.preview.token)
-                    | writes(self.wrote_previous, self.preview.token)
-                ),
                 b.eq(a),
                 b_slot.eq(shown),
                 b_window.eq(self.windows[a.instrument]),
                 b_bests.eq(self.bests[a.instrument]),
-                b_stale.eq(a_stale),
+                b_stale.eq(0),
                 c.eq(b),
                 c_slot.eq(b_known),
                 c_sell.eq(sell),
@@ -268,20 +330,20 @@ class Reader(wiring.Component):
                     | (maker_written(opposite.head) & takes)
                 ),
                 d.eq(c),
-                findings.order.eq(c_known.order),
-                findings.next.eq(c_known.next),
-                findings.previous.eq(c_known.previous),
-                findings.takes.eq(c_takes),
-                findings.line.eq(c_line_known),
-                findings.level.eq(level),
-                findings.maker.eq(maker.maker),
-                findings.maker_next.eq(maker.maker_next),
-                self.stale.eq(
-                    c_stale
-                    | (writes(self.wrote, c.token) & ~c.new & ~c.cancels)
-                    | best_moved(c, c_sell, c_price_ticks, c_takes)
-                    | (maker_written(c_maker_token) & c_takes)
-                ),
+                d_sell.eq(c_sell),
+                d_maker_token.eq(c_maker_token),
+                d_hits.eq(Cat(names(port, c.token) for port in (posting.order, posting.next, posting.previous))),
+                d_level_hit.eq(posting.change.line == c_line_known),
+                found.order.eq(c_known.order),
+                found.next.eq(c_known.next),
+                found.previous.eq(c_known.previous),
+                found.takes.eq(c_takes),
+                found.line.eq(c_line_known),
+                found.level.eq(level),
+                found.maker.eq(maker.maker),
+                found.maker_next.eq(maker.maker_next),
+                self.stale.eq(c_stale | c_outdated),
+                self.hold.eq(holds),
             ]
             with m.If(self.moved & (a.instrument == self.moved_instrument)):
                 m.d.sync += b_bests[self.moved_side].eq(self.moved_best)
@@ -291,14 +353,9 @@ class Reader(wiring.Component):
                 c_slot.eq(c_known),
                 c_line.eq(c_line_known),
                 b_stale.eq(b_stale | b_turned | best_moved(b, sell, price_ticks, takes)),
-                c_stale.eq(
-                    c_stale
-                    | (writes(self.wrote, c.token) & ~c.new & ~c.cancels)
-                    | best_moved(c, c_sell, c_price_ticks, c_takes)
-                    | (maker_written(c_maker_token) & c_takes)
-                ),
-                # Only the end of a search comes here: an order that does not take need not know of it.
-                self.stale.eq(self.stale | (self.moved & findings.takes)),
+                c_stale.eq(c_stale | c_outdated),
+                found.eq(self.findings),
+                self.stale.eq(self.stale | d_outdated),
             ]
 
         # The second reading.
@@ -309,9 +366,9 @@ class Reader(wiring.Component):
                     m.next = "SLOT"
             with m.State("SLOT"):
                 m.d.sync += [
-                    findings.order.eq(self.order),
-                    findings.next.eq(self.next),
-                    findings.previous.eq(self.previous),
+                    found.order.eq(self.order),
+                    found.next.eq(self.next),
+                    found.previous.eq(self.previous),
                     second_window.eq(self.windows[d.instrument]),
                     second_bests.eq(self.bests[d.instrument]),
                 ]
@@ -319,15 +376,15 @@ class Reader(wiring.Component):
             with m.State("AIM"):
                 m.d.comb += [second.eq(1), self.read_maker_enable.eq(1), self.read_line_enable.eq(1)]
                 m.d.sync += [
-                    findings.takes.eq(takes),
-                    findings.line.eq(line),
+                    found.takes.eq(takes),
+                    found.line.eq(line),
                 ]
                 m.next = "LEVEL"
             with m.State("LEVEL"):
                 m.d.sync += [
-                    findings.level.eq(self.level),
-                    findings.maker.eq(self.maker),
-                    findings.maker_next.eq(self.maker_next),
+                    found.level.eq(self.level),
+                    found.maker.eq(self.maker),
+                    found.maker_next.eq(self.maker_next),
                     self.stale.eq(0),
                 ]
                 m.next = "REST"

@@ -112,7 +112,7 @@ class Guard(wiring.Component):
     commands : Stream out to the book.
     advance, preview, b_price_ticks : For the book's reader (`hdl.book.reader.Reader`): commands move on in this cycle;
         what enters a then; the effective price of the command in b.
-    released, busy, resting : From the book (`hdl.book.engine.Engine`).
+    released, busy, working, resting : From the book (`hdl.book.engine.Engine`).
     epoch : The device epoch.
     token_ranges : Which slots each link may use; steady while commands come.
     time_ns : The core's time, never running backwards.
@@ -132,6 +132,7 @@ class Guard(wiring.Component):
                 "preview": Out(Preview),
                 "b_price_ticks": Out(32),
                 "busy": In(1),
+                "working": In(1),
                 "resting": In(config.instruments),
                 "epoch": In(16),
                 "token_ranges": In(data.ArrayLayout(TokenRange, config.links)),
@@ -246,7 +247,7 @@ class Guard(wiring.Component):
         drained = Signal()
         m.d.comb += [
             free.eq((~self.commands.valid | self.commands.ready) & ~self.busy),
-            drained.eq(~(self.commands.valid | self.busy | accounts.pending)),
+            drained.eq(~(self.commands.valid | self.working | accounts.pending)),
             self.idle.eq(~(a_valid | b_valid | c_valid) & drained & ~watchdog.due),
             beat.cause.eq(c.cause),
             beat.price_ticks.eq(c.price_ticks),
