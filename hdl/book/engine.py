@@ -10,17 +10,15 @@ cycle, which is known by registers alone. What they change is posted, and carrie
     a sweep           SWEEP* -> REMOVE* -> SWEEP* ... -> SWEEP_DONE -> RETIRE
     a band that moves MOVE_BAND, BAND* -> REMOVE* -> MOVE_BAND ... -> RETIRE
 
-and when an instrument's top of book has to be told: EXECUTE -> PUBLISH* -> EXECUTE.
+Market data (`hdl.book.market_data`) is told in EXECUTE, before the next command.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..beats import RESERVE_BITS, Action, Cause, GuardedCommand, Preview, Release
-from ..bits import lowest_set
 from ..config import BookConfig
 from ..protocol.commands import (
     InstrumentFlags,
@@ -35,6 +33,7 @@ from ..protocol.commands import (
 )
 from ..protocol.reports import Done, Reason, ReportKind, TopOfBook, Trade
 from .ladder import Ladder, line_of
+from .market_data import MarketData
 from .orders import OrderPool
 from .posting import posting_layout
 from .reader import Reader
@@ -165,9 +164,8 @@ class Engine(wiring.Component):
 
         count = Signal(range(config.orders + 1))
 
-        instrument = Signal(8)
+        instrument = command.cause.instrument
         m.d.comb += [
-            instrument.eq(command.cause.instrument),
             posting.change.instrument.eq(instrument),
             ladder.search.payload.instrument.eq(instrument),
             self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
@@ -175,12 +173,17 @@ class Engine(wiring.Component):
         ]
         bests = ladder.bests[instrument]
 
-        # What an instrument is worth a tick and lot, and whether its top of book is told.
+        # What an instrument is worth a tick and lot.
         multipliers = Signal(data.ArrayLayout(unsigned(16), config.instruments))
-        told = Signal(config.instruments)
-        dirty = Signal(config.instruments)  # told, and possibly changed
+
+        m.submodules.market_data = market_data = MarketData(config)
         m.d.comb += [
-            self.busy.eq(~self.ready | ~ladder.settled | (dirty != 0)),
+            market_data.changed.eq(posting.change.enable),
+            market_data.changed_instrument.eq(posting.change.instrument),
+            market_data.windows.eq(ladder.windows),
+            market_data.bests.eq(ladder.bests),
+            market_data.level.eq(ladder.level),
+            self.busy.eq(~self.ready | ~ladder.settled | market_data.due),
             self.working.eq(self.busy | posted.change.enable),
         ]
 
@@ -268,9 +271,9 @@ class Engine(wiring.Component):
         def read_level(line):
             m.d.comb += [ladder.read_line.eq(line), ladder.read_enable.eq(1)]
 
-        def line(sell, price_ticks):
-            """Line of a price of the instrument that `instrument` names in this cycle."""
-            return line_of(ladder.windows[instrument], sell, price_ticks, row_bits)
+        def line(sell, price_ticks, window=ladder.windows[instrument]):
+            """Line of a price, by default of the command's instrument."""
+            return line_of(window, sell, price_ticks, row_bits)
 
         def write_order(token, order, quantity_lots):
             m.d.comb += [
@@ -378,12 +381,12 @@ class Engine(wiring.Component):
                     ladder.set_window.window.offset.eq(definition.ladder_offset),
                     ladder.set_window.window.log2.eq(definition.window_log2),
                 ]
-                m.d.sync += [
-                    multipliers[instrument].eq(definition.multiplier_quote),
-                    told.bit_select(instrument, 1).eq(
-                        (Value.cast(definition.flags) & InstrumentFlags.TOP_OF_BOOK.value) != 0
-                    ),
+                m.d.comb += [
+                    market_data.follow.enable.eq(1),
+                    market_data.follow.instrument.eq(instrument),
+                    market_data.follow.told.eq((Value.cast(definition.flags) & InstrumentFlags.TOP_OF_BOOK.value) != 0),
                 ]
+                m.d.sync += multipliers[instrument].eq(definition.multiplier_quote)
                 m.next = "RETIRE"
 
         def carry_out_new():
@@ -514,6 +517,28 @@ class Engine(wiring.Component):
                 m.d.sync += weighed.eq(0)
                 m.next = "RETIRE"
 
+        def tell():
+            """Give market data what it needs, and draft what it has to tell."""
+            top = data.View(TopOfBook, draft)
+            m.d.comb += [
+                market_data.free.eq(ladder.settled),
+                ladder.read_line.eq(market_data.read_line),
+                ladder.read_enable.eq(market_data.read_enable),
+                drafting.eq(market_data.telling),
+                market_data.told.eq(drafted),
+                follow.eq(Follow.MORE),
+                header.kind.eq(ReportKind.TOP_OF_BOOK),
+                header.instrument.eq(market_data.instrument),
+                header.link.eq(last_cause.link),
+                header.command_number.eq(last_cause.number),
+                header.time_ns.eq(last_cause.time_ns),
+                header.entry_cycle.eq(last_cause.entry_cycle),
+                top.bid_price_ticks.eq(market_data.top.bid_price_ticks),
+                top.ask_price_ticks.eq(market_data.top.ask_price_ticks),
+                top.bid_quantity_lots.eq(market_data.top.bid_quantity_lots),
+                top.ask_quantity_lots.eq(market_data.top.ask_quantity_lots),
+            ]
+
         with m.FSM():
             with m.State("EXECUTE"):
                 reads = (
@@ -522,8 +547,8 @@ class Engine(wiring.Component):
                     | (command.action == Action.REPLACE)
                 )
                 m.d.sync += [count.eq(0), token.eq(0), asks.eq(0)]
-                with m.If(dirty != 0):
-                    m.next = "PUBLISH"
+                with m.If(market_data.due):
+                    tell()
                 with m.Elif(self.commands.valid & ladder.settled & ~reader.hold):
                     with m.If(reads & reader.stale):
                         m.next = "AGAIN"
@@ -748,19 +773,22 @@ class Engine(wiring.Component):
                 m.next = "EXECUTE"
 
             # An order that a sweep or a band cancels leaves.
+            removed_line = line(removed.sell, removed.price_ticks, ladder.windows[removed.instrument])
             with m.State("REMOVE"):
-                m.d.comb += instrument.eq(removed.instrument)
-                read_level(line(removed.sell, removed.price_ticks))
+                read_level(removed_line)
                 with m.If(ladder.settled):
                     report_canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
-                    m.d.comb += follow.eq(Follow.MORE)
+                    m.d.comb += [
+                        follow.eq(Follow.MORE),
+                        header.instrument.eq(removed.instrument),
+                        release.instrument.eq(removed.instrument),
+                    ]
                     with m.If(drafted):
                         m.d.sync += count.eq(count + 1)
                         m.next = "REMOVE_UNLINK"
             with m.State("REMOVE_UNLINK"):
-                m.d.comb += instrument.eq(removed.instrument)
-                at_line = line(removed.sell, removed.price_ticks)
-                unlink(removed, removed_token, removed_next, removed_previous, at_line, ladder.level)
+                m.d.comb += posting.change.instrument.eq(removed.instrument)
+                unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level)
                 m.next = "REMOVE_SETTLE"
             with m.State("REMOVE_SETTLE"):
                 m.next = "MOVE_BAND"
@@ -815,57 +843,4 @@ class Engine(wiring.Component):
             with m.State("BAND_ORDER"):
                 remove(pool.order, ladder.level.head)
                 m.next = "REMOVE"
-
-            # Top of book: what was told last stands in a small memory.
-            told_bits = TopOfBook.as_shape()["ask_quantity_lots"].offset + 64 - BODY
-            m.submodules.told_last = told_last = Memory(shape=unsigned(told_bits), depth=config.instruments, init=[])
-            told_read, told_write = told_last.read_port(domain="comb"), told_last.write_port()
-            teller = Signal(range(config.instruments))
-            bid_lots = Signal.like(ladder.level.quantity_lots)
-            bid, ask = bests[0], bests[1]
-            m.d.comb += [told_read.addr.eq(teller), told_write.addr.eq(teller)]
-            with m.State("PUBLISH"):
-                padded = Cat(dirty, *[0] * ((1 << len(teller)) - config.instruments)) if len(teller) else dirty
-                _, first_dirty = lowest_set(padded)
-                m.d.sync += teller.eq(first_dirty)
-                m.next = "PUBLISH_BID"
-            with m.State("PUBLISH_BID"):
-                m.d.comb += instrument.eq(teller)
-                read_level(line(0, bid.price_ticks))
-                with m.If(ladder.settled):
-                    m.next = "PUBLISH_ASK"
-            with m.State("PUBLISH_ASK"):
-                m.d.comb += instrument.eq(teller)
-                m.d.sync += bid_lots.eq(Mux(bid.any, ladder.level.quantity_lots, 0))
-                read_level(line(1, ask.price_ticks))
-                m.next = "PUBLISH_BOTH"
-            with m.State("PUBLISH_BOTH"):
-                top = data.View(TopOfBook, draft)
-                m.d.comb += [
-                    instrument.eq(teller),
-                    top.bid_price_ticks.eq(Mux(bid.any, bid.price_ticks, 0)),
-                    top.ask_price_ticks.eq(Mux(ask.any, ask.price_ticks, 0)),
-                    top.bid_quantity_lots.eq(bid_lots),
-                    top.ask_quantity_lots.eq(Mux(ask.any, ladder.level.quantity_lots, 0)),
-                    told_write.data.eq(draft_body[:told_bits]),
-                    follow.eq(Follow.MORE),
-                ]
-                same = told_read.data == draft_body[:told_bits]
-                m.d.comb += [
-                    header.link.eq(last_cause.link),
-                    header.command_number.eq(last_cause.number),
-                    header.time_ns.eq(last_cause.time_ns),
-                    header.entry_cycle.eq(last_cause.entry_cycle),
-                ]
-                with m.If(~same):
-                    m.d.comb += [drafting.eq(1), header.kind.eq(ReportKind.TOP_OF_BOOK)]
-                with m.If(same | drafted):
-                    m.d.comb += told_write.en.eq(1)
-                    m.d.sync += dirty.bit_select(teller, 1).eq(0)
-                    m.next = "EXECUTE"
-
-        with m.If(posting.change.enable):
-            m.d.sync += dirty.eq(dirty | (told & (1 << instrument)[: config.instruments]))
-        with m.If(ladder.set_window.enable):
-            m.d.comb += [told_write.addr.eq(instrument), told_write.data.eq(0), told_write.en.eq(1)]
         return m

@@ -83,7 +83,8 @@ class Ladder(wiring.Component):
         A level changed in the same cycle is read as it was before. While unsettled the port is the ladder's own.
     change : The level that changes, only while settled and with no search under way. When the best level vanished, the
         ladder is unsettled from the next cycle on, until it has found the next one.
-    search : Stream in: asks for the level behind `line` of `instrument` in order of price, circularly.
+    search : Stream in, while nothing changes: asks for the level behind `line` of `instrument` in order of price,
+        circularly.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
     improved : It is the better price of a level that appeared.
@@ -156,12 +157,13 @@ class Ladder(wiring.Component):
         is_best = best.any & (change.price_ticks == best.price_ticks)
         refill_instrument = Signal.like(change.instrument)
         refill_side = Signal()
-        refill_line = Signal(self._row_bits + 1)
         refilled = self.bests[refill_instrument][refill_side]
         seeking = Signal()
         m.d.comb += [
             seeking.eq(change.enable & change.vanished & is_best),
-            self.moved.eq(self.improved | (change.enable & is_best & (change.vanished | (change.level.head != best.head)))),
+            self.moved.eq(
+                self.improved | (change.enable & is_best & (change.vanished | (change.level.head != best.head)))
+            ),
             self.moved_instrument.eq(change.instrument),
             self.moved_side.eq(side),
             self.improved.eq(change.enable & change.appeared & (~best.any | better)),
@@ -192,20 +194,14 @@ class Ladder(wiring.Component):
                     self.found.valid.eq(found.valid),
                     found.ready.eq(self.found.ready),
                 ]
-                m.d.sync += [
-                    refill_instrument.eq(change.instrument),
-                    refill_side.eq(side),
-                    refill_line.eq(change.line),
-                ]
+                m.d.sync += [refill_instrument.eq(change.instrument), refill_side.eq(side)]
+                with m.If(change.enable):
+                    m.d.comb += [
+                        window.eq(self.windows[change.instrument]),
+                        occupancy.search.payload.line.eq(change.line),
+                    ]
                 with m.If(seeking):
-                    m.next = "SEEK"
-            with m.State("SEEK"):
-                m.d.comb += [
-                    window.eq(self.windows[refill_instrument]),
-                    occupancy.search.payload.line.eq(refill_line),
-                    occupancy.search.valid.eq(1),
-                ]
-                with m.If(occupancy.search.ready):
+                    m.d.comb += occupancy.search.valid.eq(1)
                     m.next = "FOUND"
             with m.State("FOUND"):
                 m.d.comb += [

@@ -29,8 +29,8 @@ class Occupancy(wiring.Component):
     update : Stream in. Marks `line` as `occupied` or not, in the cycle in which it is taken. Not ready while memories
         clear or a search runs.
     search : Stream in. Asks for the next occupied line after `line` in ascending circular order within the window of
-        two to the `window_log2` lines around it, `line` itself last. The window holds at least one word. An update
-        goes first.
+        two to the `window_log2` lines around it, `line` itself last. The window holds at least one word. An update in
+        the same cycle counts.
     found : Stream out, the answer to each search, in order: `any`, and the `line`. Comes at most four cycles a level
         after the search was taken.
     ready : High once the memories are cleared after a reset.
@@ -100,7 +100,7 @@ class Occupancy(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 query = self.search.payload
-                m.d.comb += [self.update.ready.eq(cleared), self.search.ready.eq(cleared & ~self.update.valid)]
+                m.d.comb += [self.update.ready.eq(cleared), self.search.ready.eq(cleared)]
                 with m.If(self.search.valid & self.search.ready):
                     m.d.sync += [
                         position.eq(query.line),

@@ -34,9 +34,7 @@ def order_layout(config: BookConfig) -> data.StructLayout:
 
 def write_layout(config: BookConfig) -> data.StructLayout:
     """A write: `order` goes into slot `token` while `enable`."""
-    return data.StructLayout(
-        {"enable": 1, "token": unsigned(exact_log2(config.orders)), "order": order_layout(config)}
-    )
+    return data.StructLayout({"enable": 1, "token": unsigned(exact_log2(config.orders)), "order": order_layout(config)})
 
 
 def link_layout(config: BookConfig) -> data.StructLayout:

@@ -189,9 +189,7 @@ class Reader(wiring.Component):
             shown.eq(patched(data.View(slot, Mux(a_first, taken_over(arrived, last, *newer), held)), a.token)),
         ]
         m.d.sync += [
-            newer.eq(
-                Cat(writes(port, self.preview.token) for port in (posted.order, posted.next, posted.previous))
-            ),
+            newer.eq(Cat(writes(port, self.preview.token) for port in (posted.order, posted.next, posted.previous))),
             a_first.eq(advance),
             held.eq(shown),
         ]

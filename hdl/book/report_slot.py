@@ -58,6 +58,7 @@ class ReportSlot(wiring.Component):
             enters.eq(self.drafts.valid & self.drafts.ready),
             leaves.eq(~full | (self.reports.valid & self.reports.ready)),
         ]
+
         def ended(draft):
             return self.end & (draft.follow == Follow.UNKNOWN)
 

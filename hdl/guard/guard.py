@@ -80,7 +80,9 @@ class Entrant(data.Struct):
     price_ticks : An order's effective price. From b on.
     row : Its account's row. From b on.
     touched : The row has been written since it was looked at.
+    factor_bits : Quantity and multiplier together are below two to this. In b.
     worth_bits : The reserve is below two to this. In c.
+    balance_bits : The balance is at least two to one less than this; zero if it is not positive. In c.
     """
 
     cause: Cause
@@ -94,7 +96,9 @@ class Entrant(data.Struct):
     price_ticks: unsigned(32)
     row: Account
     touched: 1
+    factor_bits: unsigned(6)
     worth_bits: unsigned(7)
+    balance_bits: unsigned(7)
 
 
 class Guard(wiring.Component):
@@ -232,9 +236,13 @@ class Guard(wiring.Component):
                 b.eq(a),
                 b.row.eq(row),
                 b.touched.eq(a.touched | touched(a)),
+                b.factor_bits.eq(
+                    bit_length(data.View(NewOrder, a.command).quantity_lots) + bit_length(a.rules.multiplier_quote)
+                ),
                 c.eq(b),
                 c.touched.eq(b.touched | touched(b)),
-                c.worth_bits.eq(self._worth_bits(b)),
+                c.worth_bits.eq(b.factor_bits + bit_length(b.price_ticks)),
+                c.balance_bits.eq(self._balance_bits(b.row)),
             ]
         with m.Else():
             for entrant in (a, b, c):
@@ -262,10 +270,8 @@ class Guard(wiring.Component):
         self._operate(m, c, c_valid, passes, beat, push, free, drained, instruments, accounts, watchdog)
         return m
 
-    def _worth_bits(self, b) -> Value:
-        """The reserve is below two to the sum of its factors' bits."""
-        quantity_lots = data.View(NewOrder, b.command).quantity_lots
-        return bit_length(quantity_lots) + bit_length(b.price_ticks) + bit_length(b.rules.multiplier_quote)
+    def _balance_bits(self, row) -> Value:
+        return Mux(row.balance_quote < 0, 0, bit_length(row.balance_quote[:63]))
 
     def _check(self, m, a, b, advance):
         """From a to b: every verdict that needs neither account nor book."""
@@ -342,7 +348,6 @@ class Guard(wiring.Component):
         opcode = entry.header.opcode
         new, replace = opcode == Opcode.NEW_ORDER, opcode == Opcode.REPLACE
         reduce_only = (Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0
-        balance_quote = c.row.balance_quote
         in_book = data.View(NewOrder, self.commands.payload.body).account
 
         reserves = (new & ~reduce_only) | replace
@@ -354,9 +359,7 @@ class Guard(wiring.Component):
         m.d.comb += [
             asks.eq(reserves & ~c.early.any & ~killed & ~c.late.any),
             accounts.asked.eq(entry.account),
-            affordable.eq(
-                (balance_quote >= 0) & (c.worth_bits <= RESERVE_BITS) & ((balance_quote[:63] >> c.worth_bits) != 0)
-            ),
+            affordable.eq((c.worth_bits <= RESERVE_BITS) & (c.balance_bits > c.worth_bits)),
             accounts.moves.payload.account.eq(entry.account),
             accounts.moves.payload.quantity_lots.eq(entry.quantity_lots),
             accounts.moves.payload.price_ticks.eq(c.price_ticks),
@@ -414,7 +417,11 @@ class Guard(wiring.Component):
                 m.d.comb += [accounts.look.eq(entry.account), accounts.look_enable.eq(1)]
                 m.next = "LOOKED"
             with m.State("LOOKED"):
-                m.d.sync += [c.row.eq(accounts.row), c.touched.eq(0)]
+                m.d.sync += [
+                    c.row.eq(accounts.row),
+                    c.balance_bits.eq(self._balance_bits(accounts.row)),
+                    c.touched.eq(0),
+                ]
                 m.next = "FLOW"
             with m.State("TRYING"):
                 m.d.sync += outcome.eq(accounts.outcome)
