@@ -10,7 +10,7 @@ cycle, which is known by registers alone. What they change is posted, and carrie
     a sweep           SWEEP* -> REMOVE* -> SWEEP* ... -> SWEEP_DONE -> RETIRE
     a band that moves MOVE_BAND, BAND* -> REMOVE* -> MOVE_BAND ... -> RETIRE
 
-Market data (`hdl.book.market_data`) is told in EXECUTE, before the next command.
+    market data       TELL -> EXECUTE, before the next command (`hdl.book.market_data`)
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -135,7 +135,6 @@ class Engine(wiring.Component):
         posting, posted = Signal(posting_layout(config)), Signal(posting_layout(config))
         m.d.sync += posted.eq(posting)
         m.d.comb += [
-            reader.posting.eq(posting),
             reader.posted.eq(posted),
             pool.write.eq(posted.order),
             pool.write_next.eq(posted.next),
@@ -193,6 +192,7 @@ class Engine(wiring.Component):
         drafting = Signal()
         follow = Signal(Follow, init=Follow.LAST)
         releasing = Signal()
+        able = Signal(init=1)  # the state may act
         drafted = Signal()
         release = Signal(Release)
         release_free = Signal()
@@ -209,8 +209,8 @@ class Engine(wiring.Component):
             slot.drafts.payload.report.eq(draft),
             slot.drafts.payload.follow.eq(follow),
             release_free.eq(~self.released.valid | self.released.ready),
-            slot.drafts.valid.eq(drafting & release_free),
-            drafted.eq(slot.drafts.ready & release_free),
+            slot.drafts.valid.eq(drafting & release_free & able),
+            drafted.eq(slot.drafts.ready & release_free & able),
         ]
         with m.If(release_free):
             m.d.sync += [self.released.valid.eq(drafting & releasing & drafted), self.released.payload.eq(release)]
@@ -275,17 +275,18 @@ class Engine(wiring.Component):
             """Line of a price, by default of the command's instrument."""
             return line_of(window, sell, price_ticks, row_bits)
 
-        def write_order(token, order, quantity_lots):
+        # What is posted depends on registers alone; only whether it is `enabled` on what the state decides.
+        def write_order(token, order, quantity_lots, enabled):
             m.d.comb += [
-                posting.order.enable.eq(1),
+                posting.order.enable.eq(enabled),
                 posting.order.token.eq(token),
                 posting.order.order.eq(order),
                 posting.order.order.quantity_lots.eq(quantity_lots),
             ]
 
-        def change_level(at_line, price_ticks):
+        def change_level(at_line, price_ticks, enabled):
             m.d.comb += [
-                posting.change.enable.eq(1),
+                posting.change.enable.eq(enabled),
                 posting.change.line.eq(at_line),
                 posting.change.price_ticks.eq(price_ticks),
             ]
@@ -299,35 +300,34 @@ class Engine(wiring.Component):
                 posting.previous.to.eq(first),
             ]
 
-        def rest(order, token, at_line, shown):
+        def rest(order, token, at_line, shown, enabled):
             """The order goes to the back of its level."""
             empty = shown.quantity_lots == 0
-            changed = change_level(at_line, order.price_ticks)
+            changed = change_level(at_line, order.price_ticks, enabled)
             m.d.comb += [
                 changed.level.head.eq(Mux(empty, token, shown.head)),
                 changed.level.tail.eq(token),
                 changed.level.quantity_lots.eq(shown.quantity_lots + order.quantity_lots),
                 changed.appeared.eq(empty),
-                posting.next.enable.eq(~empty),
-                posting.previous.enable.eq(~empty),
+                posting.next.enable.eq(enabled & ~empty),
+                posting.previous.enable.eq(enabled & ~empty),
             ]
             link(shown.tail, token)
-            write_order(token, order, order.quantity_lots)
 
-        def unlink(order, token, after, before, at_line, shown):
+        def unlink(order, token, after, before, at_line, shown, enabled):
             """The order leaves its level; its slot is free."""
             first, last = shown.head == token, shown.tail == token
-            changed = change_level(at_line, order.price_ticks)
+            changed = change_level(at_line, order.price_ticks, enabled)
             m.d.comb += [
                 changed.level.head.eq(Mux(first, after, shown.head)),
                 changed.level.tail.eq(Mux(last, before, shown.tail)),
                 changed.level.quantity_lots.eq(shown.quantity_lots - order.quantity_lots),
                 changed.vanished.eq(first & last),
-                posting.next.enable.eq(~first),
-                posting.previous.enable.eq(~last),
+                posting.next.enable.eq(enabled & ~first),
+                posting.previous.enable.eq(enabled & ~last),
             ]
             link(before, after)
-            write_order(token, order, 0)
+            write_order(token, order, 0, enabled)
 
         def remove(order, token):
             """Note the order that the pool shows, to be unlinked."""
@@ -352,6 +352,7 @@ class Engine(wiring.Component):
                 m.d.comb += single.eq(1)
             with m.Case(Action.NEW):
                 m.d.comb += single.eq(gtc & ~found.takes)
+        m.d.comb += reader.single.eq(self.commands.valid & single)
 
         def retire():
             """The command is carried out; the next one is at hand in the next cycle."""
@@ -403,6 +404,7 @@ class Engine(wiring.Component):
                 order.post_only.eq((flags & OrderFlags.POST_ONLY.value) != 0),
                 order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
             ]
+            accepted, rests = Signal(), Signal()
             with m.If(found.order.quantity_lots != 0):
                 report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
             with m.Elif(found.order.generation == order.generation):
@@ -410,31 +412,32 @@ class Engine(wiring.Component):
             with m.Elif(order.post_only & found.takes):
                 report_rejected(Reason.POST_ONLY, ~order.reduce_only)
             with m.Else():
+                m.d.comb += accepted.eq(1)
                 report(ReportKind.ACCEPTED)
                 report_order(order, entry_token, order.quantity_lots, order.quantity_lots)
-                m.d.comb += follow.eq(Mux(gtc & ~found.takes, Follow.LAST, Follow.MORE))
-                with m.If(drafted):
-                    m.d.sync += [
-                        taker.eq(order),
-                        taker_token.eq(entry_token),
-                        immediate.eq(~gtc),
-                        cancel_reason.eq(Mux(fok, Reason.NOT_FILLABLE, Reason.IMMEDIATE_REST)),
-                        maker.eq(found.maker),
-                        maker_next.eq(found.maker_next),
-                        level.eq(found.level),
-                        level_line.eq(found.line),
-                    ]
-                    write_order(entry_token, order, 0)
-                    with m.If(fok):
-                        m.next = "LOOK"
-                    with m.Elif(found.takes):
-                        m.next = "MATCH_MAKER"
-                    with m.Elif(gtc):
-                        rest(order, entry_token, found.line, found.level)
-                    with m.Else():
-                        m.next = "CANCEL_TAKER"
-            with m.If(drafted & ~single & (header.kind == ReportKind.REJECTED)):
-                m.next = "RETIRE"
+                m.d.comb += follow.eq(Mux(single, Follow.LAST, Follow.MORE))
+            m.d.comb += rests.eq(accepted & single & drafted)
+            rest(order, entry_token, found.line, found.level, rests)
+            write_order(entry_token, order, Mux(single, order.quantity_lots, 0), accepted & drafted)
+            m.d.sync += [
+                taker.eq(order),
+                taker_token.eq(entry_token),
+                immediate.eq(~gtc),
+                cancel_reason.eq(Mux(fok, Reason.NOT_FILLABLE, Reason.IMMEDIATE_REST)),
+                maker.eq(found.maker),
+                maker_next.eq(found.maker_next),
+                level.eq(found.level),
+                level_line.eq(found.line),
+            ]
+            with m.If(drafted & ~single):
+                with m.If(~accepted):
+                    m.next = "RETIRE"
+                with m.Elif(fok):
+                    m.next = "LOOK"
+                with m.Elif(found.takes):
+                    m.next = "MATCH_MAKER"
+                with m.Else():
+                    m.next = "CANCEL_TAKER"
 
         def known():
             return (
@@ -446,10 +449,10 @@ class Engine(wiring.Component):
 
         def carry_out_cancel():
             order = found.order
+            leaves = known() & drafted
+            unlink(order, entry_token, found.next, found.previous, found.line, found.level, leaves)
             with m.If(known()):
                 report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
-                with m.If(drafted):
-                    unlink(order, entry_token, found.next, found.previous, found.line, found.level)
             with m.Else():
                 report_rejected(Reason.UNKNOWN_ORDER, 0)
                 m.d.comb += header.side.eq(0)
@@ -465,8 +468,14 @@ class Engine(wiring.Component):
             expected = amendment.expected_quantity_lots
             owes = (command.deficit_quote != 0) & ~order.reduce_only
             short = owes & outweighed
-            rejected = Signal()
-            m.d.comb += rejected.eq(1)
+            replaced = Signal(order_shape)
+            m.d.comb += [
+                replaced.eq(order),
+                replaced.quantity_lots.eq(entry.quantity_lots),
+                replaced.price_ticks.eq(command.price_ticks),
+            ]
+            m.d.sync += [taker.eq(replaced), taker_token.eq(entry_token), immediate.eq(0)]
+            accepted, weighs = Signal(), Signal()
             with m.If(~(known() & (Value.cast(entry.side) == sides(order.sell)))):
                 report_rejected(Reason.UNKNOWN_ORDER, 1)
             with m.Elif(order.reduce_only & ~privileged):
@@ -476,21 +485,13 @@ class Engine(wiring.Component):
             with m.Elif(command.halted & ~in_place):
                 report_rejected(Reason.HALTED, 1)
             with m.Elif(owes & ~weighed):
-                m.d.comb += rejected.eq(0)
-                m.next = "WEIGH_LOTS"
+                m.d.comb += weighs.eq(1)
             with m.Elif(short):
                 report_rejected(Reason.CREDIT, 1)
             with m.Elif(order.post_only & found.takes):
                 report_rejected(Reason.POST_ONLY, 1)
             with m.Else():
-                m.d.comb += rejected.eq(0)
-                replaced = Signal(order_shape)
-                m.d.comb += [
-                    replaced.eq(order),
-                    replaced.quantity_lots.eq(entry.quantity_lots),
-                    replaced.price_ticks.eq(command.price_ticks),
-                ]
-                m.d.sync += [taker.eq(replaced), taker_token.eq(entry_token), immediate.eq(0)]
+                m.d.comb += accepted.eq(1)
                 report(ReportKind.REPLACED)
                 report_order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
                 # A reduce-only order holds no reserve: what the guard has set aside for the new one returns.
@@ -498,24 +499,25 @@ class Engine(wiring.Component):
                 m.d.comb += returned.eq(Mux(order.reduce_only, replaced, order))
                 return_reserve(returned, returned.quantity_lots)
                 m.d.comb += [releasing.eq(1), follow.eq(Mux(~in_place & found.takes, Follow.MORE, Follow.LAST))]
-                with m.If(drafted):
-                    m.d.sync += weighed.eq(0)
-                    with m.If(in_place):
-                        changed = change_level(found.line, order.price_ticks)
-                        m.d.comb += [
-                            changed.level.eq(found.level),
-                            changed.level.quantity_lots.eq(
-                                found.level.quantity_lots - order.quantity_lots + entry.quantity_lots
-                            ),
-                        ]
-                        write_order(entry_token, replaced, entry.quantity_lots)
-                        m.next = "RETIRE"
-                    with m.Else():
-                        unlink(order, entry_token, found.next, found.previous, found.line, found.level)
-                        m.next = "MATCH_SETTLE"
-            with m.If(rejected & drafted):
+            with m.If(in_place):
+                changed = change_level(found.line, order.price_ticks, accepted & drafted)
+                m.d.comb += [
+                    changed.level.eq(found.level),
+                    changed.level.quantity_lots.eq(
+                        found.level.quantity_lots - order.quantity_lots + entry.quantity_lots
+                    ),
+                ]
+                write_order(entry_token, replaced, entry.quantity_lots, accepted & drafted)
+            with m.Else():
+                enabled = accepted & drafted
+                unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
+            with m.If(weighs & able):
+                m.next = "WEIGH_LOTS"
+            with m.Elif(drafted):
                 m.d.sync += weighed.eq(0)
                 m.next = "RETIRE"
+                with m.If(accepted & ~in_place):
+                    m.next = "MATCH_SETTLE"
 
         def tell():
             """Give market data what it needs, and draft what it has to tell."""
@@ -547,29 +549,38 @@ class Engine(wiring.Component):
                     | (command.action == Action.REPLACE)
                 )
                 m.d.sync += [count.eq(0), token.eq(0), asks.eq(0)]
+                present = Signal()
+                m.d.comb += [
+                    present.eq(self.commands.valid & ladder.settled & ~market_data.due & ~reader.hold),
+                    able.eq(present & ~(reads & reader.stale)),
+                ]
+                with m.Switch(command.action):
+                    for action, carry_out in (
+                        (Action.ANSWER, carry_out_answer),
+                        (Action.SET_INSTRUMENT, carry_out_set_instrument),
+                        (Action.NEW, carry_out_new),
+                        (Action.CANCEL, carry_out_cancel),
+                        (Action.REPLACE, carry_out_replace),
+                    ):
+                        with m.Case(action):
+                            carry_out()
+                    with m.Case(Action.SWEEP):
+                        with m.If(able):
+                            m.next = "SWEEP"
+                    with m.Case(Action.MOVE_BAND):
+                        with m.If(able):
+                            m.next = "MOVE_BAND"
+                with m.If(market_data.due):
+                    m.next = "TELL"
+                with m.Elif(present & reads & reader.stale):
+                    m.next = "AGAIN"
+                with m.Elif(single & drafted):
+                    retire()
+            with m.State("TELL"):
                 with m.If(market_data.due):
                     tell()
-                with m.Elif(self.commands.valid & ladder.settled & ~reader.hold):
-                    with m.If(reads & reader.stale):
-                        m.next = "AGAIN"
-                    with m.Else():
-                        with m.Switch(command.action):
-                            for action, carry_out in (
-                                (Action.ANSWER, carry_out_answer),
-                                (Action.SET_INSTRUMENT, carry_out_set_instrument),
-                                (Action.NEW, carry_out_new),
-                                (Action.CANCEL, carry_out_cancel),
-                                (Action.REPLACE, carry_out_replace),
-                            ):
-                                with m.Case(action):
-                                    carry_out()
-                            with m.Case(Action.SWEEP):
-                                m.next = "SWEEP"
-                            with m.Case(Action.MOVE_BAND):
-                                m.next = "MOVE_BAND"
-                        with m.If(single & drafted):
-                            m.d.comb += reader.single.eq(1)
-                            retire()
+                with m.Else():
+                    m.next = "EXECUTE"
             with m.State("RETIRE"):
                 retire()
             with m.State("AGAIN"):
@@ -720,15 +731,15 @@ class Engine(wiring.Component):
                             draft.maker_remaining_lots.eq(maker_left),
                         ]
                     m.d.comb += follow.eq(Mux(both | decrements, Follow.MORE, follow_of(spent, vanished)))
+                    changed = change_level(level_line, maker.price_ticks, drafted)
+                    m.d.comb += [
+                        changed.level.head.eq(Mux(gone, maker_next, level.head)),
+                        changed.level.tail.eq(level.tail),
+                        changed.level.quantity_lots.eq(level.quantity_lots - taken),
+                        changed.vanished.eq(vanished),
+                    ]
+                    write_order(level.head, maker, maker_left, drafted)
                     with m.If(drafted):
-                        changed = change_level(level_line, maker.price_ticks)
-                        m.d.comb += [
-                            changed.level.head.eq(Mux(gone, maker_next, level.head)),
-                            changed.level.tail.eq(level.tail),
-                            changed.level.quantity_lots.eq(level.quantity_lots - taken),
-                            changed.vanished.eq(vanished),
-                        ]
-                        write_order(level.head, maker, maker_left)
                         m.d.sync += [
                             level.eq(changed.level),
                             level_vanished.eq(vanished),
@@ -754,9 +765,10 @@ class Engine(wiring.Component):
                 with m.If(drafted):
                     retire()
             with m.State("REST"):
-                rest(taker, taker_token, line(taker.sell, taker.price_ticks), ladder.level)
-                m.d.comb += [slot.end.eq(1), reader.rested.eq(1)]
-                retire()
+                rest(taker, taker_token, line(taker.sell, taker.price_ticks), ladder.level, 1)
+                write_order(taker_token, taker, taker.quantity_lots, 1)
+                m.d.comb += slot.end.eq(1)
+                m.next = "RETIRE"
 
             product = Signal(RESERVE_BITS)
             with m.State("WEIGH_LOTS"):
@@ -788,7 +800,7 @@ class Engine(wiring.Component):
                         m.next = "REMOVE_UNLINK"
             with m.State("REMOVE_UNLINK"):
                 m.d.comb += posting.change.instrument.eq(removed.instrument)
-                unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level)
+                unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
                 m.next = "REMOVE_SETTLE"
             with m.State("REMOVE_SETTLE"):
                 m.next = "MOVE_BAND"

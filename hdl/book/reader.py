@@ -61,10 +61,9 @@ class Reader(wiring.Component):
     windows, bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
-    posting : What the engine decides in this cycle.
-    posted : What it decided in the last one, and is carried out in this one.
-    single : The command at the engine is carried out in this one cycle.
-    rested : It is through in this cycle, as an order that has taken and rests.
+    posted : What the engine decided in the last cycle, and is carried out in this one.
+    single : The command at the engine needs one cycle; behind one that needs more, nothing is posted when the next
+        advances there.
     moved, moved_instrument, moved_side, improved, moved_best : From the ladder.
     again : The engine has a command with stale findings, nothing is posted, and its ports are free: read them again.
     price_ticks : The effective price of the command at the engine.
@@ -102,10 +101,8 @@ class Reader(wiring.Component):
                 "read_line": Out(line),
                 "read_line_enable": Out(1),
                 "level": In(level),
-                "posting": In(posting_layout(config)),
                 "posted": In(posting_layout(config)),
                 "single": In(1),
-                "rested": In(1),
                 "moved": In(1),
                 "moved_instrument": In(instrument),
                 "moved_side": In(1),
@@ -122,17 +119,14 @@ class Reader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         advance = self.advance
-        posting, posted = self.posting, self.posted
+        posted = self.posted
         order_shape = self.order.shape()
         slot = data.StructLayout({"order": order_shape, "next": self.next.shape(), "previous": self.next.shape()})
         first_maker = data.StructLayout({"maker": order_shape, "maker_next": self.next.shape()})
         best_pair = data.ArrayLayout(best_layout(self._config), 2)
 
-        def names(port, token):
-            return port.token == token[: len(port.token)]
-
         def writes(port, token):
-            return port.enable & names(port, token)
+            return port.enable & (port.token == token[: len(port.token)])
 
         def taken_over(shown, written, writes_order, writes_next, writes_previous):
             """A slot with what is written to it."""
@@ -286,18 +280,20 @@ class Reader(wiring.Component):
             | (maker_written(d_maker_token) & found.takes)
         )  # fmt: skip
 
-        # What of the command at the engine the next one must not miss, and cannot take over at once.
-        own_best = self.bests[posting.change.instrument][posting.change.line[-1]]
-        at_best = (own_best.price_ticks == posting.change.price_ticks) | (
-            posted.change.enable & (posted.change.line == posting.change.line)
+        # What a command that needs one cycle will post: a new order rests, a cancel unlinks. The next command takes it
+        # over in its first cycle, or is on hold where it must not miss what it cannot take over at once.
+        d_next_token = Mux(d.new, self.findings.level.tail, self.findings.previous)
+        d_previous_token = Mux(d.new, d.token[: len(self.read)], self.findings.next)
+        own_best = self.bests[d.instrument][self.findings.order.sell]
+        at_best = (own_best.price_ticks == self.findings.order.price_ticks) | (
+            posted.change.enable & (posted.change.line == self.findings.line)
         )
+        vanishes = d.cancels & (self.findings.level.head == self.findings.level.tail) & at_best
         crosses = (c.instrument == d.instrument) & (
-            c_takes | (replaces(c) | c.new) & (c_sell != d_sell) & reaches(c_sell, c_price_ticks, self.price_ticks)
+            c_takes | (~c.cancels & (c_sell != d_sell) & reaches(c_sell, c_price_ticks, self.price_ticks))
         )
-        holds = self.rested | (
-            self.single
-            & (crosses | (replaces(c) & names(posting.order, c.token)) | (posting.change.vanished & at_best))
-        )
+        same_slot = c.token == d.token
+        holds = self.single & (vanishes | crosses | (replaces(c) & same_slot))
 
         m.d.sync += [d_hits.eq(0), d_level_hit.eq(0), self.hold.eq(0)]
         with m.If(advance):
@@ -330,8 +326,14 @@ class Reader(wiring.Component):
                 d.eq(c),
                 d_sell.eq(c_sell),
                 d_maker_token.eq(c_maker_token),
-                d_hits.eq(Cat(names(port, c.token) for port in (posting.order, posting.next, posting.previous))),
-                d_level_hit.eq(posting.change.line == c_line_known),
+                d_hits.eq(
+                    Cat(
+                        same_slot,
+                        d_next_token == c.token[: len(self.read)],
+                        d_previous_token == c.token[: len(self.read)],
+                    )
+                ),
+                d_level_hit.eq(self.findings.line == c_line_known),
                 found.order.eq(c_known.order),
                 found.next.eq(c_known.next),
                 found.previous.eq(c_known.previous),
