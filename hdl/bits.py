@@ -1,7 +1,10 @@
-"""Small combinational functions on words of bits."""
+"""Small combinational functions on words of bits, and a word on memories."""
 
 from amaranth.hdl import Cat, Mux, Value
 from amaranth.utils import ceil_log2
+
+COLLISIONS_UNUSED = {"no_rw_check": 1}
+"""Attribute of a memory: a row read while it is written is never used, so block RAM needs no logic to make it right."""
 
 
 def lowest_set(word: Value) -> tuple[Value, Value]:

@@ -10,6 +10,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from ..bits import COLLISIONS_UNUSED
 from ..config import BookConfig
 from .occupancy import Occupancy
 
@@ -127,7 +128,9 @@ class Ladder(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.occupancy = occupancy = Occupancy(config.ticks, config.word_bits)
-        m.submodules.levels = levels = Memory(shape=self._level, depth=2 * config.ticks, init=[])
+        m.submodules.levels = levels = Memory(
+            shape=self._level, depth=2 * config.ticks, init=[], attrs=COLLISIONS_UNUSED
+        )
         read, write = levels.read_port(), levels.write_port()
         with m.If(self.set_window.enable):
             m.d.sync += self.windows[self.set_window.instrument].eq(self.set_window.window)

@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
+from ..bits import COLLISIONS_UNUSED
 from ..config import BookConfig
 from ..protocol.commands import SelfTradePrevention
 
@@ -86,9 +87,11 @@ class OrderPool(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         token = self.read.shape()
-        m.submodules.orders = orders = Memory(shape=self.order.shape(), depth=self._orders, init=[])
-        m.submodules.next = nexts = Memory(shape=token, depth=self._orders, init=[])
-        m.submodules.previous = previous = Memory(shape=token, depth=self._orders, init=[])
+        m.submodules.orders = orders = Memory(
+            shape=self.order.shape(), depth=self._orders, init=[], attrs=COLLISIONS_UNUSED
+        )
+        m.submodules.next = nexts = Memory(shape=token, depth=self._orders, init=[], attrs=COLLISIONS_UNUSED)
+        m.submodules.previous = previous = Memory(shape=token, depth=self._orders, init=[], attrs=COLLISIONS_UNUSED)
 
         for memory, out in ((orders, self.order), (nexts, self.next), (previous, self.previous)):
             read = memory.read_port()

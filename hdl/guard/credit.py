@@ -22,6 +22,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..beats import RESERVE_BITS, Release
+from ..bits import COLLISIONS_UNUSED
 from ..config import BookConfig
 
 STAGES = 6
@@ -122,7 +123,7 @@ class Accounts(wiring.Component):
         m = Module()
         account_shape = self.look.shape()
         width = len(self.look)
-        m.submodules.rows = rows = Memory(shape=Account, depth=self._accounts, init=[])
+        m.submodules.rows = rows = Memory(shape=Account, depth=self._accounts, init=[], attrs=COLLISIONS_UNUSED)
         write = rows.write_port()
         look, back = rows.read_port(), rows.read_port()
         clear = Signal(account_shape)
