@@ -16,7 +16,7 @@ COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench timing soak coverage mutation waves lock
+.PHONY: help demo test lint bench formal timing soak coverage mutation waves lock
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,9 @@ bench: $(INSTALLED)  ## measure the embedded device and write docs/results and d
 
 timing: $(INSTALLED) $(FPGA)/installed  ## synthesise, place and route for an ECP5 and write the clock down
 	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.lab.place
+
+formal: $(INSTALLED)  ## prove the gateware and write docs/results/formal.json; PROOF=name runs one
+	$(BIN)/python tests/formal/prove.py $(PROOF)
 
 soak: $(INSTALLED)  ## compare device and model on COMMANDS=10000000, by default with a SEED from the commit
 	$(BIN)/bandgap soak --seed $(SEED) --commands $(COMMANDS) --jobs 2

@@ -354,11 +354,23 @@ class Engine(wiring.Component):
                 m.d.comb += single.eq(gtc & ~found.takes)
         m.d.comb += reader.single.eq(self.commands.valid & single)
 
-        def retire():
-            """The command is carried out; the next one is at hand in the next cycle."""
-            m.d.comb += self.commands.ready.eq(1)
+        # Only these end a command; the next one is at hand in the next cycle.
+        executing, canceling, retiring = Signal(), Signal(), Signal()
+        present = Signal()
+        reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
+        m.d.comb += [
+            present.eq(self.commands.valid & ladder.settled & ~market_data.due & ~reader.hold),
+            self.commands.ready.eq(
+                retiring
+                | (
+                    slot.drafts.ready
+                    & release_free
+                    & (canceling | (executing & present & single & ~(reads & reader.stale)))
+                )
+            ),
+        ]
+        with m.If(self.commands.ready):
             m.d.sync += last_cause.eq(command.cause)
-            m.next = "EXECUTE"
 
         token = Signal(range(config.orders + 1))  # where a sweep is
         asks = Signal()  # which side a band's move is at
@@ -541,19 +553,15 @@ class Engine(wiring.Component):
                 top.ask_quantity_lots.eq(market_data.top.ask_quantity_lots),
             ]
 
-        with m.FSM():
+        with m.FSM() as fsm:
+            m.d.comb += [
+                executing.eq(fsm.ongoing("EXECUTE")),
+                canceling.eq(fsm.ongoing("CANCEL_TAKER")),
+                retiring.eq(fsm.ongoing("RETIRE")),
+            ]
             with m.State("EXECUTE"):
-                reads = (
-                    (command.action == Action.NEW)
-                    | (command.action == Action.CANCEL)
-                    | (command.action == Action.REPLACE)
-                )
                 m.d.sync += [count.eq(0), token.eq(0), asks.eq(0)]
-                present = Signal()
-                m.d.comb += [
-                    present.eq(self.commands.valid & ladder.settled & ~market_data.due & ~reader.hold),
-                    able.eq(present & ~(reads & reader.stale)),
-                ]
+                m.d.comb += able.eq(present & ~(reads & reader.stale))
                 with m.Switch(command.action):
                     for action, carry_out in (
                         (Action.ANSWER, carry_out_answer),
@@ -574,15 +582,13 @@ class Engine(wiring.Component):
                     m.next = "TELL"
                 with m.Elif(present & reads & reader.stale):
                     m.next = "AGAIN"
-                with m.Elif(single & drafted):
-                    retire()
             with m.State("TELL"):
                 with m.If(market_data.due):
                     tell()
                 with m.Else():
                     m.next = "EXECUTE"
             with m.State("RETIRE"):
-                retire()
+                m.next = "EXECUTE"
             with m.State("AGAIN"):
                 m.d.comb += reader.again.eq(1)
                 m.next = "AGAIN_READ"
@@ -622,16 +628,14 @@ class Engine(wiring.Component):
                 own = pool.order.account == taker.account
                 passed_over = taker.self_trade_prevention == SelfTradePrevention.CANCEL_OLDEST
                 counted = Mux(own, 0, pool.order.quantity_lots)
+                m.d.sync += [wanted.eq(wanted - counted), look_token.eq(pool.next)]
+                read_order(pool.next)
                 with m.If(own & ~passed_over):
                     m.next = "CANCEL_TAKER"
                 with m.Elif(counted >= wanted):
                     m.next = "MATCH"
-                with m.Else():
-                    m.d.sync += [wanted.eq(wanted - counted), look_token.eq(pool.next)]
-                    with m.If(look_token == level.tail):
-                        m.next = "LOOK_BEHIND"
-                    with m.Else():
-                        read_order(pool.next)
+                with m.Elif(look_token == level.tail):
+                    m.next = "LOOK_BEHIND"
             with m.State("LOOK_BEHIND"):
                 m.d.comb += [ladder.search.valid.eq(1), ladder.search.payload.line.eq(level_line)]
                 with m.If(ladder.search.ready):
@@ -658,16 +662,18 @@ class Engine(wiring.Component):
             with m.State("MATCH"):
                 best = bests[~taker.sell]
                 m.d.sync += level_line.eq(line(~taker.sell, best.price_ticks))
+                read_level(line(~taker.sell, best.price_ticks))
+                read_maker(best.head)
                 with m.If(ladder.settled):
                     with m.If(can_trade(taker.sell, taker.price_ticks)):
-                        read_level(line(~taker.sell, best.price_ticks))
-                        read_maker(best.head)
                         m.next = "MATCH_LEVEL"
                     with m.Elif(immediate):
                         m.next = "CANCEL_TAKER"
                     with m.Else():
-                        read_level(line(taker.sell, taker.price_ticks))
-                        m.next = "REST"
+                        m.next = "REST_LEVEL"
+            with m.State("REST_LEVEL"):
+                read_level(line(taker.sell, taker.price_ticks))
+                m.next = "REST"
             with m.State("MATCH_LEVEL"):
                 m.d.sync += [level.eq(ladder.level), maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
@@ -675,14 +681,13 @@ class Engine(wiring.Component):
                 m.d.sync += [maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
 
-            def go_on(spent, vanished, next_token):
+            def go_on(spent, vanished):
                 """Where a taker goes that is done with a maker."""
                 with m.If(spent):
                     m.next = "RETIRE"
                 with m.Elif(vanished):
                     m.next = "MATCH_SETTLE"
                 with m.Else():
-                    read_maker(next_token)
                     m.next = "MATCH_FETCH"
 
             def follow_of(spent, vanished):
@@ -697,6 +702,7 @@ class Engine(wiring.Component):
                 decrements = self_trade & (mode == SelfTradePrevention.DECREMENT)
                 meets = ~self_trade | decrements  # the smaller quantity is taken from both
                 # Each of these is a comparison or a difference of registers: none waits for another.
+                read_maker(maker_next)
                 maker_larger = maker.quantity_lots > taker.quantity_lots
                 taker_larger = taker.quantity_lots > maker.quantity_lots
                 taken = Signal(32)
@@ -749,7 +755,7 @@ class Engine(wiring.Component):
                         with m.If(both | decrements):
                             m.next = "SELF_TAKER"
                         with m.Else():
-                            go_on(spent, vanished, maker_next)
+                            go_on(spent, vanished)
             with m.State("SELF_TAKER"):
                 both = mode == SelfTradePrevention.CANCEL_BOTH
                 quantity = Mux(both, taker.quantity_lots, decremented)
@@ -757,13 +763,14 @@ class Engine(wiring.Component):
                 spent = both | (taker.quantity_lots == 0)
                 report_canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
                 m.d.comb += follow.eq(follow_of(spent, level_vanished))
+                read_maker(level.head)
                 with m.If(drafted):
-                    go_on(spent, level_vanished, level.head)
+                    go_on(spent, level_vanished)
 
             with m.State("CANCEL_TAKER"):
                 report_canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
                 with m.If(drafted):
-                    retire()
+                    m.next = "EXECUTE"
             with m.State("REST"):
                 rest(taker, taker_token, line(taker.sell, taker.price_ticks), ladder.level, 1)
                 write_order(taker_token, taker, taker.quantity_lots, 1)

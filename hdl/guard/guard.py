@@ -211,7 +211,7 @@ class Guard(wiring.Component):
             entering.slots.eq(self.token_ranges[self.incoming.payload.link]),
             entering.touched.eq(touched(entering)),
         ]
-        with m.If(watchdog.acted):
+        with m.If(watchdog.due):
             m.d.comb += [
                 entering.eq(0),
                 entering.timer.eq(1),
