@@ -1,0 +1,59 @@
+"""Proof of `hdl.guard.band`."""
+
+from amaranth.hdl import Module, Mux, Signal
+from harness import Harness, anything, take
+from proof import Proof
+
+from bandgap.hdl.guard.band import PriceCheck
+from bandgap.hdl.protocol.reports import Reason
+
+
+class Price(Harness):
+    """No price passes outside band and window, none is changed but to its bound, and none is rejected without reason.
+
+    An order passes a band at its effective price: a buy at or below the upper, a sell at or above the lower bound.
+    """
+
+    def describe(self, m: Module) -> None:
+        m.submodules.dut = dut = PriceCheck()
+        rules = dut.instrument
+        for port in (rules, dut.sell, dut.market, dut.price_ticks):
+            anything(m, port)
+        top = take(m, "top", rules.window_base_ticks + (1 << rules.window_log2)[:33])
+        self.assume(m, top <= 1 << 32)
+        self.assume(m, ~rules.banded | (rules.lower_ticks <= rules.upper_ticks))
+
+        def outside(price_ticks):
+            return rules.banded & Mux(dut.sell, price_ticks < rules.lower_ticks, price_ticks > rules.upper_ticks)
+
+        def in_window(price_ticks):
+            return (price_ticks >= rules.window_base_ticks) & (price_ticks < top)
+
+        bound_ticks = Mux(dut.sell, rules.lower_ticks, rules.upper_ticks)
+        effective_ticks, reason = dut.effective_ticks, dut.reason
+        clamped = outside(dut.price_ticks) & rules.clamps
+        expected = Signal(32)
+        m.d.comb += expected.eq(Mux(dut.market | clamped, bound_ticks, dut.price_ticks))
+        self.claim(m, "inside_band", ~dut.allowed | ~outside(effective_ticks))
+        self.claim(m, "inside_window", ~dut.allowed | in_window(effective_ticks))
+        self.claim(m, "market_needs_band", ~dut.allowed | ~dut.market | rules.banded)
+        self.claim(m, "effective", effective_ticks == expected)
+        self.claim(
+            m,
+            "reason",
+            dut.allowed
+            | ((reason == Reason.NO_BAND) & dut.market & ~rules.banded)
+            | ((reason == Reason.OUTSIDE_WINDOW) & ~in_window(expected) & ~(dut.market & ~rules.banded))
+            | ((reason == Reason.OUTSIDE_BAND) & outside(dut.price_ticks) & ~dut.market & in_window(expected)),
+        )
+        self.claim(
+            m,
+            "allowed",
+            dut.allowed == ~((dut.market & ~rules.banded) | ~in_window(expected) | (~dut.market & outside(expected))),
+        )
+        self.reach(m, "clamped", dut.allowed & clamped & ~dut.market)
+        self.reach(m, "market", dut.allowed & dut.market)
+        self.reach(m, "rejected", ~dut.allowed & (reason == Reason.OUTSIDE_BAND))
+
+
+PROOFS = (Proof("price-check", Price, steps=1, terms=(10,)),)

