@@ -91,6 +91,7 @@ class Preview(data.Struct):
     instrument : Its instrument.
     new, cancels : It is a new order; it is a cancel.
     sell : A new order's side.
+    generation, account : Those it names.
     """
 
     token: unsigned(16)
@@ -98,3 +99,5 @@ class Preview(data.Struct):
     new: 1
     cancels: 1
     sell: 1
+    generation: unsigned(16)
+    account: unsigned(32)

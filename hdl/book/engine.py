@@ -6,7 +6,7 @@ cycle, which is known by registers alone. What they change is posted, and carrie
 
     stale findings    AGAIN* -> EXECUTE
     a taker           (LOOK*, fill-or-kill) -> MATCH* / SELF_TAKER ... -> RETIRE, CANCEL_TAKER or REST
-    a replace         (WEIGH*, where credit hangs on it -> EXECUTE) -> RETIRE, or MATCH* when it loses its place
+    a replace         REPLACE (-> WEIGH* -> REPLACE, where credit hangs on it) -> RETIRE, or MATCH*
     a sweep           SWEEP* -> REMOVE* -> SWEEP* ... -> SWEEP_DONE -> RETIRE
     a band that moves MOVE_BAND, BAND* -> REMOVE* -> MOVE_BAND ... -> RETIRE
 
@@ -140,6 +140,8 @@ class Engine(wiring.Component):
             pool.write_next.eq(posted.next),
             pool.write_previous.eq(posted.previous),
             ladder.change.eq(posted.change),
+            ladder.coming_instrument.eq(posting.change.instrument),
+            ladder.coming_side.eq(posting.change.line[-1]),
         ]
 
         # The order that takes, while it does.
@@ -417,9 +419,9 @@ class Engine(wiring.Component):
                 order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
             ]
             accepted, rests = Signal(), Signal()
-            with m.If(found.order.quantity_lots != 0):
+            with m.If(found.verdict.in_use):
                 report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
-            with m.Elif(found.order.generation == order.generation):
+            with m.Elif(found.verdict.same_generation):
                 report_rejected(Reason.GENERATION_USED, ~order.reduce_only)
             with m.Elif(order.post_only & found.takes):
                 report_rejected(Reason.POST_ONLY, ~order.reduce_only)
@@ -451,19 +453,11 @@ class Engine(wiring.Component):
                 with m.Else():
                     m.next = "CANCEL_TAKER"
 
-        def known():
-            return (
-                (found.order.quantity_lots != 0)
-                & (found.order.generation == entry.generation)
-                & (found.order.account == entry.account)
-                & (found.order.instrument == command.cause.instrument)
-            )
-
         def carry_out_cancel():
             order = found.order
-            leaves = known() & drafted
+            leaves = found.verdict.named & drafted
             unlink(order, entry_token, found.next, found.previous, found.line, found.level, leaves)
-            with m.If(known()):
+            with m.If(found.verdict.named):
                 report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
             with m.Else():
                 report_rejected(Reason.UNKNOWN_ORDER, 0)
@@ -473,13 +467,21 @@ class Engine(wiring.Component):
         old_quote = Signal(RESERVE_BITS)
         weighed = Signal()
         outweighed = Signal()  # the old order's reserve does not cover the new one, nor what is owed
+        unknown, mismatched, in_place, owes = Signal(), Signal(), Signal(), Signal()
 
-        def carry_out_replace():
+        def look_at_replaced():
+            """What has to be compared of the old order and the new."""
             order = found.order
-            in_place = (order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)
             expected = amendment.expected_quantity_lots
-            owes = (command.deficit_quote != 0) & ~order.reduce_only
-            short = owes & outweighed
+            m.d.sync += [
+                unknown.eq(~found.verdict.named | (Value.cast(entry.side) != sides(order.sell))),
+                mismatched.eq((expected != 0) & (expected != order.quantity_lots)),
+                in_place.eq((order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)),
+                owes.eq((command.deficit_quote != 0) & ~order.reduce_only),
+            ]
+
+        def replace():
+            order = found.order
             replaced = Signal(order_shape)
             m.d.comb += [
                 replaced.eq(order),
@@ -488,17 +490,17 @@ class Engine(wiring.Component):
             ]
             m.d.sync += [taker.eq(replaced), taker_token.eq(entry_token), immediate.eq(0)]
             accepted, weighs = Signal(), Signal()
-            with m.If(~(known() & (Value.cast(entry.side) == sides(order.sell)))):
+            with m.If(unknown):
                 report_rejected(Reason.UNKNOWN_ORDER, 1)
             with m.Elif(order.reduce_only & ~privileged):
                 report_rejected(Reason.NOT_PRIVILEGED, 1)
-            with m.Elif((expected != 0) & (expected != order.quantity_lots)):
+            with m.Elif(mismatched):
                 report_rejected(Reason.QUANTITY_MISMATCH, 1)
             with m.Elif(command.halted & ~in_place):
                 report_rejected(Reason.HALTED, 1)
             with m.Elif(owes & ~weighed):
                 m.d.comb += weighs.eq(1)
-            with m.Elif(short):
+            with m.Elif(owes & outweighed):
                 report_rejected(Reason.CREDIT, 1)
             with m.Elif(order.post_only & found.takes):
                 report_rejected(Reason.POST_ONLY, 1)
@@ -523,7 +525,7 @@ class Engine(wiring.Component):
             with m.Else():
                 enabled = accepted & drafted
                 unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
-            with m.If(weighs & able):
+            with m.If(weighs):
                 m.next = "WEIGH_LOTS"
             with m.Elif(drafted):
                 m.d.sync += weighed.eq(0)
@@ -568,10 +570,13 @@ class Engine(wiring.Component):
                         (Action.SET_INSTRUMENT, carry_out_set_instrument),
                         (Action.NEW, carry_out_new),
                         (Action.CANCEL, carry_out_cancel),
-                        (Action.REPLACE, carry_out_replace),
                     ):
                         with m.Case(action):
                             carry_out()
+                    with m.Case(Action.REPLACE):
+                        look_at_replaced()
+                        with m.If(able):
+                            m.next = "REPLACE"
                     with m.Case(Action.SWEEP):
                         with m.If(able):
                             m.next = "SWEEP"
@@ -587,6 +592,8 @@ class Engine(wiring.Component):
                     tell()
                 with m.Else():
                     m.next = "EXECUTE"
+            with m.State("REPLACE"):
+                replace()
             with m.State("RETIRE"):
                 m.next = "EXECUTE"
             with m.State("AGAIN"):
@@ -599,7 +606,7 @@ class Engine(wiring.Component):
             # Fill-or-kill: walk the makers as a taker would, changing nothing. `taker.quantity_lots` counts
             # down in `wanted`; where self-trade prevention is off, whole levels count at once.
             wanted = Signal(32)
-            look_token = Signal(token_shape)
+            look_token, shown_token = Signal(token_shape), Signal(token_shape)
             look_price_ticks = Signal(32)
             counts_levels = taker.self_trade_prevention == SelfTradePrevention.OFF
             with m.State("LOOK"):
@@ -615,27 +622,36 @@ class Engine(wiring.Component):
                 with m.Else():
                     m.next = "CANCEL_TAKER"
             with m.State("LOOK_LEVEL"):
-                m.d.sync += [level.eq(ladder.level), look_token.eq(ladder.level.head)]
+                m.d.sync += [level.eq(ladder.level), shown_token.eq(ladder.level.head)]
                 read_order(ladder.level.head)
                 with m.If(~counts_levels):
-                    m.next = "LOOK_MAKER"
+                    m.next = "LOOK_FIRST"
                 with m.Elif(ladder.level.quantity_lots >= wanted):
                     m.next = "MATCH"
                 with m.Else():
                     m.d.sync += wanted.eq(wanted - ladder.level.quantity_lots)
                     m.next = "LOOK_BEHIND"
-            with m.State("LOOK_MAKER"):
-                own = pool.order.account == taker.account
-                passed_over = taker.self_trade_prevention == SelfTradePrevention.CANCEL_OLDEST
-                counted = Mux(own, 0, pool.order.quantity_lots)
-                m.d.sync += [wanted.eq(wanted - counted), look_token.eq(pool.next)]
+
+            def look_on():
+                """The order that the pool shows is looked at next, and the one behind it is read."""
                 read_order(pool.next)
+                m.d.sync += [maker.eq(pool.order), look_token.eq(shown_token), shown_token.eq(pool.next)]
+
+            with m.State("LOOK_FIRST"):
+                look_on()
+                m.next = "LOOK_MAKER"
+            with m.State("LOOK_MAKER"):
+                look_on()
+                own = maker.account == taker.account
+                passed_over = taker.self_trade_prevention == SelfTradePrevention.CANCEL_OLDEST
+                m.d.sync += wanted.eq(wanted - Mux(own, 0, maker.quantity_lots))
                 with m.If(own & ~passed_over):
                     m.next = "CANCEL_TAKER"
-                with m.Elif(counted >= wanted):
+                with m.Elif(~own & (maker.quantity_lots >= wanted)):
                     m.next = "MATCH"
                 with m.Elif(look_token == level.tail):
                     m.next = "LOOK_BEHIND"
+
             with m.State("LOOK_BEHIND"):
                 m.d.comb += [ladder.search.valid.eq(1), ladder.search.payload.line.eq(level_line)]
                 with m.If(ladder.search.ready):
@@ -789,7 +805,7 @@ class Engine(wiring.Component):
                     outweighed.eq((old_quote < command.reserve_quote) & (old_quote < command.deficit_quote)),
                     weighed.eq(1),
                 ]
-                m.next = "EXECUTE"
+                m.next = "REPLACE"
 
             # An order that a sweep or a band cancels leaves.
             removed_line = line(removed.sell, removed.price_ticks, ladder.windows[removed.instrument])
@@ -845,21 +861,23 @@ class Engine(wiring.Component):
             with m.State("MOVE_BAND"):
                 best = bests[asks]
                 outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
+                read_level(line(asks, best.price_ticks))
                 with m.If(ladder.settled):
                     with m.If(outside):
-                        read_level(line(asks, best.price_ticks))
                         m.next = "BAND_LEVEL"
                     with m.Elif(~asks):
                         m.d.sync += asks.eq(1)
                     with m.Else():
-                        report(ReportKind.BAND_MOVED)
-                        m.d.comb += draft_body.eq(command.body[64:])
-                        with m.If(drafted):
-                            m.next = "RETIRE"
+                        m.next = "BAND_DONE"
             with m.State("BAND_LEVEL"):
                 read_order(ladder.level.head)
                 m.next = "BAND_ORDER"
             with m.State("BAND_ORDER"):
                 remove(pool.order, ladder.level.head)
                 m.next = "REMOVE"
+            with m.State("BAND_DONE"):
+                report(ReportKind.BAND_MOVED)
+                m.d.comb += draft_body.eq(command.body[64:])
+                with m.If(drafted):
+                    m.next = "RETIRE"
         return m

@@ -84,6 +84,7 @@ class Ladder(wiring.Component):
         A level changed in the same cycle is read as it was before. While unsettled the port is the ladder's own.
     change : The level that changes, only while settled and with no search under way. When the best level vanished, the
         ladder is unsettled from the next cycle on, until it has found the next one.
+    coming_instrument, coming_side : Where the next cycle's change is, if there is one.
     search : Stream in, while nothing changes: asks for the level behind `line` of `instrument` in order of price,
         circularly.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
@@ -110,6 +111,8 @@ class Ladder(wiring.Component):
                 "read_enable": In(1),
                 "level": Out(self._level),
                 "change": In(change_layout(config)),
+                "coming_instrument": In(instrument),
+                "coming_side": In(1),
                 "search": In(stream.Signature(data.StructLayout({"instrument": instrument, "line": line}))),
                 "found": Out(
                     stream.Signature(data.StructLayout({"line": line, "price_ticks": unsigned(32), "any": 1}))
@@ -155,7 +158,8 @@ class Ladder(wiring.Component):
 
         # Best prices follow every change; where the best level vanished, the next one is sought and its head read.
         side = change.line[-1]
-        best = self.bests[change.instrument][side]
+        best = Signal(self._best)  # of the side that changes
+        same_side = (self.coming_instrument == change.instrument) & (self.coming_side == side)
         better = Mux(side, change.price_ticks < best.price_ticks, change.price_ticks > best.price_ticks)
         is_best = best.any & (change.price_ticks == best.price_ticks)
         refill_instrument = Signal.like(change.instrument)
@@ -174,8 +178,13 @@ class Ladder(wiring.Component):
             self.moved_best.price_ticks.eq(change.price_ticks),
             self.moved_best.head.eq(change.level.head),
         ]
-        with m.If(self.improved | (change.enable & is_best)):
+        follows = self.improved | (change.enable & is_best)
+        with m.If(follows):
+            m.d.sync += self.bests[change.instrument][side].eq(self.moved_best)
+        with m.If(follows & same_side):
             m.d.sync += best.eq(self.moved_best)
+        with m.Else():
+            m.d.sync += best.eq(self.bests[self.coming_instrument][self.coming_side])
 
         window = Signal(Window)
         found = occupancy.found

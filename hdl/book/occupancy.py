@@ -78,19 +78,20 @@ class Occupancy(wiring.Component):
 
         # One memory a level, both sides in it. An update goes up while words turn from or to zero.
         line, occupied = self.update.payload.line, self.update.payload.occupied
-        reads = []
+        reads = []  # for the search; updates have a read port of their own
         goes_up = updating
         for level in range(self._levels):
             shift, width = level * self._word_log2, self._bit_width(level)
             depth = 1 << (self._row_bits + 1 - shift - width)
             m.submodules[f"level_{level}"] = memory = Memory(shape=unsigned(word_bits), depth=depth, init=[])
+            reads.append(memory.read_port(domain="comb"))
             read, write = memory.read_port(domain="comb"), memory.write_port()
-            reads.append(read)
             bit = Const(1) << line[shift : shift + width]
             updated = Signal(word_bits, name=f"updated_{level}")
-            m.d.comb += updated.eq(Mux(occupied, read.data | bit, read.data & ~bit))
-            with m.If(updating):
-                m.d.comb += read.addr.eq(line[shift + width :])
+            m.d.comb += [
+                read.addr.eq(line[shift + width :]),
+                updated.eq(Mux(occupied, read.data | bit, read.data & ~bit)),
+            ]
             with m.If(cleared):
                 m.d.comb += [write.addr.eq(line[shift + width :]), write.data.eq(updated), write.en.eq(goes_up)]
             with m.Else():

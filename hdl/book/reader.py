@@ -14,7 +14,7 @@ or are on `hold` for a cycle. Where taking over would be too much for a cycle, f
 when their command is at the engine.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -26,12 +26,36 @@ from .orders import order_layout
 from .posting import posting_layout
 
 
+class Verdict(data.Struct):
+    """A slot, compared with what a command names.
+
+    Attributes
+    ----------
+    in_use : An order rests there.
+    same_generation : It has, or the last one had, the generation that the command names.
+    named : The order that the command names rests there.
+    """
+
+    in_use: 1
+    same_generation: 1
+    named: 1
+
+
+def verdict_on(order, preview) -> Value:
+    """Compare an order with what a command names."""
+    in_use = order.quantity_lots != 0
+    same_generation = order.generation == preview.generation
+    same = (order.account == preview.account) & (order.instrument == preview.instrument)
+    return data.View(Verdict, Cat(in_use, same_generation, in_use & same_generation & same))
+
+
 def findings_layout(config: BookConfig) -> data.StructLayout:
     """What the reader knows of a command.
 
-    `order`, `next` and `previous` are its slot. `takes`: an order at its effective price would trade at once. `line`
-    and `level` are where a new order trades first if it takes, else rests; for other commands, where the slot's order
-    rests. `maker` and `maker_next` are the first order at the opposite best price and the one behind it.
+    `order`, `next` and `previous` are its slot, `verdict` compares it with the command. `takes`: an order at its
+    effective price would trade at once. `line` and `level` are where a new order trades first if it takes, else rests;
+    for other commands, where the slot's order rests. `maker` and `maker_next` are the first order at the opposite best
+    price and the one behind it.
     """
     token = unsigned(exact_log2(config.orders))
     return data.StructLayout(
@@ -39,6 +63,7 @@ def findings_layout(config: BookConfig) -> data.StructLayout:
             "order": order_layout(config),
             "next": token,
             "previous": token,
+            "verdict": Verdict,
             "takes": 1,
             "line": unsigned(exact_log2(config.ticks) + 1),
             "level": level_layout(config),
@@ -67,7 +92,7 @@ class Reader(wiring.Component):
     moved, moved_instrument, moved_side, improved, moved_best : From the ladder.
     again : The engine has a command with stale findings, nothing is posted, and its ports are free: read them again.
     price_ticks : The effective price of the command at the engine.
-    findings : What is known of that command, what is posted included.
+    findings : What is known of that command, what is posted for its links and level included.
     stale : They are not to be used.
     hold : They are not to be used in this cycle.
     """
@@ -211,17 +236,21 @@ class Reader(wiring.Component):
         sell, takes = Signal(), Signal()
         opposite = bests[~sell]
         line = Signal.like(self.read_line)
-        own_ticks = Mux(aimed.new, price_ticks, order.price_ticks)
+        # The slot may come late: until it does, both sides are worked out.
+        reached = [
+            ~aimed.cancels & bests[1].any & reaches(0, price_ticks, bests[1].price_ticks),
+            ~aimed.cancels & bests[0].any & reaches(1, price_ticks, bests[0].price_ticks),
+        ]
+        across = bests[~aimed.sell]
+        new_line = Mux(
+            Mux(aimed.sell, reached[1], reached[0]),
+            line_of(window, ~aimed.sell, across.price_ticks, self._row_bits),
+            line_of(window, aimed.sell, price_ticks, self._row_bits),
+        )
         m.d.comb += [
             sell.eq(Mux(aimed.new, aimed.sell, order.sell)),
-            takes.eq(~aimed.cancels & opposite.any & reaches(sell, price_ticks, opposite.price_ticks)),
-            line.eq(
-                Mux(
-                    aimed.new & takes,
-                    line_of(window, ~sell, opposite.price_ticks, self._row_bits),
-                    line_of(window, sell, own_ticks, self._row_bits),
-                )
-            ),
+            takes.eq(Mux(sell, reached[1], reached[0])),
+            line.eq(Mux(aimed.new, new_line, line_of(window, order.sell, order.price_ticks, self._row_bits))),
             self.read_line.eq(line),
             self.read_maker.eq(opposite.head),
         ]
@@ -259,6 +288,7 @@ class Reader(wiring.Component):
         # With the engine: what the command before it has posted is carried out in the first cycle here.
         d_sell, d_maker_token = Signal(), Signal.like(self.read)
         d_hits, d_level_hit = Signal(3), Signal()
+        d_if_written = Signal(Verdict)
         d_known = taken_over(found, posted, *(
             hit & port.enable for hit, port in zip(d_hits, (posted.order, posted.next, posted.previous), strict=True)
         ))  # fmt: skip
@@ -270,10 +300,13 @@ class Reader(wiring.Component):
             self.findings.next.eq(d_known.next),
             self.findings.previous.eq(d_known.previous),
         ]
+        with m.If(d_written):
+            m.d.comb += self.findings.verdict.eq(d_if_written)
         with m.If(d_moves):
             m.d.comb += self.findings.line.eq(posted.change.line)
         with m.If(d_moves | (d_level_hit & posted.change.enable)):
             m.d.comb += self.findings.level.eq(posted.change.level)
+
         d_outdated = (
             (d_written & replaces(d))
             | best_moved(d, d_sell, self.price_ticks, found.takes)
@@ -294,6 +327,7 @@ class Reader(wiring.Component):
         )
         same_slot = c.token == d.token
         holds = self.single & (vanishes | crosses | (replaces(c) & same_slot))
+        named_alike = (c.account == d.account) & (c.instrument == d.instrument)
 
         m.d.sync += [d_hits.eq(0), d_level_hit.eq(0), self.hold.eq(0)]
         with m.If(advance):
@@ -342,6 +376,12 @@ class Reader(wiring.Component):
                 found.level.eq(level),
                 found.maker.eq(maker.maker),
                 found.maker_next.eq(maker.maker_next),
+                found.verdict.eq(verdict_on(c_known.order, c)),
+                d_if_written.in_use.eq(d.new),
+                d_if_written.same_generation.eq(
+                    Mux(d.new, c.generation == d.generation, verdict_on(c_known.order, c).same_generation)
+                ),
+                d_if_written.named.eq(d.new & (c.generation == d.generation) & named_alike),
                 self.stale.eq(c_stale | c_outdated),
                 self.hold.eq(holds),
             ]
@@ -355,8 +395,11 @@ class Reader(wiring.Component):
                 b_stale.eq(b_stale | b_turned | best_moved(b, sell, price_ticks, takes)),
                 c_stale.eq(c_stale | c_outdated),
                 found.eq(self.findings),
+                found.verdict.eq(verdict_on(found.order, d)),
                 self.stale.eq(self.stale | d_outdated),
             ]
+            with m.If(d_written):
+                m.d.sync += found.verdict.eq(d_if_written)
 
         # The second reading.
         with m.FSM():

@@ -185,6 +185,8 @@ class Guard(wiring.Component):
             self.preview.new.eq(opcode == Opcode.NEW_ORDER),
             self.preview.cancels.eq(opcode == Opcode.CANCEL),
             self.preview.sell.eq(incoming.side == Side.SELL),
+            self.preview.generation.eq(incoming.generation),
+            self.preview.account.eq(incoming.account),
         ]
         waiting = Signal()  # a command has been valid and not taken since `first_seen_cycle`
         first_seen_cycle = Signal(32)
@@ -447,7 +449,7 @@ class Guard(wiring.Component):
         band = data.View(SetBand, c.command)
         grant = data.View(GrantCredit, c.command)
         heartbeat = data.View(Heartbeat, c.command)
-        row = accounts.row
+        row = c.row
         done = Signal(Done)
 
         index = Signal(range(self._config.instruments))
@@ -457,17 +459,31 @@ class Guard(wiring.Component):
         cancels = Signal()  # the watchdog's action: cancel all orders
         halts = c.timer | (opcode == Opcode.HALT)
 
+        # What has to be compared, a cycle before it decides.
+        granted = Signal(signed(66))
+        active, banded_inside, changes, conflicts = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [
+            granted.eq(row.balance_quote + grant.amount_quote),
+            active.eq(instrument.known & (instrument.trading | self.resting.bit_select(c.cause.instrument, 1))),
+            banded_inside.eq(in_window(instrument, band.lower_ticks) & in_window(instrument, band.upper_ticks)),
+        ]
+
         def carried_out():
             self._answer(m, beat, ReportKind.DONE)
             m.d.comb += beat.body.eq(Value.cast(done)[BODY:])
 
         with m.FSM():
             with m.State("START"):
-                m.d.sync += [index.eq(0), count.eq(0)]
+                m.d.sync += [index.eq(0), count.eq(0), conflicts.eq(0)]
                 with m.If(c_valid & c.operator & drained):
                     m.d.comb += [accounts.look.eq(grant.account), accounts.look_enable.eq(1)]
                     m.next = "LOOKED"
             with m.State("LOOKED"):
+                m.d.sync += row.eq(accounts.row)
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
                 m.d.comb += [
                     push.eq(1),
                     accounts.overwrite.account.eq(grant.account),
@@ -483,17 +499,13 @@ class Guard(wiring.Component):
                     carried_out()
                     with m.Switch(opcode):
                         with m.Case(Opcode.SET_INSTRUMENT):
-                            with m.If(
-                                instrument.known & (instrument.trading | self.resting.bit_select(c.cause.instrument, 1))
-                            ):
+                            with m.If(active):
                                 self._reject(m, c, beat, Reason.INSTRUMENT_ACTIVE)
                             with m.Else():
                                 m.d.comb += push.eq(0)
                                 m.next = "PLACE"
                         with m.Case(Opcode.SET_BAND):
-                            with m.If(
-                                in_window(instrument, band.lower_ticks) & in_window(instrument, band.upper_ticks)
-                            ):
+                            with m.If(banded_inside):
                                 m.d.sync += banded(instrument, band.lower_ticks, band.upper_ticks, band.policy)
                                 m.d.comb += [
                                     beat.action.eq(Action.MOVE_BAND),
@@ -503,8 +515,6 @@ class Guard(wiring.Component):
                             with m.Else():
                                 self._reject(m, c, beat, Reason.OUTSIDE_WINDOW)
                         with m.Case(Opcode.GRANT_CREDIT):
-                            granted = Signal(signed(66))
-                            m.d.comb += granted.eq(row.balance_quote + grant.amount_quote)
                             with m.If((granted > BALANCE_LIMIT_QUOTE) | (granted < -BALANCE_LIMIT_QUOTE)):
                                 self._reject(m, c, beat, Reason.CREDIT)
                             with m.Else():
@@ -536,10 +546,12 @@ class Guard(wiring.Component):
                                 watchdog.arm_deadline_ns.eq(c.cause.time_ns + heartbeat.timeout_ns),
                             ]
 
-            # One instrument a cycle: those whose state changes are reported.
+            # One instrument after the other: those whose state changes are reported.
             with m.State("STATES"):
                 meant = c.timer | (c.cause.instrument == ALL_INSTRUMENTS) | (c.cause.instrument == index)
-                changes = meant & shown.known & (shown.trading == halts)
+                m.d.sync += changes.eq(meant & shown.known & (shown.trading == halts))
+                m.next = "STATE"
+            with m.State("STATE"):
                 with m.If(changes):
                     self._answer(
                         m,
@@ -557,6 +569,7 @@ class Guard(wiring.Component):
                     m.d.sync += [index.eq(index + 1), count.eq(count + changes)]
                     with m.If(changes):
                         m.d.sync += shown.trading.eq(~halts)
+                    m.next = "STATES"
                     with m.If(at_end):
                         m.next = "STATES_DONE"
             with m.State("STATES_DONE"):
@@ -579,13 +592,16 @@ class Guard(wiring.Component):
                 larger = Mux(log2 > shown.window_log2, log2, shown.window_log2)
                 apart = ((offset[:16] ^ shown.ladder_offset) >> larger) != 0
                 conflict = misplaced | (shown.known & (index != c.cause.instrument) & ~apart)
-                m.d.sync += index.eq(index + 1)
-                with m.If(conflict):
+                m.d.sync += [index.eq(index + 1), conflicts.eq(conflicts | conflict)]
+                with m.If(at_end):
+                    m.next = "PLACED"
+            with m.State("PLACED"):
+                m.d.comb += push.eq(1)
+                m.next = "SETTLE"
+                with m.If(conflicts):
                     self._reject(m, c, beat, Reason.LADDER_CONFLICT)
-                    m.d.comb += push.eq(1)
-                    m.next = "SETTLE"
-                with m.Elif(at_end):
-                    m.d.comb += [push.eq(1), beat.action.eq(Action.SET_INSTRUMENT)]
+                with m.Else():
+                    m.d.comb += beat.action.eq(Action.SET_INSTRUMENT)
                     m.d.sync += [
                         instrument.eq(0),
                         instrument.known.eq(1),
@@ -594,7 +610,6 @@ class Guard(wiring.Component):
                         instrument.ladder_offset.eq(definition.ladder_offset),
                         instrument.multiplier_quote.eq(definition.multiplier_quote),
                     ]
-                    m.next = "SETTLE"
 
             with m.State("SETTLE"):
                 with m.If(drained):
