@@ -163,6 +163,13 @@ class Engine(wiring.Component):
         removed_next = Signal(token_shape)
         removed_previous = Signal(token_shape)
 
+        # Where they rest; a cycle behind them.
+        taker_line, removed_line = Signal.like(level_line), Signal.like(level_line)
+        m.d.sync += [
+            taker_line.eq(line_of(ladder.windows[taker.instrument], taker.sell, taker.price_ticks, row_bits)),
+            removed_line.eq(line_of(ladder.windows[removed.instrument], removed.sell, removed.price_ticks, row_bits)),
+        ]
+
         count = Signal(range(config.orders + 1))
 
         instrument = command.cause.instrument
@@ -181,7 +188,6 @@ class Engine(wiring.Component):
         m.d.comb += [
             market_data.changed.eq(posting.change.enable),
             market_data.changed_instrument.eq(posting.change.instrument),
-            market_data.windows.eq(ladder.windows),
             market_data.bests.eq(ladder.bests),
             market_data.level.eq(ladder.level),
             self.busy.eq(~self.ready | ~ladder.settled | market_data.due),
@@ -272,10 +278,6 @@ class Engine(wiring.Component):
 
         def read_level(line):
             m.d.comb += [ladder.read_line.eq(line), ladder.read_enable.eq(1)]
-
-        def line(sell, price_ticks, window=ladder.windows[instrument]):
-            """Line of a price, by default of the command's instrument."""
-            return line_of(window, sell, price_ticks, row_bits)
 
         # What is posted depends on registers alone; only whether it is `enabled` on what the state decides.
         def write_order(token, order, quantity_lots, enabled):
@@ -613,10 +615,10 @@ class Engine(wiring.Component):
                 best = bests[~taker.sell]
                 m.d.sync += [
                     wanted.eq(taker.quantity_lots),
-                    level_line.eq(line(~taker.sell, best.price_ticks)),
+                    level_line.eq(best.line),
                     look_price_ticks.eq(best.price_ticks),
                 ]
-                read_level(line(~taker.sell, best.price_ticks))
+                read_level(best.line)
                 with m.If(can_trade(taker.sell, taker.price_ticks)):
                     m.next = "LOOK_LEVEL"
                 with m.Else():
@@ -677,8 +679,8 @@ class Engine(wiring.Component):
                 m.next = "MATCH"
             with m.State("MATCH"):
                 best = bests[~taker.sell]
-                m.d.sync += level_line.eq(line(~taker.sell, best.price_ticks))
-                read_level(line(~taker.sell, best.price_ticks))
+                m.d.sync += level_line.eq(best.line)
+                read_level(best.line)
                 read_maker(best.head)
                 with m.If(ladder.settled):
                     with m.If(can_trade(taker.sell, taker.price_ticks)):
@@ -688,7 +690,7 @@ class Engine(wiring.Component):
                     with m.Else():
                         m.next = "REST_LEVEL"
             with m.State("REST_LEVEL"):
-                read_level(line(taker.sell, taker.price_ticks))
+                read_level(taker_line)
                 m.next = "REST"
             with m.State("MATCH_LEVEL"):
                 m.d.sync += [level.eq(ladder.level), maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
@@ -788,7 +790,7 @@ class Engine(wiring.Component):
                 with m.If(drafted):
                     m.next = "EXECUTE"
             with m.State("REST"):
-                rest(taker, taker_token, line(taker.sell, taker.price_ticks), ladder.level, 1)
+                rest(taker, taker_token, taker_line, ladder.level, 1)
                 write_order(taker_token, taker, taker.quantity_lots, 1)
                 m.d.comb += slot.end.eq(1)
                 m.next = "RETIRE"
@@ -808,9 +810,7 @@ class Engine(wiring.Component):
                 m.next = "REPLACE"
 
             # An order that a sweep or a band cancels leaves.
-            removed_line = line(removed.sell, removed.price_ticks, ladder.windows[removed.instrument])
             with m.State("REMOVE"):
-                read_level(removed_line)
                 with m.If(ladder.settled):
                     report_canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
                     m.d.comb += [
@@ -820,7 +820,10 @@ class Engine(wiring.Component):
                     ]
                     with m.If(drafted):
                         m.d.sync += count.eq(count + 1)
-                        m.next = "REMOVE_UNLINK"
+                        m.next = "REMOVE_LEVEL"
+            with m.State("REMOVE_LEVEL"):
+                read_level(removed_line)
+                m.next = "REMOVE_UNLINK"
             with m.State("REMOVE_UNLINK"):
                 m.d.comb += posting.change.instrument.eq(removed.instrument)
                 unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
@@ -858,17 +861,22 @@ class Engine(wiring.Component):
 
             # Band: cancel from the best price on until the side is inside; bids first, then asks.
             band = data.View(SetBand, command.body)
+            band_best = Signal.like(bests[0])
             with m.State("MOVE_BAND"):
-                best = bests[asks]
-                outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
-                read_level(line(asks, best.price_ticks))
+                m.d.sync += band_best.eq(bests[asks])
                 with m.If(ladder.settled):
-                    with m.If(outside):
-                        m.next = "BAND_LEVEL"
-                    with m.Elif(~asks):
-                        m.d.sync += asks.eq(1)
-                    with m.Else():
-                        m.next = "BAND_DONE"
+                    m.next = "BAND_TRY"
+            with m.State("BAND_TRY"):
+                best = band_best
+                outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
+                read_level(best.line)
+                with m.If(outside):
+                    m.next = "BAND_LEVEL"
+                with m.Elif(~asks):
+                    m.d.sync += asks.eq(1)
+                    m.next = "MOVE_BAND"
+                with m.Else():
+                    m.next = "BAND_DONE"
             with m.State("BAND_LEVEL"):
                 read_order(ladder.level.head)
                 m.next = "BAND_ORDER"

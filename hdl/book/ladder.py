@@ -24,8 +24,15 @@ class Window(data.Struct):
 
 
 def best_layout(config: BookConfig) -> data.StructLayout:
-    """The best price of one side of one instrument, and the first order there."""
-    return data.StructLayout({"any": 1, "price_ticks": unsigned(32), "head": unsigned(exact_log2(config.orders))})
+    """The best price of one side of one instrument, its line of the ladder, and the first order there."""
+    return data.StructLayout(
+        {
+            "any": 1,
+            "price_ticks": unsigned(32),
+            "line": unsigned(exact_log2(config.ticks) + 1),
+            "head": unsigned(exact_log2(config.orders)),
+        }
+    )
 
 
 def level_layout(config: BookConfig) -> data.StructLayout:
@@ -176,6 +183,7 @@ class Ladder(wiring.Component):
             self.improved.eq(change.enable & change.appeared & (~best.any | better)),
             self.moved_best.any.eq(1),
             self.moved_best.price_ticks.eq(change.price_ticks),
+            self.moved_best.line.eq(change.line),
             self.moved_best.head.eq(change.level.head),
         ]
         follows = self.improved | (change.enable & is_best)
@@ -220,7 +228,11 @@ class Ladder(wiring.Component):
                     window.eq(self.windows[refill_instrument]),
                     found.ready.eq(1),
                 ]
-                m.d.sync += [refilled.any.eq(found.payload.any), refilled.price_ticks.eq(found_price_ticks)]
+                m.d.sync += [
+                    refilled.any.eq(found.payload.any),
+                    refilled.price_ticks.eq(found_price_ticks),
+                    refilled.line.eq(found.payload.line),
+                ]
                 with m.If(found.valid):
                     m.d.comb += [read.addr.eq(found.payload.line), read.en.eq(1)]
                     m.next = "HEAD"

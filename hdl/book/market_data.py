@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from ..bits import lowest_set
 from ..config import BookConfig
-from .ladder import Window, best_layout, level_layout, line_of
+from .ladder import best_layout, level_layout
 
 
 class Top(data.Struct):
@@ -33,7 +33,7 @@ class MarketData(wiring.Component):
     changed, changed_instrument : A level of that instrument changes.
     due : Something may have to be told: no command may be carried out.
     free : Between two commands: the ladder's read port is free, and all bests are true.
-    windows, bests, level : From the ladder.
+    bests, level : From the ladder.
     read_line, read_enable : Its read port, while free.
     telling, top, instrument : `top` of `instrument` has to be told, while `telling`.
     told : It is taken.
@@ -49,7 +49,6 @@ class MarketData(wiring.Component):
                 "changed_instrument": In(instrument),
                 "due": Out(1),
                 "free": In(1),
-                "windows": In(data.ArrayLayout(Window, config.instruments)),
                 "bests": In(data.ArrayLayout(data.ArrayLayout(best_layout(config), 2), config.instruments)),
                 "level": In(level_layout(config)),
                 "read_line": Out(exact_log2(config.ticks) + 1),
@@ -64,10 +63,8 @@ class MarketData(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         count = self._config.instruments
-        row_bits = exact_log2(self._config.ticks)
         followed, dirty = Signal(count), Signal(count)
         instrument, top = self.instrument, self.top
-        window = self.windows[instrument]
         bid, ask = self.bests[instrument][0], self.bests[instrument][1]
 
         # What was told last.
@@ -88,7 +85,7 @@ class MarketData(wiring.Component):
                 with m.If(self.free & self.due):
                     m.next = "BID"
             with m.State("BID"):
-                m.d.comb += [self.read_line.eq(line_of(window, 0, bid.price_ticks, row_bits)), self.read_enable.eq(1)]
+                m.d.comb += [self.read_line.eq(bid.line), self.read_enable.eq(1)]
                 m.d.sync += [
                     last.eq(read.data),
                     top.bid_price_ticks.eq(Mux(bid.any, bid.price_ticks, 0)),
@@ -97,7 +94,7 @@ class MarketData(wiring.Component):
                 with m.If(self.free):
                     m.next = "ASK"
             with m.State("ASK"):
-                m.d.comb += [self.read_line.eq(line_of(window, 1, ask.price_ticks, row_bits)), self.read_enable.eq(1)]
+                m.d.comb += [self.read_line.eq(ask.line), self.read_enable.eq(1)]
                 m.d.sync += top.bid_quantity_lots.eq(Mux(bid.any, self.level.quantity_lots, 0))
                 m.next = "BOTH"
             with m.State("BOTH"):

@@ -1,8 +1,8 @@
 """Which price levels are populated: a hierarchical bitmap with a circular search.
 
 Level 0 has one bit a ladder row, in words of `word_bits`; a bit of level k + 1 says that a word of level k is not zero;
-the top level is one word a side. So a search looks at one word a level on the way up and one on the way down, whatever
-the distance.
+the top level is one word a side. So a search looks at one word a level on the way up, all of them at once, and at one a
+level on the way down, whatever the distance.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
@@ -29,10 +29,10 @@ class Occupancy(wiring.Component):
     update : Stream in. Marks `line` as `occupied` or not, in the cycle in which it is taken. Not ready while memories
         clear or a search runs.
     search : Stream in. Asks for the next occupied line after `line` in ascending circular order within the window of
-        two to the `window_log2` lines around it, `line` itself last. The window holds at least one word. An update in
-        the same cycle counts.
-    found : Stream out, the answer to each search, in order: `any`, and the `line`. Comes at most four cycles a level
-        after the search was taken.
+        two to the `window_log2` lines around it, `line` itself last. The window holds at least one word. Taken with an
+        update in the same cycle, it is for that line, and counts the update.
+    found : Stream out, the answer to each search, in order: `any`, and the `line`. Comes two cycles after the search
+        was taken where the line is in the same word, and a cycle later for each level above.
     ready : High once the memories are cleared after a reset.
     """
 
@@ -61,12 +61,9 @@ class Occupancy(wiring.Component):
         top = self._levels - 1
         word_bits = 1 << self._word_log2
 
-        # The place of a bit at the level that the search is at; while it descends, the place of a word there.
+        # The place of a bit of level 0; while a search descends, the place of a word there.
         position = Signal(self._row_bits + 1)
         window_log2 = Signal(5)
-        first = Signal(self._row_bits + 1)  # the window's first line, where the search goes on after its end
-        inclusive = Signal()  # the bit at `position` itself counts
-        wrapped = Signal()
 
         words = 2 << (self._row_bits - self._word_log2)
         clear = Signal(range(words))
@@ -77,14 +74,18 @@ class Occupancy(wiring.Component):
         m.d.comb += [self.ready.eq(cleared), updating.eq(self.update.valid & self.update.ready)]
 
         # One memory a level, both sides in it. An update goes up while words turn from or to zero.
-        line, occupied = self.update.payload.line, self.update.payload.occupied
-        reads = []  # for the search; updates have a read port of their own
+        line = Signal.like(self.update.payload.line)
+        occupied = self.update.payload.occupied
+        m.d.comb += line.eq(Mux(self.update.valid, self.update.payload.line, self.search.payload.line))
+        reads = []  # for the way down
+        path = []  # the words that a search passes on the way up
         goes_up = updating
         for level in range(self._levels):
             shift, width = level * self._word_log2, self._bit_width(level)
             depth = 1 << (self._row_bits + 1 - shift - width)
             m.submodules[f"level_{level}"] = memory = Memory(shape=unsigned(word_bits), depth=depth, init=[])
-            reads.append(memory.read_port(domain="comb"))
+            if level < top:
+                reads.append(memory.read_port(domain="comb"))
             read, write = memory.read_port(domain="comb"), memory.write_port()
             bit = Const(1) << line[shift : shift + width]
             updated = Signal(word_bits, name=f"updated_{level}")
@@ -92,52 +93,59 @@ class Occupancy(wiring.Component):
                 read.addr.eq(line[shift + width :]),
                 updated.eq(Mux(occupied, read.data | bit, read.data & ~bit)),
             ]
+            path.append(Signal(1 << width, name=f"path_{level}"))
+            with m.If(self.update.ready):
+                m.d.sync += path[level].eq(Mux(goes_up, updated, read.data))
             with m.If(cleared):
                 m.d.comb += [write.addr.eq(line[shift + width :]), write.data.eq(updated), write.en.eq(goes_up)]
             with m.Else():
                 m.d.comb += [write.addr.eq(clear), write.en.eq(clear < depth)]
             goes_up = goes_up & Mux(occupied, read.data == 0, updated == 0)
 
+        # On the way up, the lowest level with a bit beyond the line's own decides. When none has, the search goes on
+        # from the window's first line: there the highest level decides that the window spans.
+        chosen = Signal(self._row_bits + 1)
+        start = Signal(range(self._levels))
+        any_found = Signal()
+        for level in range(self._levels):
+            shift, width = level * self._word_log2, self._bit_width(level)
+            within = path[level] & self._within(position[shift : shift + width], window_log2, level)
+            wraps, index = lowest_set(within)
+            with m.If((window_log2 > shift) | (level == 0)):
+                m.d.comb += [
+                    any_found.eq(wraps),
+                    start.eq(level),
+                    chosen.eq(Cat(index, position[shift + width :])),
+                ]
+        for level in reversed(range(self._levels)):
+            shift, width = level * self._word_log2, self._bit_width(level)
+            place = position[shift : shift + width]
+            beyond, index = lowest_set(path[level] & self._beyond(place) & self._within(place, window_log2, level))
+            with m.If(beyond):
+                m.d.comb += [any_found.eq(1), start.eq(level), chosen.eq(Cat(index, position[shift + width :]))]
+
         with m.FSM():
             with m.State("IDLE"):
                 query = self.search.payload
                 m.d.comb += [self.update.ready.eq(cleared), self.search.ready.eq(cleared)]
+                m.d.sync += [position.eq(query.line), window_log2.eq(query.window_log2)]
                 with m.If(self.search.valid & self.search.ready):
-                    m.d.sync += [
-                        position.eq(query.line),
-                        window_log2.eq(query.window_log2),
-                        first.eq((query.line >> query.window_log2) << query.window_log2),
-                        inclusive.eq(0),
-                        wrapped.eq(0),
-                    ]
-                    m.next = "ASCEND_0"
-
+                    m.next = "ASCEND"
+            with m.State("ASCEND"):
+                m.d.sync += position.eq(chosen)
+                with m.If(~any_found):
+                    m.next = "NONE"
+                with m.Else():
+                    with m.Switch(start):
+                        for level in range(self._levels):
+                            with m.Case(level):
+                                m.next = f"DESCEND_{level - 1}" if level else "FOUND"
             for level, read in enumerate(reads):
-                width = self._bit_width(level)
-                with m.State(f"ASCEND_{level}"):
-                    candidates = Signal(1 << width, name=f"candidates_{level}")
-                    beyond = self._beyond(position[:width], inclusive)
-                    within = self._within(position[:width], window_log2, level)
-                    m.d.comb += [read.addr.eq(position[width:]), candidates.eq(read.data & beyond & within)]
-                    any_found, index = lowest_set(candidates)
-                    with m.If(any_found):
-                        m.d.sync += position.eq(Cat(index, position[width:]))
-                        m.next = "FOUND" if level == 0 else f"DESCEND_{level - 1}"
-                    with m.Elif((window_log2 > (level + 1) * self._word_log2) & (level < top)):
-                        m.d.sync += [position.eq(position[width:]), inclusive.eq(0)]
-                        m.next = f"ASCEND_{min(level + 1, top)}"
-                    with m.Elif(~wrapped):
-                        m.d.sync += [position.eq(first), inclusive.eq(1), wrapped.eq(1)]
-                        m.next = "ASCEND_0"
-                    with m.Else():
-                        m.next = "NONE"
-
-            for level, read in enumerate(reads[:top]):
                 with m.State(f"DESCEND_{level}"):
                     _, index = lowest_set(read.data)
                     m.d.comb += read.addr.eq(position)
                     m.d.sync += position.eq(Cat(index, position))
-                    m.next = "FOUND" if level == 0 else f"DESCEND_{level - 1}"
+                    m.next = f"DESCEND_{level - 1}" if level else "FOUND"
 
             with m.State("FOUND"):
                 m.d.comb += [self.found.valid.eq(1), self.found.payload.any.eq(1), self.found.payload.line.eq(position)]
@@ -149,9 +157,9 @@ class Occupancy(wiring.Component):
                     m.next = "IDLE"
         return m
 
-    def _beyond(self, bit: Value, inclusive: Value) -> Value:
-        """The bits of a word that come after `bit`, or with it."""
-        return Cat((index > bit) | (inclusive & (index == bit)) for index in range(1 << len(bit)))
+    def _beyond(self, bit: Value) -> Value:
+        """The bits of a word that come after `bit`."""
+        return Cat(index > bit for index in range(1 << len(bit)))
 
     def _within(self, bit: Value, window_log2: Value, level: int) -> Value:
         """The bits of a word at `level` in the window around `bit`: they differ from it below its size only."""

@@ -244,7 +244,7 @@ class Reader(wiring.Component):
         across = bests[~aimed.sell]
         new_line = Mux(
             Mux(aimed.sell, reached[1], reached[0]),
-            line_of(window, ~aimed.sell, across.price_ticks, self._row_bits),
+            across.line,
             line_of(window, aimed.sell, price_ticks, self._row_bits),
         )
         m.d.comb += [
