@@ -15,6 +15,8 @@ class Harness(wiring.Component):
     faulty : Faults are put into `dut`: instead of asserting each claim, ask whether it can be broken.
     """
 
+    memories_start_with_anything = True
+
     def __init__(self, faulty: bool = False):
         self._faulty = faulty
         super().__init__({})

@@ -49,6 +49,8 @@ class Bitmap(Harness):
         word_log2, row_bits = exact_log2(word_bits), exact_log2(ticks)
         window_log2 = search.payload.window_log2
         self.assume(m, ~search.valid | ((window_log2 >= word_log2) & (window_log2 <= row_bits)))
+        both = update.valid & search.valid
+        self.assume(m, ~both | (update.payload.line == search.payload.line))
 
         lines, updated = Signal(2 * ticks), Signal(2 * ticks)
         bit = take(m, "bit", (Const(1, 1) << update.payload.line)[: 2 * ticks])
@@ -76,7 +78,7 @@ class Bitmap(Harness):
         any_found, line = next_line(updated, search.payload.line, window_log2)
         asked, expected_any, expected_line = Signal(), Signal(), Signal.like(found.payload.line)
         asked_line = Signal.like(found.payload.line)
-        waited = Signal(range(4 * levels + 2))
+        waited = Signal(range(levels + 2))
         with m.If(asks):
             m.d.sync += [asked.eq(1), expected_any.eq(any_found), expected_line.eq(line), waited.eq(0)]
             m.d.sync += asked_line.eq(search.payload.line)
@@ -92,7 +94,7 @@ class Bitmap(Harness):
             "answer",
             ~found.valid | ((answer.any == expected_any) & (~expected_any | (answer.line == expected_line))),
         )
-        self.claim(m, "in_time", ~asked | (waited < 4 * levels))
+        self.claim(m, "in_time", ~asked | (waited <= levels))
         self.claim(m, "ready_when_idle", ~dut.ready | asked | (update.ready & search.ready))
         self.claim(m, "closed_while_searching", ~(asked | ~dut.ready) | ~(update.ready | search.ready))
         self.reach(m, "wraps", found.valid & answer.any & (answer.line < asked_line))

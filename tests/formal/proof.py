@@ -32,6 +32,7 @@ class Proof:
     terms : Which of `PROPERTIES` it belongs to.
     unbounded : By induction, for runs of any length; else for runs of so many cycles from a reset on.
     reach : Cycles within which all covers are reached and all faults found; by default `steps`.
+    skip : Cycles from a reset on in which no cover and no fault is looked for: memories clear.
     faults : How many faults to choose from; none: not tried.
     quick : Part of `make test`.
     """
@@ -42,6 +43,7 @@ class Proof:
     terms: tuple[int, ...]
     unbounded: bool = True
     reach: int | None = None
+    skip: int = 0
     faults: int = 200
     quick: bool = True
 

