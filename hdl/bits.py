@@ -10,7 +10,8 @@ COLLISIONS_UNUSED = {"no_rw_check": 1}
 def lowest_set(word: Value) -> tuple[Value, Value]:
     """Whether any bit of `word` is set, and the index of the lowest one (zero when none is).
 
-    A balanced tree of two-way choices: depth log2 of the width. The width is a power of two.
+    A balanced tree of two-way choices: depth log2 of the width. The width is a power of two. `word` is better a signal
+    than an expression, which would be repeated for every bit.
     """
     if len(word) == 1:
         return word[0], Cat()

@@ -171,7 +171,8 @@ class Ladder(wiring.Component):
         is_best = best.any & (change.price_ticks == best.price_ticks)
         refill_instrument = Signal.like(change.instrument)
         refill_side = Signal()
-        refilled = self.bests[refill_instrument][refill_side]
+        refill = Signal(self._best)
+        refilled, headed = Signal(), Signal()  # in this cycle: any, price and line; the head
         seeking = Signal()
         m.d.comb += [
             seeking.eq(change.enable & change.vanished & is_best),
@@ -187,8 +188,19 @@ class Ladder(wiring.Component):
             self.moved_best.head.eq(change.level.head),
         ]
         follows = self.improved | (change.enable & is_best)
-        with m.If(follows):
-            m.d.sync += self.bests[change.instrument][side].eq(self.moved_best)
+        for instrument, bests in enumerate(self.bests):
+            for bests_side, register in enumerate(bests):
+                with m.If(follows & (change.instrument == instrument) & (side == bests_side)):
+                    m.d.sync += register.eq(self.moved_best)
+                with m.If((refill_instrument == instrument) & (refill_side == bests_side)):
+                    with m.If(refilled):
+                        m.d.sync += [
+                            register.any.eq(refill.any),
+                            register.price_ticks.eq(refill.price_ticks),
+                            register.line.eq(refill.line),
+                        ]
+                    with m.If(headed):
+                        m.d.sync += register.head.eq(refill.head)
         with m.If(follows & same_side):
             m.d.sync += best.eq(self.moved_best)
         with m.Else():
@@ -204,6 +216,10 @@ class Ladder(wiring.Component):
             self.found.payload.line.eq(found.payload.line),
             self.found.payload.price_ticks.eq(found_price_ticks),
             self.found.payload.any.eq(found.payload.any),
+            refill.any.eq(found.payload.any),
+            refill.price_ticks.eq(found_price_ticks),
+            refill.line.eq(found.payload.line),
+            refill.head.eq(read.data.head),
         ]
         with m.FSM() as fsm:
             m.d.comb += self.settled.eq(fsm.ongoing("SETTLED"))
@@ -228,16 +244,12 @@ class Ladder(wiring.Component):
                     window.eq(self.windows[refill_instrument]),
                     found.ready.eq(1),
                 ]
-                m.d.sync += [
-                    refilled.any.eq(found.payload.any),
-                    refilled.price_ticks.eq(found_price_ticks),
-                    refilled.line.eq(found.payload.line),
-                ]
+                m.d.comb += refilled.eq(found.valid)
                 with m.If(found.valid):
                     m.d.comb += [read.addr.eq(found.payload.line), read.en.eq(1)]
                     m.next = "HEAD"
             with m.State("HEAD"):
-                m.d.sync += refilled.head.eq(read.data.head)
+                m.d.comb += headed.eq(1)
                 m.d.comb += [
                     self.moved.eq(1),
                     self.moved_instrument.eq(refill_instrument),

@@ -109,7 +109,8 @@ class Occupancy(wiring.Component):
         any_found = Signal()
         for level in range(self._levels):
             shift, width = level * self._word_log2, self._bit_width(level)
-            within = path[level] & self._within(position[shift : shift + width], window_log2, level)
+            within = Signal(1 << width, name=f"within_{level}")
+            m.d.comb += within.eq(path[level] & self._within(position[shift : shift + width], window_log2, level))
             wraps, index = lowest_set(within)
             with m.If((window_log2 > shift) | (level == 0)):
                 m.d.comb += [
@@ -120,8 +121,10 @@ class Occupancy(wiring.Component):
         for level in reversed(range(self._levels)):
             shift, width = level * self._word_log2, self._bit_width(level)
             place = position[shift : shift + width]
-            beyond, index = lowest_set(path[level] & self._beyond(place) & self._within(place, window_log2, level))
-            with m.If(beyond):
+            beyond = Signal(1 << width, name=f"beyond_{level}")
+            m.d.comb += beyond.eq(path[level] & self._beyond(place) & self._within(place, window_log2, level))
+            any_beyond, index = lowest_set(beyond)
+            with m.If(any_beyond):
                 m.d.comb += [any_found.eq(1), start.eq(level), chosen.eq(Cat(index, position[shift + width :]))]
 
         with m.FSM():
