@@ -176,6 +176,7 @@ class Engine(wiring.Component):
         m.d.comb += [
             posting.change.instrument.eq(instrument),
             ladder.search.payload.instrument.eq(instrument),
+            ladder.search.payload.line.eq(level_line),
             self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
             self.ready.eq(pool.ready & ladder.ready),
         ]
@@ -655,7 +656,7 @@ class Engine(wiring.Component):
                     m.next = "LOOK_BEHIND"
 
             with m.State("LOOK_BEHIND"):
-                m.d.comb += [ladder.search.valid.eq(1), ladder.search.payload.line.eq(level_line)]
+                m.d.comb += ladder.search.valid.eq(1)
                 with m.If(ladder.search.ready):
                     m.next = "LOOK_FOUND"
             with m.State("LOOK_FOUND"):
