@@ -1,8 +1,9 @@
 """Bounded proof of the whole appliance, by what it reports.
 
-It begins in a state that a simulation has reached: memories cleared, the instrument set and trading, the book empty.
-From there on every cycle brings any command of the order flow, or none, and reports are held back at will. What the
-claims need of the book is worked out from the reports: two tokens, `one` and `other`, any two, are followed.
+It begins in a state that a simulation has reached: memories cleared, the instrument set and trading, credit granted,
+the book empty. From there on every cycle brings any command of the order flow, or none, and reports are held back at
+will. What the claims need of the book is worked out from the reports: two tokens, `one` and `other`, any two, are
+followed.
 """
 
 import struct
@@ -43,6 +44,10 @@ EPOCH = 1
 SET_UP = (
     struct.pack("<BBHIIIIBB10x", Opcode.SET_INSTRUMENT.value, 0, EPOCH, 1, 0, 0, 1, 2, 0),
     struct.pack("<BBHI24x", Opcode.RESUME.value, 0, EPOCH, 2),
+    *(
+        struct.pack("<BBHIqI12x", Opcode.GRANT_CREDIT.value, 0, EPOCH, 3 + account, 1 << 40, account)
+        for account in range(CONFIG.accounts)  # a replace without credit would be answered too late to be seen
+    ),
 )
 
 
