@@ -147,6 +147,8 @@ class Sender:
             "new": action is Action.NEW,
             "cancels": action is Action.CANCEL,
             "sell": body[24] == wire.Side.SELL.value,
+            "generation": int.from_bytes(body[22:24], "little"),
+            "account": int.from_bytes(body[16:20], "little"),
         }
         alone = action in (Action.SET_INSTRUMENT, Action.MOVE_BAND) or bool(fields.get("everyone"))
         return Walker(bits(Preview, preview), int(fields.get("price_ticks", 0)), bits(GuardedCommand, beat), alone)
