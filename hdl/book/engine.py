@@ -357,10 +357,14 @@ class Engine(wiring.Component):
                 m.d.comb += single.eq(1)
             with m.Case(Action.NEW):
                 m.d.comb += single.eq(gtc & ~found.takes)
-        m.d.comb += reader.single.eq(self.commands.valid & single)
+        m.d.comb += reader.single.eq(self.commands.valid & (single | (command.action == Action.REPLACE)))
 
         # Only these end a command; the next one is at hand in the next cycle.
-        executing, canceling, retiring = Signal(), Signal(), Signal()
+        executing, replacing, canceling, retiring = Signal(), Signal(), Signal(), Signal()
+        # Of a replace, known a cycle after it came: what has been compared, and whether the old order's reserve has
+        # been worked out, which is done only where credit hangs on it.
+        unknown, mismatched, same_price, in_place, owes = Signal(), Signal(), Signal(), Signal(), Signal()
+        weighed = Signal()
         present = Signal()
         reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
         m.d.comb += [
@@ -370,7 +374,11 @@ class Engine(wiring.Component):
                 | (
                     slot.drafts.ready
                     & release_free
-                    & (canceling | (executing & present & single & ~(reads & reader.stale)))
+                    & (
+                        canceling
+                        | (replacing & in_place & (weighed | ~owes))
+                        | (executing & present & single & ~(reads & reader.stale))
+                    )
                 )
             ),
         ]
@@ -466,32 +474,28 @@ class Engine(wiring.Component):
                 report_rejected(Reason.UNKNOWN_ORDER, 0)
                 m.d.comb += header.side.eq(0)
 
-        # What the order to be replaced has reserved is worked out only where credit hangs on it.
         old_quote = Signal(RESERVE_BITS)
-        weighed = Signal()
         outweighed = Signal()  # the old order's reserve does not cover the new one, nor what is owed
-        unknown, mismatched, in_place, owes = Signal(), Signal(), Signal(), Signal()
 
         def look_at_replaced():
-            """What has to be compared of the old order and the new."""
+            """Compare the old order with the new one, which may take."""
             order = found.order
             expected = amendment.expected_quantity_lots
             m.d.sync += [
                 unknown.eq(~found.verdict.named | (Value.cast(entry.side) != sides(order.sell))),
                 mismatched.eq((expected != 0) & (expected != order.quantity_lots)),
+                same_price.eq(order.price_ticks == command.price_ticks),
                 in_place.eq((order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)),
                 owes.eq((command.deficit_quote != 0) & ~order.reduce_only),
+                taker.eq(order),
+                taker.quantity_lots.eq(entry.quantity_lots),
+                taker.price_ticks.eq(command.price_ticks),
+                taker_token.eq(entry_token),
+                immediate.eq(0),
             ]
 
         def replace():
-            order = found.order
-            replaced = Signal(order_shape)
-            m.d.comb += [
-                replaced.eq(order),
-                replaced.quantity_lots.eq(entry.quantity_lots),
-                replaced.price_ticks.eq(command.price_ticks),
-            ]
-            m.d.sync += [taker.eq(replaced), taker_token.eq(entry_token), immediate.eq(0)]
+            order, replaced = found.order, taker
             accepted, weighs = Signal(), Signal()
             with m.If(unknown):
                 report_rejected(Reason.UNKNOWN_ORDER, 1)
@@ -532,9 +536,16 @@ class Engine(wiring.Component):
                 m.next = "WEIGH_LOTS"
             with m.Elif(drafted):
                 m.d.sync += weighed.eq(0)
-                m.next = "RETIRE"
-                with m.If(accepted & ~in_place):
+                with m.If(in_place & (weighed | ~owes)):
+                    m.next = "EXECUTE"
+                with m.Elif(~accepted):
+                    m.next = "RETIRE"
+                with m.Elif(found.takes):
                     m.next = "MATCH_SETTLE"
+                with m.Elif(same_price | (found.level.head == found.level.tail)):
+                    m.next = "REST_SETTLE"  # its level, or the ladder, is not ready to be read at once
+                with m.Else():
+                    m.next = "REST_LEVEL"
 
         def tell():
             """Give market data what it needs, and draft what it has to tell."""
@@ -561,6 +572,7 @@ class Engine(wiring.Component):
         with m.FSM() as fsm:
             m.d.comb += [
                 executing.eq(fsm.ongoing("EXECUTE")),
+                replacing.eq(fsm.ongoing("REPLACE")),
                 canceling.eq(fsm.ongoing("CANCEL_TAKER")),
                 retiring.eq(fsm.ongoing("RETIRE")),
             ]
@@ -690,9 +702,12 @@ class Engine(wiring.Component):
                         m.next = "CANCEL_TAKER"
                     with m.Else():
                         m.next = "REST_LEVEL"
+            with m.State("REST_SETTLE"):
+                m.next = "REST_LEVEL"
             with m.State("REST_LEVEL"):
                 read_level(taker_line)
-                m.next = "REST"
+                with m.If(ladder.settled):
+                    m.next = "REST"
             with m.State("MATCH_LEVEL"):
                 m.d.sync += [level.eq(ladder.level), maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"

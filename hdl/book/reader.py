@@ -87,8 +87,8 @@ class Reader(wiring.Component):
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
     posted : What the engine decided in the last cycle, and is carried out in this one.
-    single : The command at the engine needs one cycle; behind one that needs more, nothing is posted when the next
-        advances there.
+    single : The command at the engine posts in its last cycle, if it does; behind others nothing is posted when the
+        next advances there.
     moved, moved_instrument, moved_side, improved, moved_best : From the ladder.
     again : The engine has a command with stale findings, nothing is posted, and its ports are free: read them again.
     price_ticks : The effective price of the command at the engine.
@@ -313,8 +313,9 @@ class Reader(wiring.Component):
             | (maker_written(d_maker_token) & found.takes)
         )  # fmt: skip
 
-        # What a command that needs one cycle will post: a new order rests, a cancel unlinks. The next command takes it
-        # over in its first cycle, or is on hold where it must not miss what it cannot take over at once.
+        # What a command posts in its last cycle: a new order rests, a cancel unlinks, a replace stays in place. The
+        # next command takes it over in its first cycle, or is on hold where it must not miss what it cannot take over
+        # at once.
         d_next_token = Mux(d.new, self.findings.level.tail, self.findings.previous)
         d_previous_token = Mux(d.new, d.token[: len(self.read)], self.findings.next)
         own_best = self.bests[d.instrument][self.findings.order.sell]
@@ -377,11 +378,11 @@ class Reader(wiring.Component):
                 found.maker.eq(maker.maker),
                 found.maker_next.eq(maker.maker_next),
                 found.verdict.eq(verdict_on(c_known.order, c)),
-                d_if_written.in_use.eq(d.new),
+                d_if_written.in_use.eq(~d.cancels),
                 d_if_written.same_generation.eq(
-                    Mux(d.new, c.generation == d.generation, verdict_on(c_known.order, c).same_generation)
+                    Mux(d.cancels, verdict_on(c_known.order, c).same_generation, c.generation == d.generation)
                 ),
-                d_if_written.named.eq(d.new & (c.generation == d.generation) & named_alike),
+                d_if_written.named.eq(~d.cancels & (c.generation == d.generation) & named_alike),
                 self.stale.eq(c_stale | c_outdated),
                 self.hold.eq(holds),
             ]
