@@ -368,7 +368,13 @@ class Engine(wiring.Component):
         present = Signal()
         reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
         m.d.comb += [
-            present.eq(self.commands.valid & ladder.settled & ~market_data.due & ~reader.hold),
+            present.eq(
+                self.commands.valid
+                & ladder.settled
+                & ~(ladder.settling & found.takes)
+                & ~market_data.due
+                & ~reader.hold
+            ),
             self.commands.ready.eq(
                 retiring
                 | (
@@ -695,7 +701,7 @@ class Engine(wiring.Component):
                 m.d.sync += level_line.eq(best.line)
                 read_level(best.line)
                 read_maker(best.head)
-                with m.If(ladder.settled):
+                with m.If(ladder.settled & ~ladder.settling):
                     with m.If(can_trade(taker.sell, taker.price_ticks)):
                         m.next = "MATCH_LEVEL"
                     with m.Elif(immediate):

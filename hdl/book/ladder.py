@@ -97,8 +97,9 @@ class Ladder(wiring.Component):
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
     improved : It is the better price of a level that appeared.
-    moved_best : What it becomes, unless it is sought.
-    settled : All `bests` are true.
+    moved_best : What it becomes, unless it begins to be sought.
+    settled : All `bests` are true, but for a head while `settling`.
+    settling : The head of the best that was sought comes in this cycle.
     ready : High once the memories are cleared after a reset.
     """
 
@@ -130,6 +131,7 @@ class Ladder(wiring.Component):
                 "improved": Out(1),
                 "moved_best": Out(self._best),
                 "settled": Out(1),
+                "settling": Out(1),
                 "ready": Out(1),
             }
         )
@@ -166,7 +168,8 @@ class Ladder(wiring.Component):
         # Best prices follow every change; where the best level vanished, the next one is sought and its head read.
         side = change.line[-1]
         best = Signal(self._best)  # of the side that changes
-        same_side = (self.coming_instrument == change.instrument) & (self.coming_side == side)
+        moved = Signal()  # `moved_best` is true
+        same_side = (self.coming_instrument == self.moved_instrument) & (self.coming_side == self.moved_side)
         better = Mux(side, change.price_ticks < best.price_ticks, change.price_ticks > best.price_ticks)
         is_best = best.any & (change.price_ticks == best.price_ticks)
         refill_instrument = Signal.like(change.instrument)
@@ -174,6 +177,7 @@ class Ladder(wiring.Component):
         refill = Signal(self._best)
         refilled, headed = Signal(), Signal()  # in this cycle: any, price and line; the head
         seeking = Signal()
+        follows = self.improved | (change.enable & is_best)
         m.d.comb += [
             seeking.eq(change.enable & change.vanished & is_best),
             self.moved.eq(
@@ -182,12 +186,12 @@ class Ladder(wiring.Component):
             self.moved_instrument.eq(change.instrument),
             self.moved_side.eq(side),
             self.improved.eq(change.enable & change.appeared & (~best.any | better)),
+            moved.eq(follows),
             self.moved_best.any.eq(1),
             self.moved_best.price_ticks.eq(change.price_ticks),
             self.moved_best.line.eq(change.line),
             self.moved_best.head.eq(change.level.head),
         ]
-        follows = self.improved | (change.enable & is_best)
         for instrument, bests in enumerate(self.bests):
             for bests_side, register in enumerate(bests):
                 with m.If(follows & (change.instrument == instrument) & (side == bests_side)):
@@ -201,7 +205,7 @@ class Ladder(wiring.Component):
                         ]
                     with m.If(headed):
                         m.d.sync += register.head.eq(refill.head)
-        with m.If(follows & same_side):
+        with m.If(moved & same_side):
             m.d.sync += best.eq(self.moved_best)
         with m.Else():
             m.d.sync += best.eq(self.bests[self.coming_instrument][self.coming_side])
@@ -222,7 +226,7 @@ class Ladder(wiring.Component):
             refill.head.eq(read.data.head),
         ]
         with m.FSM() as fsm:
-            m.d.comb += self.settled.eq(fsm.ongoing("SETTLED"))
+            m.d.comb += self.settled.eq(fsm.ongoing("SETTLED") | self.settling)
             with m.State("SETTLED"):
                 m.d.comb += [
                     occupancy.search.valid.eq(self.search.valid),
@@ -249,11 +253,15 @@ class Ladder(wiring.Component):
                     m.d.comb += [read.addr.eq(found.payload.line), read.en.eq(1)]
                     m.next = "HEAD"
             with m.State("HEAD"):
-                m.d.comb += headed.eq(1)
                 m.d.comb += [
+                    self.settling.eq(1),
+                    headed.eq(1),
+                    moved.eq(1),
                     self.moved.eq(1),
                     self.moved_instrument.eq(refill_instrument),
                     self.moved_side.eq(refill_side),
+                    self.moved_best.eq(self.bests[refill_instrument][refill_side]),
+                    self.moved_best.head.eq(refill.head),
                 ]
                 m.next = "SETTLED"
         return m
