@@ -607,7 +607,11 @@ class Engine(wiring.Component):
                 with m.If(market_data.due):
                     m.next = "TELL"
                 with m.Elif(present & reads & reader.stale):
-                    m.next = "AGAIN"
+                    with m.If(posted.order.enable):
+                        m.next = "AGAIN"
+                    with m.Else():
+                        m.d.comb += reader.again.eq(1)
+                        m.next = "AGAIN_READ"
             with m.State("TELL"):
                 with m.If(market_data.due):
                     tell()

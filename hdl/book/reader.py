@@ -320,7 +320,7 @@ class Reader(wiring.Component):
         d_previous_token = Mux(d.new, d.token[: len(self.read)], self.findings.next)
         own_best = self.bests[d.instrument][self.findings.order.sell]
         at_best = (own_best.price_ticks == self.findings.order.price_ticks) | (
-            posted.change.enable & (posted.change.line == self.findings.line)
+            self.improved & (posted.change.line == self.findings.line)
         )
         vanishes = d.cancels & (self.findings.level.head == self.findings.level.tail) & at_best
         crosses = (c.instrument == d.instrument) & (
