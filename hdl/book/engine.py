@@ -363,7 +363,8 @@ class Engine(wiring.Component):
         executing, replacing, canceling, retiring = Signal(), Signal(), Signal(), Signal()
         # Of a replace, known a cycle after it came: what has been compared, and whether the old order's reserve has
         # been worked out, which is done only where credit hangs on it.
-        unknown, mismatched, same_price, in_place, owes = Signal(), Signal(), Signal(), Signal(), Signal()
+        unknown, mismatched, owes = Signal(), Signal(), Signal()
+        same_price, at_best, in_place = Signal(), Signal(), Signal()
         weighed = Signal()
         present = Signal()
         reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
@@ -491,6 +492,7 @@ class Engine(wiring.Component):
                 unknown.eq(~found.verdict.named | (Value.cast(entry.side) != sides(order.sell))),
                 mismatched.eq((expected != 0) & (expected != order.quantity_lots)),
                 same_price.eq(order.price_ticks == command.price_ticks),
+                at_best.eq(reader.at_best),
                 in_place.eq((order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)),
                 owes.eq((command.deficit_quote != 0) & ~order.reduce_only),
                 taker.eq(order),
@@ -548,7 +550,7 @@ class Engine(wiring.Component):
                     m.next = "RETIRE"
                 with m.Elif(found.takes):
                     m.next = "MATCH_SETTLE"
-                with m.Elif(same_price | (found.level.head == found.level.tail)):
+                with m.Elif(same_price | (at_best & (found.level.head == found.level.tail))):
                     m.next = "REST_SETTLE"  # its level, or the ladder, is not ready to be read at once
                 with m.Else():
                     m.next = "REST_LEVEL"

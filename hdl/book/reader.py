@@ -93,6 +93,7 @@ class Reader(wiring.Component):
     again : The engine has a command with stale findings, nothing is posted, and its ports are free: read them again.
     price_ticks : The effective price of the command at the engine.
     findings : What is known of that command, what is posted for its links and level included.
+    at_best : The order of its slot rests at the best price of its side.
     stale : They are not to be used.
     hold : They are not to be used in this cycle.
     """
@@ -136,6 +137,7 @@ class Reader(wiring.Component):
                 "again": In(1),
                 "price_ticks": In(32),
                 "findings": Out(self._findings),
+                "at_best": Out(1),
                 "stale": Out(1),
                 "hold": Out(1),
             }
@@ -319,8 +321,10 @@ class Reader(wiring.Component):
         d_next_token = Mux(d.new, self.findings.level.tail, self.findings.previous)
         d_previous_token = Mux(d.new, d.token[: len(self.read)], self.findings.next)
         own_best = self.bests[d.instrument][self.findings.order.sell]
-        at_best = (own_best.price_ticks == self.findings.order.price_ticks) | (
-            self.improved & (posted.change.line == self.findings.line)
+        at_best = self.at_best
+        m.d.comb += at_best.eq(
+            (own_best.price_ticks == self.findings.order.price_ticks)
+            | (self.improved & (posted.change.line == self.findings.line))
         )
         vanishes = d.cancels & (self.findings.level.head == self.findings.level.tail) & at_best
         crosses = (c.instrument == d.instrument) & (
