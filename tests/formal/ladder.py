@@ -121,7 +121,8 @@ class Levels(Harness):
 
         old_rows = rows_of(dut.windows[setting.instrument])
         empty = ~known.bit_select(setting.instrument, 1) | ((old_rows & lines) == 0)
-        quiet = dut.ready & dut.settled & ~occupancy.searching
+        whole = dut.settled & ~dut.settling
+        quiet = dut.ready & whole & ~occupancy.searching
         self.assume(m, ~setting.enable | (quiet & ~change.enable & ~search.valid & legal(window) & apart & empty))
         with m.If(setting.enable):
             m.d.sync += known.bit_select(setting.instrument, 1).eq(1)
@@ -144,7 +145,7 @@ class Levels(Harness):
                 & (Cat(change.instrument, change.line[-1]) == before(m, Cat(*coming)))
             ),
         )
-        self.assume(m, ~search.valid | (dut.ready & dut.settled & ~change.enable))
+        self.assume(m, ~search.valid | (dut.ready & whole & ~change.enable))
         asked = Signal.like(search.payload)
         asks = search.valid & search.ready
         with m.If(asks):
@@ -153,8 +154,7 @@ class Levels(Harness):
         self.assume(m, ~asks | (known.bit_select(search.payload.instrument, 1) & asked_rows))
         self.assume(m, ~(occupancy.searching & dut.settled) | (search.payload == asked))
 
-        # What is carried out behind a search was decided when it had ended. (Until then the ladder compares with the
-        # head of the level that is gone.)
+        # What is carried out behind a search was decided when it had ended.
         self.assume(m, ~(change.enable & before(m, ~dut.settled)))
 
         # Bitmap and levels.
@@ -200,7 +200,7 @@ class Levels(Harness):
         )
         self.claim(m, "best_line", ~steady | ~best.any | (best.line == best_line))
         self.claim(m, "nothing_better", ~steady | ~rests | (best.any & ~worse))
-        self.claim(m, "head", ~steady | ~best.any | (best.head == head))
+        self.claim(m, "head", ~whole | ~best.any | (best.head == head))
         unsettled = Signal(range(SLOWEST + 6))
         m.d.sync += unsettled.eq(Mux(dut.settled, 0, unsettled + 1))
         self.claim(m, "settles", unsettled <= SLOWEST + 3)
