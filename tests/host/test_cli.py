@@ -161,6 +161,8 @@ STOPPED_EARLY = """
 import os, signal
 from bandgap.host import cli
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in a shell's background
+
 def stop(*_):
     os.kill(os.getpid(), signal.{signal})
 
