@@ -80,21 +80,26 @@ def test_reports_held_back_at_any_moment_come_out_the_same(open_device: Open, st
 
 
 def test_a_replace_knows_whether_it_takes_when_best_price_and_side_change_before_it(open_device: Open) -> None:
-    """The best ask vanishes and is sought; meanwhile the order to be replaced comes into a slot that held a sell."""
+    """The best ask vanishes and is sought; meanwhile the order to be replaced comes into a slot that held a sell.
+
+    An order of the same account stands between the two and waits for its balance, so that the replace waits as well.
+    """
     device = open_device()
-    for first, second in product(range(8), repeat=2):
+    for first, second in product(range(6), repeat=2):
         script = Script(SIZES, top_of_book=False)
         script.new(0, SELL, 104, account=1)
-        script.new(1, SELL, 120)
-        script.new(2, SELL, 125)
-        script.cancel(2)
+        script.new(1, SELL, 120, account=1)
+        script.new(2, SELL, 125, account=2)
+        script.cancel(2, account=2)
         before = len(script)
         script.cancel(0, account=1)
-        script.new(2, BUY, 100)
-        script.replace(2, BUY, 110, 1)
+        script.new(2, BUY, 100, account=3)
+        script.new(3, BUY, 100, account=3)
+        script.replace(2, BUY, 110, 1, account=3)
         device.write_register(EPOCH, 1)
         device.send(script.commands[:before])
-        for place, distance in enumerate((first, second, 0), before):
+        device.offer(script.commands[:0], 30)  # all of it is in place
+        for place, distance in enumerate((first, second, 0, 0), before):
             device.send(script.commands[place : place + 1])
             device.offer(script.commands[:0], distance)
         assert_same(device.receive(), script.expected())
