@@ -142,7 +142,7 @@ def _run(folder: Path, tool: str, *arguments: str) -> str:
 def main() -> None:
     """Place and route, write down, bring the page up to date, and print."""
     console = Console()
-    console.print(f"synthesising, placing and routing {PRESET} (about 10 minutes)")
+    console.print(f"synthesising, placing and routing {PRESET} (about half an hour)")
     with tempfile.TemporaryDirectory() as folder:
         timing = place_and_route(PRESET, Path(folder))
     write_timing(TIMING, timing)

@@ -1,11 +1,13 @@
 """What every harness has: a component, anything at its inputs, and claims about its outputs."""
 
+from abc import ABC, abstractmethod
+
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Cover, Module, ResetSignal, Shape, Signal, Value
 from amaranth.lib import wiring
 
 
-class Harness(wiring.Component):
+class Harness(wiring.Component, ABC):
     """A component with no ports around the component that is proved, its submodule `dut`.
 
     It starts as a reset leaves it: registers at their first values, memories holding anything.
@@ -27,9 +29,9 @@ class Harness(wiring.Component):
         self.describe(m)
         return m
 
+    @abstractmethod
     def describe(self, m: Module) -> None:
         """Put the component, its surroundings and the claims into `m`."""
-        raise NotImplementedError
 
     def claim(self, m: Module, name: str, condition: Value) -> None:
         """It always holds. The wire `claim_<name>` shows it in the waves."""
