@@ -156,6 +156,7 @@ class Engine(wiring.Component):
         level = Signal(level_shape)
         level_line = Signal(row_bits + 1)
         level_vanished = Signal()
+        followed, reaches_next = Signal(), Signal()  # the next level has come; its price is within the taker's limit
 
         # The order that leaves its level.
         removed = Signal(order_shape)
@@ -181,6 +182,8 @@ class Engine(wiring.Component):
             self.ready.eq(pool.ready & ladder.ready),
         ]
         bests = ladder.bests[instrument]
+        facing = Signal.like(bests[0])  # the best price that the taker meets
+        m.d.sync += facing.eq(bests[~taker.sell])
 
         # What an instrument is worth a tick and lot.
         multipliers = Signal(data.ArrayLayout(unsigned(16), config.instruments))
@@ -343,10 +346,6 @@ class Engine(wiring.Component):
                 removed_previous.eq(pool.previous),
             ]
 
-        def can_trade(sell, price_ticks):
-            best = bests[~sell]
-            return best.any & Mux(sell, best.price_ticks >= price_ticks, best.price_ticks <= price_ticks)
-
         last_cause = Signal(Cause)  # of the command that was carried out last, for market data
 
         gtc = entry.time_in_force == TimeInForce.GTC
@@ -464,12 +463,12 @@ class Engine(wiring.Component):
             with m.If(drafted & ~single):
                 with m.If(~accepted):
                     m.next = "RETIRE"
+                with m.Elif(~found.takes):
+                    m.next = "CANCEL_TAKER"
                 with m.Elif(fok):
                     m.next = "LOOK"
-                with m.Elif(found.takes):
-                    m.next = "MATCH_MAKER"
                 with m.Else():
-                    m.next = "CANCEL_TAKER"
+                    m.next = "MATCH_MAKER"
 
         def carry_out_cancel():
             order = found.order
@@ -577,15 +576,34 @@ class Engine(wiring.Component):
                 top.ask_quantity_lots.eq(market_data.top.ask_quantity_lots),
             ]
 
+        # The level behind an emptied one follows while that is carried out, or later; self-trade prevention may still be
+        # at the emptied one then.
+        behind = ladder.behind
+        reaches_behind = behind.any & Mux(
+            taker.sell, behind.price_ticks >= taker.price_ticks, behind.price_ticks <= taker.price_ticks
+        )
+        with m.If(ladder.ahead & ladder.follows):
+            m.d.sync += [
+                followed.eq(1),
+                reaches_next.eq(reaches_behind),
+                level.eq(behind.level),
+                level_line.eq(behind.line),
+            ]
+
         with m.FSM() as fsm:
             m.d.comb += [
                 executing.eq(fsm.ongoing("EXECUTE")),
                 replacing.eq(fsm.ongoing("REPLACE")),
                 canceling.eq(fsm.ongoing("CANCEL_TAKER")),
                 retiring.eq(fsm.ongoing("RETIRE")),
+                ladder.ahead.eq(
+                    Cat(
+                        fsm.ongoing(state) for state in ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "SELF_TAKER")
+                    ).any()
+                ),
             ]
             with m.State("EXECUTE"):
-                m.d.sync += [count.eq(0), token.eq(0), asks.eq(0)]
+                m.d.sync += [count.eq(0), token.eq(0), asks.eq(0), followed.eq(0)]
                 m.d.comb += able.eq(present & ~(reads & reader.stale))
                 with m.Switch(command.action):
                     for action, carry_out in (
@@ -637,17 +655,9 @@ class Engine(wiring.Component):
             look_price_ticks = Signal(32)
             counts_levels = taker.self_trade_prevention == SelfTradePrevention.OFF
             with m.State("LOOK"):
-                best = bests[~taker.sell]
-                m.d.sync += [
-                    wanted.eq(taker.quantity_lots),
-                    level_line.eq(best.line),
-                    look_price_ticks.eq(best.price_ticks),
-                ]
-                read_level(best.line)
-                with m.If(can_trade(taker.sell, taker.price_ticks)):
-                    m.next = "LOOK_LEVEL"
-                with m.Else():
-                    m.next = "CANCEL_TAKER"
+                m.d.sync += [wanted.eq(taker.quantity_lots), look_price_ticks.eq(maker.price_ticks)]
+                read_level(level_line)
+                m.next = "LOOK_LEVEL"
             with m.State("LOOK_LEVEL"):
                 m.d.sync += [level.eq(ladder.level), shown_token.eq(ladder.level.head)]
                 read_order(ladder.level.head)
@@ -684,18 +694,18 @@ class Engine(wiring.Component):
                 with m.If(ladder.search.ready):
                     m.next = "LOOK_FOUND"
             with m.State("LOOK_FOUND"):
-                behind = ladder.found.payload
+                answer = ladder.found.payload
                 # The search is circular: a price that is not worse than the last one ends it.
                 worse = Mux(
                     taker.sell,
-                    (behind.price_ticks < look_price_ticks) & (behind.price_ticks >= taker.price_ticks),
-                    (behind.price_ticks > look_price_ticks) & (behind.price_ticks <= taker.price_ticks),
+                    (answer.price_ticks < look_price_ticks) & (answer.price_ticks >= taker.price_ticks),
+                    (answer.price_ticks > look_price_ticks) & (answer.price_ticks <= taker.price_ticks),
                 )
                 m.d.comb += ladder.found.ready.eq(1)
-                read_level(behind.line)
+                read_level(answer.line)
                 with m.If(ladder.found.valid):
-                    m.d.sync += [level_line.eq(behind.line), look_price_ticks.eq(behind.price_ticks)]
-                    with m.If(behind.any & worse):
+                    m.d.sync += [level_line.eq(answer.line), look_price_ticks.eq(answer.price_ticks)]
+                    with m.If(answer.any & worse):
                         m.next = "LOOK_LEVEL"
                     with m.Else():
                         m.next = "CANCEL_TAKER"
@@ -703,17 +713,11 @@ class Engine(wiring.Component):
             with m.State("MATCH_SETTLE"):
                 m.next = "MATCH"
             with m.State("MATCH"):
-                best = bests[~taker.sell]
-                m.d.sync += level_line.eq(best.line)
-                read_level(best.line)
-                read_maker(best.head)
-                with m.If(ladder.settled & ~ladder.settling):
-                    with m.If(can_trade(taker.sell, taker.price_ticks)):
-                        m.next = "MATCH_LEVEL"
-                    with m.Elif(immediate):
-                        m.next = "CANCEL_TAKER"
-                    with m.Else():
-                        m.next = "REST_LEVEL"
+                m.d.sync += level_line.eq(facing.line)
+                read_level(facing.line)
+                read_maker(facing.head)
+                with m.If(ladder.settled):
+                    m.next = "MATCH_LEVEL"
             with m.State("REST_SETTLE"):
                 m.next = "REST_LEVEL"
             with m.State("REST_LEVEL"):
@@ -727,12 +731,23 @@ class Engine(wiring.Component):
                 m.d.sync += [maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
 
+            with m.State("MATCH_NEXT"):
+                read_maker(Mux(followed, level.head, behind.level.head))
+                with m.If(followed | ladder.follows):
+                    m.d.sync += followed.eq(0)
+                    with m.If(Mux(followed, reaches_next, reaches_behind)):
+                        m.next = "MATCH_FETCH"
+                    with m.Elif(immediate):
+                        m.next = "CANCEL_TAKER"
+                    with m.Else():
+                        m.next = "REST_LEVEL"
+
             def go_on(spent, vanished):
                 """Where a taker goes that is done with a maker."""
                 with m.If(spent):
                     m.next = "RETIRE"
                 with m.Elif(vanished):
-                    m.next = "MATCH_SETTLE"
+                    m.next = "MATCH_NEXT"
                 with m.Else():
                     m.next = "MATCH_FETCH"
 

@@ -89,12 +89,16 @@ class Ladder(wiring.Component):
     bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
         A level changed in the same cycle is read as it was before. While unsettled the port is the ladder's own.
-    change : The level that changes, only while settled and with no search under way. When the best level vanished, the
-        ladder is unsettled from the next cycle on, until it has found the next one.
+    change : The level that changes, only while settled and with no search under way. When the best level vanished, and
+        the one behind it is not known, the ladder is unsettled from the next cycle on, until it has found that.
     coming_instrument, coming_side : Where the next cycle's change is, if there is one.
     search : Stream in, while nothing changes: asks for the level behind `line` of `instrument` in order of price,
-        circularly.
+        circularly, itself not among them.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
+    ahead : A taker trades with the best level, that at the payload of `search`, and nothing else changes: the level
+        behind it is sought, to be at hand when it vanishes. The port to read levels is the ladder's own.
+    behind : That level. Its `line`, `price_ticks` and `level` are true if there is `any`.
+    follows : In this cycle `behind` becomes the best level.
     moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
     improved : It is the better price of a level that appeared.
     moved_best : What it becomes, unless it begins to be sought.
@@ -125,6 +129,11 @@ class Ladder(wiring.Component):
                 "found": Out(
                     stream.Signature(data.StructLayout({"line": line, "price_ticks": unsigned(32), "any": 1}))
                 ),
+                "ahead": In(1),
+                "behind": Out(
+                    data.StructLayout({"any": 1, "line": line, "price_ticks": unsigned(32), "level": self._level})
+                ),
+                "follows": Out(1),
                 "moved": Out(1),
                 "moved_instrument": Out(instrument),
                 "moved_side": Out(1),
@@ -165,103 +174,143 @@ class Ladder(wiring.Component):
         with m.Else():
             m.d.comb += [write.addr.eq(change.line), write.data.eq(change.level), write.en.eq(change.enable)]
 
-        # Best prices follow every change; where the best level vanished, the next one is sought and its head read.
+        # Best prices follow every change; where the best level vanished, the one behind it follows, once it is found and
+        # its level read.
         side = change.line[-1]
         best = Signal(self._best)  # of the side that changes
-        moved = Signal()  # `moved_best` is true
-        same_side = (self.coming_instrument == self.moved_instrument) & (self.coming_side == self.moved_side)
         better = Mux(side, change.price_ticks < best.price_ticks, change.price_ticks > best.price_ticks)
         is_best = best.any & (change.price_ticks == best.price_ticks)
-        refill_instrument = Signal.like(change.instrument)
-        refill_side = Signal()
-        refill = Signal(self._best)
-        refilled, headed = Signal(), Signal()  # in this cycle: any, price and line; the head
-        seeking = Signal()
-        follows = self.improved | (change.enable & is_best)
+        vanishes = Signal()
+        behind, behind_level = self.behind, Signal(self._level)
+        known, shown = Signal(), Signal()  # `behind` is found and read; in this cycle its level comes
+        vacant = Signal()  # the best is sought: that of
+        sought_instrument, sought_side = Signal.like(change.instrument), Signal()
+        refilled = Signal()  # it has price and line from the next cycle on
+        refill_any, refill_price_ticks, refill_line = (
+            Signal(),
+            Signal.like(best.price_ticks),
+            Signal.like(best.line),
+        )
+        moved = Signal()  # `moved_best` is true
+        same_side = (self.coming_instrument == self.moved_instrument) & (self.coming_side == self.moved_side)
         m.d.comb += [
-            seeking.eq(change.enable & change.vanished & is_best),
-            self.moved.eq(
-                self.improved | (change.enable & is_best & (change.vanished | (change.level.head != best.head)))
-            ),
-            self.moved_instrument.eq(change.instrument),
-            self.moved_side.eq(side),
+            vanishes.eq(change.enable & change.vanished),
+            behind.level.eq(Mux(shown, read.data, behind_level)),
+            self.follows.eq((known | shown) & (vacant | vanishes)),
+            self.settling.eq(shown & vacant),
+            self.settled.eq(~vacant | shown),
             self.improved.eq(change.enable & change.appeared & (~best.any | better)),
-            moved.eq(follows),
-            self.moved_best.any.eq(1),
-            self.moved_best.price_ticks.eq(change.price_ticks),
-            self.moved_best.line.eq(change.line),
-            self.moved_best.head.eq(change.level.head),
+            self.moved.eq(
+                self.improved
+                | (change.enable & is_best & (change.vanished | (change.level.head != best.head)))
+                | self.settling
+            ),
+            self.moved_instrument.eq(Mux(vacant, sought_instrument, change.instrument)),
+            self.moved_side.eq(Mux(vacant, sought_side, side)),
+            moved.eq(self.improved | (change.enable & is_best) | self.settling),
         ]
+        with m.If(self.follows):
+            m.d.comb += [
+                self.moved_best.any.eq(behind.any),
+                self.moved_best.price_ticks.eq(behind.price_ticks),
+                self.moved_best.line.eq(behind.line),
+                self.moved_best.head.eq(behind.level.head),
+            ]
+        with m.Else():
+            m.d.comb += [
+                self.moved_best.any.eq(1),
+                self.moved_best.price_ticks.eq(change.price_ticks),
+                self.moved_best.line.eq(change.line),
+                self.moved_best.head.eq(change.level.head),
+            ]
         for instrument, bests in enumerate(self.bests):
             for bests_side, register in enumerate(bests):
-                with m.If(follows & (change.instrument == instrument) & (side == bests_side)):
+                with m.If(moved & (self.moved_instrument == instrument) & (self.moved_side == bests_side)):
                     m.d.sync += register.eq(self.moved_best)
-                with m.If((refill_instrument == instrument) & (refill_side == bests_side)):
-                    with m.If(refilled):
-                        m.d.sync += [
-                            register.any.eq(refill.any),
-                            register.price_ticks.eq(refill.price_ticks),
-                            register.line.eq(refill.line),
-                        ]
-                    with m.If(headed):
-                        m.d.sync += register.head.eq(refill.head)
+                with m.If(refilled & (sought_instrument == instrument) & (sought_side == bests_side)):
+                    m.d.sync += [
+                        register.any.eq(refill_any),
+                        register.price_ticks.eq(refill_price_ticks),
+                        register.line.eq(refill_line),
+                    ]
         with m.If(moved & same_side):
             m.d.sync += best.eq(self.moved_best)
         with m.Else():
             m.d.sync += best.eq(self.bests[self.coming_instrument][self.coming_side])
 
+        # One search at a time, for the best, for the taker or for the engine. It may still find what has vanished in the
+        # cycle in which it began, where nothing else is there.
+        search, found = occupancy.search, occupancy.found
+        instrument = Signal.like(change.instrument)
         window = Signal(Window)
-        found = occupancy.found
-        found_price_ticks = price_at(window, found.payload.line, self._row_bits)
+        vanished, vanished_line = Signal(), Signal.like(change.line)
         m.d.comb += [
-            window.eq(self.windows[self.search.payload.instrument]),
-            occupancy.search.payload.window_log2.eq(window.log2),
-            occupancy.search.payload.line.eq(self.search.payload.line),
-            self.found.payload.line.eq(found.payload.line),
-            self.found.payload.price_ticks.eq(found_price_ticks),
-            self.found.payload.any.eq(found.payload.any),
-            refill.any.eq(found.payload.any),
-            refill.price_ticks.eq(found_price_ticks),
-            refill.line.eq(found.payload.line),
-            refill.head.eq(read.data.head),
+            instrument.eq(Mux(change.enable, change.instrument, self.search.payload.instrument)),
+            search.payload.line.eq(
+                Mux(
+                    known | shown,
+                    behind.line,
+                    Mux(change.enable & change.vanished, change.line, self.search.payload.line),
+                )
+            ),
+            search.payload.window_log2.eq(self.windows[instrument].log2),
+            refill_any.eq(found.payload.any & ~(vanished & (found.payload.line == vanished_line))),
+            refill_price_ticks.eq(price_at(window, found.payload.line, self._row_bits)),
+            refill_line.eq(found.payload.line),
+            self.found.payload.any.eq(refill_any),
+            self.found.payload.price_ticks.eq(refill_price_ticks),
+            self.found.payload.line.eq(refill_line),
         ]
-        with m.FSM() as fsm:
-            m.d.comb += self.settled.eq(fsm.ongoing("SETTLED") | self.settling)
-            with m.State("SETTLED"):
-                m.d.comb += [
-                    occupancy.search.valid.eq(self.search.valid),
-                    self.search.ready.eq(occupancy.search.ready),
-                    self.found.valid.eq(found.valid),
-                    found.ready.eq(self.found.ready),
-                ]
-                m.d.sync += [refill_instrument.eq(change.instrument), refill_side.eq(side)]
-                with m.If(change.enable):
+        with m.If(search.valid & search.ready):
+            m.d.sync += [
+                window.eq(self.windows[instrument]),
+                sought_instrument.eq(instrument),
+                sought_side.eq(search.payload.line[-1]),
+                vanished.eq(vanishes),
+                vanished_line.eq(change.line),
+            ]
+        with m.FSM():
+            with m.State("REST"):
+                unknown = vanishes & is_best & ~known
+                m.d.sync += [known.eq(known & self.ahead & ~vanishes), vacant.eq(unknown)]
+                with m.If(unknown | (self.ahead & (~known | vanishes))):
+                    m.d.comb += search.valid.eq(1)
+                    m.next = "SEARCH"
+                with m.Else():
                     m.d.comb += [
-                        window.eq(self.windows[change.instrument]),
-                        occupancy.search.payload.line.eq(change.line),
+                        search.valid.eq(self.search.valid),
+                        self.search.ready.eq(search.ready),
+                        self.found.valid.eq(found.valid),
+                        found.ready.eq(self.found.ready),
                     ]
-                with m.If(seeking):
-                    m.d.comb += occupancy.search.valid.eq(1)
-                    m.next = "FOUND"
-            with m.State("FOUND"):
-                m.d.comb += [
-                    window.eq(self.windows[refill_instrument]),
-                    found.ready.eq(1),
+            with m.State("SEARCH"):
+                m.d.comb += found.ready.eq(vacant | self.ahead)
+                with m.If(vanishes):
+                    m.d.sync += vacant.eq(1)
+                with m.Elif(~vacant & ~self.ahead):
+                    m.d.comb += occupancy.drop.eq(1)
+                    m.next = "REST"
+                with m.If(found.valid & found.ready):
+                    m.d.sync += [
+                        behind.any.eq(refill_any),
+                        behind.price_ticks.eq(refill_price_ticks),
+                        behind.line.eq(refill_line),
+                    ]
+                    m.d.comb += [
+                        refilled.eq(vacant | vanishes),
+                        read.addr.eq(refill_line),
+                        read.en.eq(1),
+                    ]
+                    m.next = "LEVEL"
+            with m.State("LEVEL"):
+                m.d.comb += shown.eq(1)
+                m.d.sync += [
+                    behind_level.eq(read.data),
+                    known.eq(self.ahead & ~self.follows),
+                    vacant.eq(0),
                 ]
-                m.d.comb += refilled.eq(found.valid)
-                with m.If(found.valid):
-                    m.d.comb += [read.addr.eq(found.payload.line), read.en.eq(1)]
-                    m.next = "HEAD"
-            with m.State("HEAD"):
-                m.d.comb += [
-                    self.settling.eq(1),
-                    headed.eq(1),
-                    moved.eq(1),
-                    self.moved.eq(1),
-                    self.moved_instrument.eq(refill_instrument),
-                    self.moved_side.eq(refill_side),
-                    self.moved_best.eq(self.bests[refill_instrument][refill_side]),
-                    self.moved_best.head.eq(refill.head),
-                ]
-                m.next = "SETTLED"
+                m.next = "REST"
+                with m.If(self.ahead & self.follows):
+                    m.d.comb += search.valid.eq(1)
+                    m.next = "SEARCH"
         return m

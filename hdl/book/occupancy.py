@@ -26,13 +26,14 @@ class Occupancy(wiring.Component):
 
     Attributes
     ----------
-    update : Stream in. Marks `line` as `occupied` or not, in the cycle in which it is taken. Not ready while memories
-        clear or a search runs.
+    update : Stream in. Marks `line` as `occupied` or not. Not ready while memories clear.
     search : Stream in. Asks for the next occupied line after `line` in ascending circular order within the window of
-        two to the `window_log2` lines around it, `line` itself last. The window holds at least one word. Taken with an
-        update in the same cycle, it is for that line, and counts the update.
-    found : Stream out, the answer to each search, in order: `any`, and the `line`. Comes two cycles after the search
-        was taken where the line is in the same word, and a cycle later for each level above.
+        two to the `window_log2` lines around it, `line` itself not among them. The window holds at least one word.
+        Updates that were taken before it count. No line may become occupied in the cycle in which it is taken, nor
+        until it is answered; one that is freed then may still be found.
+    drop : The search under way is given up: it is not answered.
+    found : Stream out, the answer: `any`, and the `line`. Comes two cycles after the search was taken where the line is
+        in the same word, a cycle later for each level above, and two cycles later where it lies before the line.
     ready : High once the memories are cleared after a reset.
     """
 
@@ -47,117 +48,138 @@ class Occupancy(wiring.Component):
             {
                 "update": In(stream.Signature(data.StructLayout({"line": line, "occupied": 1}))),
                 "search": In(stream.Signature(data.StructLayout({"line": line, "window_log2": 5}))),
+                "drop": In(1),
                 "found": Out(stream.Signature(data.StructLayout({"line": line, "any": 1}))),
                 "ready": Out(1),
             }
         )
 
-    def _bit_width(self, level: int) -> int:
-        """How many bits of a line tell the bit within a word of `level`; fewer at the top: a word is one side's."""
-        return min(self._word_log2, self._row_bits - level * self._word_log2)
+    def _place(self, level: int) -> tuple[int, int]:
+        """Of a line, the bits that tell the bit within a word of `level`; fewer at the top: a word is one side's."""
+        first = level * self._word_log2
+        return first, min(first + self._word_log2, self._row_bits)
 
     def elaborate(self, platform):
         m = Module()
-        top = self._levels - 1
         word_bits = 1 << self._word_log2
-
-        # The place of a bit of level 0; while a search descends, the place of a word there.
-        position = Signal(self._row_bits + 1)
-        window_log2 = Signal(5)
+        line_shape = self.found.payload.line.shape()
 
         words = 2 << (self._row_bits - self._word_log2)
         clear = Signal(range(words))
         cleared = Signal()
         with m.If(~cleared):
             m.d.sync += [clear.eq(clear + 1), cleared.eq(clear == words - 1)]
-        updating = Signal()
-        m.d.comb += [self.ready.eq(cleared), updating.eq(self.update.valid & self.update.ready)]
+        m.d.comb += [self.ready.eq(cleared), self.update.ready.eq(cleared)]
 
-        # One memory a level, both sides in it. An update goes up while words turn from or to zero.
-        line = Signal.like(self.update.payload.line)
-        occupied = self.update.payload.occupied
-        m.d.comb += line.eq(Mux(self.update.valid, self.update.payload.line, self.search.payload.line))
-        reads = []  # for the way down
-        path = []  # the words that a search passes on the way up
-        goes_up = updating
+        # An update reads its words in one cycle and writes them in the next: it goes up while words turn from or to
+        # zero.
+        updates = Signal()
+        update = Signal.like(self.update.payload)
+        m.d.sync += [updates.eq(self.update.valid & self.update.ready), update.eq(self.update.payload)]
+
+        # A search has its words a cycle after it was taken, and of each the bits among which it looks.
+        idle, again = Signal(), Signal()  # again: from the window's first line on
+        line, position, origin = Signal(line_shape), Signal(line_shape), Signal(line_shape)
+        window_log2, held_window_log2 = Signal(5), Signal(5)
+        m.d.comb += [
+            line.eq(Mux(idle, self.search.payload.line, position)),
+            window_log2.eq(Mux(idle, self.search.payload.window_log2, held_window_log2)),
+        ]
+        m.d.sync += held_window_log2.eq(window_log2)
+
+        descents = []  # what a search finds on its way down: any bit, and which
+        ascents = []  # and on its way up
+        goes_up = updates
         for level in range(self._levels):
-            shift, width = level * self._word_log2, self._bit_width(level)
-            depth = 1 << (self._row_bits + 1 - shift - width)
+            first, end = self._place(level)
+            depth = 1 << (self._row_bits + 1 - end)
             m.submodules[f"level_{level}"] = memory = Memory(shape=unsigned(word_bits), depth=depth, init=[])
-            if level < top:
-                reads.append(memory.read_port(domain="comb"))
-            read, write = memory.read_port(domain="comb"), memory.write_port()
-            bit = Const(1) << line[shift : shift + width]
-            updated = Signal(word_bits, name=f"updated_{level}")
+            write = memory.write_port()
+            update_read, search_read = (memory.read_port(domain="comb") for _ in range(2))
+            word, updated = Signal(word_bits, name=f"word_{level}"), Signal(word_bits, name=f"updated_{level}")
+            bit = Const(1) << update.line[first:end]
             m.d.comb += [
-                read.addr.eq(line[shift + width :]),
-                updated.eq(Mux(occupied, read.data | bit, read.data & ~bit)),
+                update_read.addr.eq(self.update.payload.line[end:]),
+                search_read.addr.eq(line[end:]),
+                updated.eq(Mux(update.occupied, word | bit, word & ~bit)),
             ]
-            path.append(Signal(1 << width, name=f"path_{level}"))
-            with m.If(self.update.ready):
-                m.d.sync += path[level].eq(Mux(goes_up, updated, read.data))
+
             with m.If(cleared):
-                m.d.comb += [write.addr.eq(line[shift + width :]), write.data.eq(updated), write.en.eq(goes_up)]
+                m.d.comb += [write.addr.eq(update.line[end:]), write.data.eq(updated), write.en.eq(goes_up)]
             with m.Else():
                 m.d.comb += [write.addr.eq(clear), write.en.eq(clear < depth)]
-            goes_up = goes_up & Mux(occupied, read.data == 0, updated == 0)
 
-        # On the way up, the lowest level with a bit beyond the line's own decides. When none has, the search goes on
-        # from the window's first line: there the highest level decides that the window spans.
-        chosen = Signal(self._row_bits + 1)
-        start = Signal(range(self._levels))
-        any_found = Signal()
-        for level in range(self._levels):
-            shift, width = level * self._word_log2, self._bit_width(level)
-            within = Signal(1 << width, name=f"within_{level}")
-            m.d.comb += within.eq(path[level] & self._within(position[shift : shift + width], window_log2, level))
-            wraps, index = lowest_set(within)
-            with m.If((window_log2 > shift) | (level == 0)):
-                m.d.comb += [
-                    any_found.eq(wraps),
-                    start.eq(level),
-                    chosen.eq(Cat(index, position[shift + width :])),
-                ]
-        for level in reversed(range(self._levels)):
-            shift, width = level * self._word_log2, self._bit_width(level)
-            place = position[shift : shift + width]
-            beyond = Signal(1 << width, name=f"beyond_{level}")
-            m.d.comb += beyond.eq(path[level] & self._beyond(place) & self._within(place, window_log2, level))
-            any_beyond, index = lowest_set(beyond)
-            with m.If(any_beyond):
-                m.d.comb += [any_found.eq(1), start.eq(level), chosen.eq(Cat(index, position[shift + width :]))]
+            place = line[first:end]
+            path = Signal(1 << (end - first), name=f"path_{level}")
+            among = Signal.like(path, name=f"among_{level}")
+            within = self._within(place, window_log2, level)
+            above = (level + 1) * self._word_log2
+            last = (window_log2 > first if level else 1) & (window_log2 <= above)
+            m.d.sync += [
+                # A word that is written in this cycle is read as it becomes.
+                word.eq(Mux(goes_up & (update_read.addr == update.line[end:]), updated, update_read.data)),
+                path.eq(Mux(goes_up & (search_read.addr == update.line[end:]), updated, search_read.data)),
+                among.eq(Mux(again, Mux(last, within, 0), within & self._beyond(place))),
+            ]
+            looked, down = Signal.like(path, name=f"looked_{level}"), Signal.like(path, name=f"down_{level}")
+            m.d.comb += [looked.eq(path & among), down.eq(search_read.data)]
+            ascents.append(lowest_set(looked))
+            descents.append(lowest_set(down))
+            goes_up = goes_up & Mux(update.occupied, word == 0, updated == 0)
 
+        # The lowest level decides that has a bit beyond the line's own. When none has, the search goes on from the
+        # window's first line: there the highest level decides that the window spans.
+        wrapped = Signal()
+
+        def give_up():
+            with m.If(self.drop):
+                m.next = "IDLE"
+
+        m.d.comb += self.found.payload.line.eq(position)
         with m.FSM():
             with m.State("IDLE"):
-                query = self.search.payload
-                m.d.comb += [self.update.ready.eq(cleared), self.search.ready.eq(cleared)]
-                m.d.sync += [position.eq(query.line), window_log2.eq(query.window_log2)]
+                m.d.comb += [idle.eq(1), self.search.ready.eq(cleared)]
+                m.d.sync += [
+                    position.eq(self.search.payload.line),
+                    origin.eq(self.search.payload.line),
+                    wrapped.eq(0),
+                ]
                 with m.If(self.search.valid & self.search.ready):
                     m.next = "ASCEND"
             with m.State("ASCEND"):
-                m.d.sync += position.eq(chosen)
-                with m.If(~any_found):
+                with m.If(wrapped):
                     m.next = "NONE"
                 with m.Else():
-                    with m.Switch(start):
-                        for level in range(self._levels):
-                            with m.Case(level):
-                                m.next = f"DESCEND_{level - 1}" if level else "FOUND"
-            for level, read in enumerate(reads):
+                    m.next = "WRAP"
+                for level, (any_set, index) in reversed(list(enumerate(ascents))):
+                    first, end = self._place(level)
+                    with m.If(any_set):
+                        m.d.sync += position.eq(Cat(Const(0, first), index, position[end:]))
+                        m.next = f"DESCEND_{level - 1}" if level else "FOUND"
+                give_up()
+            with m.State("WRAP"):
+                m.d.comb += again.eq(1)
+                m.d.sync += wrapped.eq(1)
+                m.next = "ASCEND"
+                give_up()
+            for level, (any_set, index) in enumerate(descents[:-1]):
                 with m.State(f"DESCEND_{level}"):
-                    _, index = lowest_set(read.data)
-                    m.d.comb += read.addr.eq(position)
-                    m.d.sync += position.eq(Cat(index, position))
+                    first, end = self._place(level)
+                    m.d.sync += position[first:end].eq(index)
                     m.next = f"DESCEND_{level - 1}" if level else "FOUND"
-
+                    with m.If(~any_set):  # its only line was freed meanwhile
+                        m.next = "NONE"
+                    give_up()
             with m.State("FOUND"):
-                m.d.comb += [self.found.valid.eq(1), self.found.payload.any.eq(1), self.found.payload.line.eq(position)]
+                m.d.comb += [self.found.valid.eq(1), self.found.payload.any.eq(position != origin)]
                 with m.If(self.found.ready):
                     m.next = "IDLE"
+                give_up()
             with m.State("NONE"):
                 m.d.comb += self.found.valid.eq(1)
                 with m.If(self.found.ready):
                     m.next = "IDLE"
+                give_up()
         return m
 
     def _beyond(self, bit: Value) -> Value:

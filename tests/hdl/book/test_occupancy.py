@@ -9,10 +9,10 @@ from bandgap.hdl.book.occupancy import Occupancy
 
 
 def next_line(occupied: set[int], line: int, window_log2: int) -> int | None:
-    """The next occupied line in circular order within the window, `line` itself last."""
+    """The next occupied line in circular order within the window, `line` itself left out."""
     size = 1 << window_log2
     base = line // size * size
-    circle = (base + (line - base + distance) % size for distance in range(1, size + 1))
+    circle = (base + (line - base + distance) % size for distance in range(1, size))
     return next((candidate for candidate in circle if candidate in occupied), None)
 
 
