@@ -90,9 +90,10 @@ class ExpiryAction(enum.Enum, shape=8):
 
 
 class InstrumentFlags(enum.Flag, shape=8):
-    """TOP_OF_BOOK switches the instrument's top-of-book reports on."""
+    """TOP_OF_BOOK switches the instrument's top-of-book reports on, DEPTH those of all its price levels."""
 
     TOP_OF_BOOK = 1
+    DEPTH = 2
 
 
 class Header(data.Struct):

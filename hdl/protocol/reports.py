@@ -24,6 +24,7 @@ class ReportKind(enum.Enum, shape=8):
     BAND_MOVED = 7
     TRADING_STATE = 8
     TOP_OF_BOOK = 9
+    LEVEL = 10
 
 
 class Reason(enum.Enum, shape=8):
@@ -250,6 +251,25 @@ class TopOfBook(data.Struct):
     reserved: data.ArrayLayout(8, 8)
 
 
+class LevelChanged(data.Struct):
+    """The open quantity at one price is now this one.
+
+    Attributes
+    ----------
+    header : Kind `LEVEL`; `side` is the level's.
+    price_ticks : Price of the level.
+    reserved_0 : Zero.
+    quantity_lots : Sum of open quantities at this price; zero when no order rests there any more.
+    reserved_1 : Zero.
+    """
+
+    header: ReportHeader
+    price_ticks: unsigned(32)
+    reserved_0: data.ArrayLayout(8, 4)
+    quantity_lots: unsigned(64)
+    reserved_1: data.ArrayLayout(8, 16)
+
+
 REPORTS = {
     ReportKind.ACCEPTED: OrderReport,
     ReportKind.REJECTED: OrderReport,
@@ -260,5 +280,6 @@ REPORTS = {
     ReportKind.BAND_MOVED: BandMoved,
     ReportKind.TRADING_STATE: TradingStateChanged,
     ReportKind.TOP_OF_BOOK: TopOfBook,
+    ReportKind.LEVEL: LevelChanged,
 }
 """The layout that each kind selects."""

@@ -24,6 +24,7 @@ from .messages import (
     Rejected,
     Replace,
     Report,
+    ReportKind,
     SetBand,
     SetInstrument,
     TopOfBook,
@@ -152,14 +153,14 @@ class Appliance:
         return self._gate.balances_quote[account]
 
     def _send(self, cause: Cause, reports: list[Report]) -> list[bytes]:
-        """Number the reports of one cause, mark the last, and add what the market data switches ask for."""
+        """Number the reports of one cause, mark the last, and add what market data is left to tell."""
         sent = []
         for report in reports:
             flags = LAST if report is reports[-1] else 0
             sent.append(encode(report, cause, self._report_number, self._epoch, flags))
             self._report_number += 1
-        for top in self._changed_tops():
-            sent.append(encode(top, cause, self._report_number, self._epoch, flags=0))
+        for told in [*self._book.changed_levels(), *self._changed_tops()]:
+            sent.append(encode(told, cause, self._report_number, self._epoch, flags=0))
             self._report_number += 1
         return sent
 
@@ -242,7 +243,7 @@ class Appliance:
 
     def _cancel_account(self, account: int, reason: Reason) -> list[Report]:
         canceled = self._book.cancel_account(account, reason)
-        return [*canceled, Done(count=len(canceled), account=account)]
+        return [*canceled, Done(count=_count_canceled(canceled), account=account)]
 
     def _set_instrument(self, command: SetInstrument, link: int) -> list[Report] | Reason:
         holds_orders = self._book.holds_orders(command.instrument)
@@ -250,6 +251,7 @@ class Appliance:
             return reason
         self._gate.instruments[command.instrument] = instrument_of(command)
         self._tops[command.instrument] = self._book.top(command.instrument)
+        self._book.tell_depth(command.instrument, command.depth)
         return [Done(command.instrument)]
 
     def _set_band(self, command: SetBand, link: int) -> list[Report] | Reason:
@@ -294,10 +296,10 @@ class Appliance:
     def _expire_watchdog(self) -> list[Report]:
         self._gate.deadline_ns = None
         halted = self._change_state(range(self._instruments), TradingState.HALTED, Reason.WATCHDOG)
-        canceled = []
+        canceled: list[Report] = []
         if self._gate.expiry_action is ExpiryAction.HALT_AND_CANCEL:
             canceled = self._book.cancel_all(Reason.WATCHDOG)
-        return [*halted, *canceled, Done(count=len(canceled), reason=Reason.WATCHDOG)]
+        return [*halted, *canceled, Done(count=_count_canceled(canceled), reason=Reason.WATCHDOG)]
 
     def _change_state(self, indices: range | list[int], state: TradingState, reason: Reason) -> list[Report]:
         """Halt or resume those of some instruments that are set and not so already."""
@@ -308,6 +310,10 @@ class Appliance:
                 instrument.state = state
                 changed.append(TradingStateChanged(reason, index, state))
         return changed
+
+
+def _count_canceled(reports: list[Report]) -> int:
+    return sum(report.kind is ReportKind.CANCELED for report in reports)
 
 
 def _rejected(reason: Reason, command: bytes) -> Rejected:

@@ -6,11 +6,12 @@ need to know what rests, so they are decided here.
 
 from bisect import bisect_left, insort
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from .messages import (
     Cancel,
+    LevelChanged,
     OrderReport,
     Reason,
     Replace,
@@ -113,7 +114,12 @@ class Ladder:
         if not self._prices:
             return 0, 0
         price_ticks = self._prices[self._best]
-        return price_ticks, self._levels[price_ticks].quantity_lots
+        return price_ticks, self.quantity_lots(price_ticks)
+
+    def quantity_lots(self, price_ticks: int) -> int:
+        """Sum of open quantities at a price."""
+        level = self._levels.get(price_ticks)
+        return level.quantity_lots if level else 0
 
     def __iter__(self) -> Iterator[Order]:
         """The orders in matching order: best price first, first in first out."""
@@ -136,6 +142,8 @@ class Book:
         self._tokens: defaultdict[int, set[int]] = defaultdict(set)  # of each account's resting orders
         self._last_generation: defaultdict[int, int] = defaultdict(int)  # by token, zero after a reset
         self._released = released
+        self._told: set[int] = set()  # the instruments whose depth is told
+        self._changed: dict[tuple[int, Side, int], None] = {}  # their levels that changed, until they are told
 
     # What rests
 
@@ -161,6 +169,23 @@ class Book:
         bid_price_ticks, bid_quantity_lots = self._ladders[instrument][Side.BUY].best()
         ask_price_ticks, ask_quantity_lots = self._ladders[instrument][Side.SELL].best()
         return TopOfBook(instrument, bid_price_ticks, ask_price_ticks, bid_quantity_lots, ask_quantity_lots)
+
+    def depth(self, instrument: int, side: Side) -> dict[int, int]:
+        """Quantity by price of all levels of one side, best price first."""
+        ladder = self._ladders[instrument][side]
+        return {order.price_ticks: ladder.quantity_lots(order.price_ticks) for order in ladder}
+
+    def tell_depth(self, instrument: int, told: bool) -> None:
+        """Tell the levels of an instrument that change from now on, or not."""
+        (self._told.add if told else self._told.discard)(instrument)
+
+    def changed_levels(self) -> list[Report]:
+        """The levels that have changed and were not told since, in order of their first change, as they are now."""
+        changed, self._changed = self._changed, {}
+        return [
+            LevelChanged(instrument, side, price_ticks, self._ladders[instrument][side].quantity_lots(price_ticks))
+            for instrument, side, price_ticks in changed
+        ]
 
     def would_trade(self, instrument: int, side: Side, limit_ticks: int) -> bool:
         """Whether the best opposite price is not beyond a limit."""
@@ -242,9 +267,8 @@ class Book:
     def replace(self, replace: Replace, price_ticks: int) -> list[Report]:
         """Give a resting order a new open quantity and an effective price."""
         order = self._resting[replace.token]
-        ladder = self._ladders[order.instrument][order.side]
         if self.keeps_place(replace, price_ticks):
-            ladder.reduce(order, order.open_lots - replace.quantity_lots)
+            self._reduce_resting(order, order.open_lots - replace.quantity_lots)
             return [_order_report(ReportKind.REPLACED, order)]
         self._reduce_resting(order, order.open_lots)
         order.price_ticks = price_ticks
@@ -260,25 +284,39 @@ class Book:
 
     def cancel_account(self, account: int, reason: Reason) -> list[Report]:
         """Cancel every order of an account, in ascending token."""
-        return [self.cancel(token, reason) for token in sorted(self._tokens[account])]
+        return self._cancel_each(sorted(self._tokens[account]), reason)
 
     def cancel_all(self, reason: Reason) -> list[Report]:
         """Cancel every order, in ascending token."""
-        return [self.cancel(token, reason) for token in sorted(self._resting)]
+        return self._cancel_each(sorted(self._resting), reason)
 
     def cancel_outside(self, instrument: int, lower_ticks: int, upper_ticks: int) -> list[Report]:
         """Cancel what a new band would let trade outside: bids above it, then asks below it, best price first."""
         bids = [order for order in self.resting(instrument, Side.BUY) if order.price_ticks > upper_ticks]
         asks = [order for order in self.resting(instrument, Side.SELL) if order.price_ticks < lower_ticks]
-        return [self.cancel(order.token, Reason.BAND_MOVED) for order in bids + asks]
+        return self._cancel_each([order.token for order in bids + asks], Reason.BAND_MOVED)
+
+    def _cancel_each(self, tokens: Iterable[int], reason: Reason) -> list[Report]:
+        """Cancel orders; behind each its level is told."""
+        reports: list[Report] = []
+        for token in tokens:
+            reports += [self.cancel(token, reason), *self.changed_levels()]
+        return reports
 
     def _take(self, taker: Order) -> list[Report]:
-        """Trade with the opposite side in price-time priority while it is not beyond the taker's limit."""
+        """Trade with the opposite side in price-time priority while it is not beyond the taker's limit.
+
+        Before it meets the first order of a level, the levels that changed before are told.
+        """
         reports: list[Report] = []
+        met_ticks = None
         makers = self._ladders[taker.instrument][taker.side.opposite]
         while taker.open_lots and (maker := makers.first()) is not None:
             if beyond(taker.side, taker.price_ticks, maker.price_ticks):
                 break
+            if maker.price_ticks != met_ticks:
+                met_ticks = maker.price_ticks
+                reports += self.changed_levels()
             if maker.account == taker.account and taker.self_trade_prevention is not SelfTradePrevention.OFF:
                 reports += self._prevent_self_trade(taker, maker)
             else:
@@ -335,12 +373,19 @@ class Book:
                 return True
         return False
 
+    def _change_level(self, order: Order) -> None:
+        """The level that an order rests in changes."""
+        if order.instrument in self._told:
+            self._changed[order.instrument, order.side, order.price_ticks] = None
+
     def _rest(self, order: Order) -> None:
+        self._change_level(order)
         self._ladders[order.instrument][order.side].add(order)
         self._resting[order.token] = order
         self._tokens[order.account].add(order.token)
 
     def _reduce_resting(self, order: Order, quantity_lots: int) -> None:
+        self._change_level(order)
         self._ladders[order.instrument][order.side].reduce(order, quantity_lots)
         if order.open_lots == 0:
             del self._resting[order.token]

@@ -59,7 +59,7 @@ class Instrument:
     window_base_ticks, window_ticks : The prices that can rest: from the base, so many.
     ladder_offset : First of its ladder rows; it has as many as its window.
     multiplier_quote : Quote units that one lot is worth per tick.
-    top_of_book : Whether its top-of-book reports are on.
+    top_of_book, depth : Which of its market data reports are on.
     state : Halted or trading.
     band : Its band, if it has one.
     """
@@ -69,6 +69,7 @@ class Instrument:
     ladder_offset: int
     multiplier_quote: int
     top_of_book: bool
+    depth: bool
     state: TradingState = TradingState.HALTED
     band: Band | None = None
 
@@ -316,4 +317,5 @@ def instrument_of(command: SetInstrument) -> Instrument:
         ladder_offset=command.ladder_offset,
         multiplier_quote=command.multiplier_quote,
         top_of_book=command.top_of_book,
+        depth=command.depth,
     )

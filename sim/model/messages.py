@@ -90,9 +90,10 @@ class ExpiryAction(IntEnum):
 
 
 class InstrumentFlags(IntFlag):
-    """TOP_OF_BOOK switches the instrument's top-of-book reports on."""
+    """TOP_OF_BOOK switches the instrument's top-of-book reports on, DEPTH those of all its price levels."""
 
     TOP_OF_BOOK = 1
+    DEPTH = 2
 
 
 class ReportKind(IntEnum):
@@ -107,6 +108,7 @@ class ReportKind(IntEnum):
     BAND_MOVED = 7
     TRADING_STATE = 8
     TOP_OF_BOOK = 9
+    LEVEL = 10
 
 
 class Reason(IntEnum):
@@ -230,6 +232,7 @@ class SetInstrument:
     multiplier_quote: int
     window_log2: int
     top_of_book: bool
+    depth: bool
 
 
 @dataclass(slots=True)
@@ -354,7 +357,8 @@ def _set_instrument(command: bytes) -> SetInstrument:
     _, instrument, epoch, number, base, offset, multiplier, log2, flags, reserved = _SET_INSTRUMENT.unpack(command)
     _require_zero(reserved)
     top_of_book = _has_flag(flags, InstrumentFlags.TOP_OF_BOOK, InstrumentFlags)
-    return SetInstrument(instrument, epoch, number, base, offset, multiplier, log2, top_of_book)
+    depth = _has_flag(flags, InstrumentFlags.DEPTH, InstrumentFlags)
+    return SetInstrument(instrument, epoch, number, base, offset, multiplier, log2, top_of_book, depth)
 
 
 def _set_band(command: bytes) -> SetBand:
@@ -582,7 +586,23 @@ class TopOfBook:
         )
 
 
-Report = OrderReport | Rejected | Trade | Done | BandMoved | TradingStateChanged | TopOfBook
+@dataclass(slots=True)
+class LevelChanged:
+    """The open quantity at one price is now this one, zero when the level is gone."""
+
+    instrument: int
+    side: int
+    price_ticks: int
+    quantity_lots: int
+    reason: int = 0
+    kind: ReportKind = ReportKind.LEVEL
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _LEVEL_BODY.pack(self.price_ticks, self.quantity_lots)
+
+
+Report = OrderReport | Rejected | Trade | Done | BandMoved | TradingStateChanged | TopOfBook | LevelChanged
 
 # kind, reason, instrument, link, number, time_ns, command_number, entry_cycle, exit_cycle, epoch, side, flags
 _REPORT_HEADER = Struct("<BBBB I Q I II H BB")
@@ -592,6 +612,7 @@ _DONE_BODY = Struct("<I4xI4xq 8x")
 _BAND_BODY = Struct("<IIIB 19x")
 _STATE_BODY = Struct("<B 31x")
 _TOP_BODY = Struct("<IIQQ 8x")
+_LEVEL_BODY = Struct("<I4xQ 16x")
 
 
 def encode(report: Report, cause: Cause, number: int, epoch: int, flags: int) -> bytes:

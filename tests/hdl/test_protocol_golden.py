@@ -175,7 +175,7 @@ GOLDEN_COMMANDS = [
         00 08 00 00                    # ladder offset 2,048 = 0x800
         64 00 00 00                    # multiplier 100 = 0x64
         0b                             # window of 2**11 ticks
-        01                             # flags TOP_OF_BOOK
+        02                             # flags DEPTH
         00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {
@@ -187,7 +187,7 @@ GOLDEN_COMMANDS = [
             "ladder_offset": 2_048,
             "multiplier_quote": 100,
             "window_log2": 11,
-            "flags": 1,
+            "flags": 2,
         },
         messages.SetInstrument(
             instrument=7,
@@ -197,7 +197,8 @@ GOLDEN_COMMANDS = [
             ladder_offset=2_048,
             multiplier_quote=100,
             window_log2=11,
-            top_of_book=True,
+            top_of_book=False,
+            depth=True,
         ),
     ),
     Golden(
@@ -465,6 +466,28 @@ GOLDEN_REPORTS = [
             "ask_quantity_lots": 5,
         },
         messages.TopOfBook(1, 99, 101, 2**32, 5),
+    ),
+    Golden(
+        "level",
+        """
+        0a 00 01                                         # kind LEVEL 10 = 0xa, no reason, instrument 1
+        01 02 01 00 00 08 07 06 05 04 03 02 01           # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00              # command 99, entry cycle, exit cycle
+        03 00 02 00                                      # epoch 3, SELL, not the last
+        a0 86 01 00 00 00 00 00                          # price 100,000 = 0x186a0, reserved
+        05 00 00 00 01 00 00 00                          # 2**32 + 5
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "kind": 10,
+            "reason": 0,
+            "instrument": 1,
+            "side": 2,
+            "flags": 0,
+            "price_ticks": 100_000,
+            "quantity_lots": 2**32 + 5,
+        },
+        messages.LevelChanged(1, messages.Side.SELL, 100_000, 2**32 + 5),
     ),
 ]
 

@@ -37,6 +37,7 @@ SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
     "DONE": lambda r: f"DONE {r['count']}",
     "BAND_MOVED": lambda r: f"BAND_MOVED {r['lower_ticks']}-{r['upper_ticks']}",
     "TRADING_STATE": lambda r: f"{r['state']} {r['reason']} instrument {r['instrument']}",
+    "LEVEL": lambda r: f"LEVEL {r['side']} {r['quantity_lots']}@{r['price_ticks']}",
     "TOP_OF_BOOK": lambda r: (
         f"TOP instrument {r['instrument']} {r['bid_quantity_lots']}@{r['bid_price_ticks']}"
         f" {r['ask_quantity_lots']}@{r['ask_price_ticks']}"
@@ -106,9 +107,11 @@ class Market:
         order = {"token": token, "generation": 1, "side": side.value, "quantity_lots": quantity, "price_ticks": price}
         return self.send(Opcode.REPLACE, **{**order, **fields})
 
-    def set_instrument(self, instrument: int, top_of_book: bool = False, **fields: Any) -> list[str]:
+    def set_instrument(
+        self, instrument: int, top_of_book: bool = False, depth: bool = False, **fields: Any
+    ) -> list[str]:
         """Set an instrument to the window 100 to 107 in the ladder's first rows unless told otherwise."""
-        flags = InstrumentFlags.TOP_OF_BOOK.value if top_of_book else 0
+        flags = top_of_book * InstrumentFlags.TOP_OF_BOOK.value + depth * InstrumentFlags.DEPTH.value
         window = {"window_base_ticks": 100, "ladder_offset": 0, "multiplier_quote": MULTIPLIER_QUOTE, "window_log2": 3}
         return self.send(Opcode.SET_INSTRUMENT, **{"instrument": instrument, **window, "flags": flags, **fields})
 

@@ -67,7 +67,7 @@ CASES = [
     *[(opcode, {"token": 8}) for opcode in (Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE)],
     *[(opcode, {name: value}) for opcode, enums in ENUMS.items() for name in enums for value in (0, enums[name])],
     (Opcode.NEW_ORDER, {"flags": 4}),
-    (Opcode.SET_INSTRUMENT, {"flags": 2}),
+    (Opcode.SET_INSTRUMENT, {"flags": 4}),
     (Opcode.NEW_ORDER, {"quantity_lots": 0}),
     (Opcode.NEW_ORDER, MARKET | {"price_ticks": 103}),
     (Opcode.NEW_ORDER, MARKET | {"time_in_force": TimeInForce.GTC.value}),
