@@ -10,7 +10,8 @@ cycle, which is known by registers alone. What they change is posted, and carrie
     a sweep           SWEEP* -> REMOVE* -> SWEEP* ... -> SWEEP_DONE -> RETIRE
     a band that moves MOVE_BAND, BAND* -> REMOVE* -> MOVE_BAND ... -> RETIRE
 
-    market data       TELL -> EXECUTE, before the next command (`hdl.book.market_data`)
+    market data       TELL -> EXECUTE, before the next command (`hdl.book.market_data`, `hdl.book.depth`); levels also
+                      in MATCH_TELL, before a taker meets the first order of a level, and in REMOVE_SETTLE
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -31,7 +32,8 @@ from ..protocol.commands import (
     Side,
     TimeInForce,
 )
-from ..protocol.reports import Done, Reason, ReportKind, TopOfBook, Trade
+from ..protocol.reports import Done, LevelChanged, Reason, ReportKind, TopOfBook, Trade
+from .depth import Depth
 from .ladder import Ladder, line_of
 from .market_data import MarketData
 from .orders import OrderPool
@@ -194,7 +196,14 @@ class Engine(wiring.Component):
             market_data.changed_instrument.eq(posting.change.instrument),
             market_data.bests.eq(ladder.bests),
             market_data.level.eq(ladder.level),
-            self.busy.eq(~self.ready | ~ladder.settled | market_data.due),
+        ]
+        m.submodules.depth = depth = Depth(config)
+        news = Signal()  # something may have to be told before the next command
+        m.d.comb += [
+            depth.coming_instrument.eq(posting.change.instrument),
+            depth.change.eq(posted.change),
+            news.eq(depth.due | market_data.due),
+            self.busy.eq(~self.ready | ~ladder.settled | news),
             self.working.eq(self.busy | posted.change.enable),
         ]
 
@@ -368,13 +377,7 @@ class Engine(wiring.Component):
         present = Signal()
         reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
         m.d.comb += [
-            present.eq(
-                self.commands.valid
-                & ladder.settled
-                & ~(ladder.settling & found.takes)
-                & ~market_data.due
-                & ~reader.hold
-            ),
+            present.eq(self.commands.valid & ladder.settled & ~(ladder.settling & found.takes) & ~news & ~reader.hold),
             self.commands.ready.eq(
                 retiring
                 | (
@@ -413,11 +416,15 @@ class Engine(wiring.Component):
                     ladder.set_window.window.offset.eq(definition.ladder_offset),
                     ladder.set_window.window.log2.eq(definition.window_log2),
                 ]
-                m.d.comb += [
-                    market_data.follow.enable.eq(1),
-                    market_data.follow.instrument.eq(instrument),
-                    market_data.follow.told.eq((Value.cast(definition.flags) & InstrumentFlags.TOP_OF_BOOK.value) != 0),
-                ]
+                for switch, flag in (
+                    (market_data.follow, InstrumentFlags.TOP_OF_BOOK),
+                    (depth.follow, InstrumentFlags.DEPTH),
+                ):
+                    m.d.comb += [
+                        switch.enable.eq(1),
+                        switch.instrument.eq(instrument),
+                        switch.told.eq((Value.cast(definition.flags) & flag.value) != 0),
+                    ]
                 m.d.sync += multipliers[instrument].eq(definition.multiplier_quote)
                 m.next = "RETIRE"
 
@@ -554,7 +561,21 @@ class Engine(wiring.Component):
                 with m.Else():
                     m.next = "REST_LEVEL"
 
-        def tell():
+        def tell_level():
+            """Draft the level that waits longest, if any does."""
+            told = data.View(LevelChanged, draft)
+            m.d.comb += [
+                drafting.eq(depth.telling),
+                depth.told.eq(depth.telling & drafted),
+                follow.eq(Follow.MORE),
+                header.kind.eq(ReportKind.LEVEL),
+                header.instrument.eq(depth.first.instrument),
+                header.side.eq(sides(depth.first.line[-1])),
+                told.price_ticks.eq(depth.first.price_ticks),
+                told.quantity_lots.eq(depth.first.level.quantity_lots),
+            ]
+
+        def tell_top():
             """Give market data what it needs, and draft what it has to tell."""
             top = data.View(TopOfBook, draft)
             m.d.comb += [
@@ -566,10 +587,6 @@ class Engine(wiring.Component):
                 follow.eq(Follow.MORE),
                 header.kind.eq(ReportKind.TOP_OF_BOOK),
                 header.instrument.eq(market_data.instrument),
-                header.link.eq(last_cause.link),
-                header.command_number.eq(last_cause.number),
-                header.time_ns.eq(last_cause.time_ns),
-                header.entry_cycle.eq(last_cause.entry_cycle),
                 top.bid_price_ticks.eq(market_data.top.bid_price_ticks),
                 top.ask_price_ticks.eq(market_data.top.ask_price_ticks),
                 top.bid_quantity_lots.eq(market_data.top.bid_quantity_lots),
@@ -624,7 +641,7 @@ class Engine(wiring.Component):
                     with m.Case(Action.MOVE_BAND):
                         with m.If(able):
                             m.next = "MOVE_BAND"
-                with m.If(market_data.due):
+                with m.If(news):
                     m.next = "TELL"
                 with m.Elif(present & reads & reader.stale):
                     with m.If(posted.order.enable):
@@ -633,8 +650,16 @@ class Engine(wiring.Component):
                         m.d.comb += reader.again.eq(1)
                         m.next = "AGAIN_READ"
             with m.State("TELL"):
-                with m.If(market_data.due):
-                    tell()
+                m.d.comb += [
+                    header.link.eq(last_cause.link),
+                    header.command_number.eq(last_cause.number),
+                    header.time_ns.eq(last_cause.time_ns),
+                    header.entry_cycle.eq(last_cause.entry_cycle),
+                ]
+                with m.If(depth.due):
+                    tell_level()
+                with m.Elif(market_data.due):
+                    tell_top()
                 with m.Else():
                     m.next = "EXECUTE"
             with m.State("REPLACE"):
@@ -727,6 +752,13 @@ class Engine(wiring.Component):
             with m.State("MATCH_LEVEL"):
                 m.d.sync += [level.eq(ladder.level), maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
+                with m.If(depth.due):
+                    m.next = "MATCH_TELL"
+            with m.State("MATCH_TELL"):
+                tell_level()
+                read_maker(level.head)
+                with m.If(~depth.due):
+                    m.next = "MATCH_FETCH"
             with m.State("MATCH_FETCH"):
                 m.d.sync += [maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
@@ -872,9 +904,11 @@ class Engine(wiring.Component):
                 unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
                 m.next = "REMOVE_SETTLE"
             with m.State("REMOVE_SETTLE"):
-                m.next = "MOVE_BAND"
-                with m.If(command.action == Action.SWEEP):
-                    m.next = "SWEEP"
+                tell_level()
+                with m.If(~depth.due):
+                    m.next = "MOVE_BAND"
+                    with m.If(command.action == Action.SWEEP):
+                        m.next = "SWEEP"
 
             # Sweep: look at every slot, one a cycle where nothing is found.
             with m.State("SWEEP"):

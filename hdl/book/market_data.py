@@ -20,6 +20,11 @@ class Top(data.Struct):
     ask_quantity_lots: unsigned(64)
 
 
+def follow_layout(config: BookConfig) -> data.StructLayout:
+    """A switch of market data: that of `instrument` is `told` from now on, or not, while `enable`."""
+    return data.StructLayout({"enable": 1, "instrument": range(config.instruments), "told": 1})
+
+
 class MarketData(wiring.Component):
     """Tells the top of book, one instrument after the other, lowest first, between two commands.
 
@@ -44,7 +49,7 @@ class MarketData(wiring.Component):
         instrument = range(config.instruments)
         super().__init__(
             {
-                "follow": In(data.StructLayout({"enable": 1, "instrument": instrument, "told": 1})),
+                "follow": In(follow_layout(config)),
                 "changed": In(1),
                 "changed_instrument": In(instrument),
                 "due": Out(1),
