@@ -47,6 +47,7 @@ def instrument_commands(instruments: Sequence[InstrumentConfig]) -> list[Bytes2D
                 ladder_offset=offset,
                 multiplier_quote=instrument.multiplier_quote,
                 top_of_book=False,
+                depth=False,
             )
         )
         offset += instrument.window_ticks

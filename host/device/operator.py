@@ -20,8 +20,11 @@ def set_instrument(
     ladder_offset: int,
     multiplier_quote: int,
     top_of_book: bool,
+    depth: bool,
 ) -> Bytes2D:
     """Define an instrument: prices from `window_base_ticks`, a power of two `window_ticks` of them, can rest.
+
+    `top_of_book` and `depth` switch its market data on.
 
     Raises
     ------
@@ -35,7 +38,7 @@ def set_instrument(
     command["ladder_offset"] = ladder_offset
     command["multiplier_quote"] = multiplier_quote
     command["window_log2"] = window_ticks.bit_length() - 1
-    command["flags"] = InstrumentFlags.TOP_OF_BOOK.value if top_of_book else 0
+    command["flags"] = top_of_book * InstrumentFlags.TOP_OF_BOOK.value + depth * InstrumentFlags.DEPTH.value
     return to_bytes(command)
 
 

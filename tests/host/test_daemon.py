@@ -167,7 +167,7 @@ def test_rejected_operator_command_stops_the_venue(open_venue: Open) -> None:
     venue = open_venue()
     venue.step(mark=1000)
     window = operator.set_instrument(
-        0, window_base_ticks=64, window_ticks=64, ladder_offset=0, multiplier_quote=10, top_of_book=False
+        0, window_base_ticks=64, window_ticks=64, ladder_offset=0, multiplier_quote=10, top_of_book=False, depth=False
     )
     commands = np.concatenate([operator.halt(), window])
     venue.daemon.device.number(commands)
