@@ -330,11 +330,16 @@ class _Sender:
 
     def enqueue_window(self, instrument: int) -> None:
         window = self.windows[instrument]
-        flags = InstrumentFlags.TOP_OF_BOOK.value if self.rng.random() < 0.5 else 0
-        body = _INSTRUMENT.pack(window.base_ticks, window.offset, window.multiplier_quote, window.log2, flags)
+        body = _INSTRUMENT.pack(
+            window.base_ticks, window.offset, window.multiplier_quote, window.log2, self.market_data()
+        )
         self.then((Opcode.SET_INSTRUMENT.value, instrument, body))
         if self.rng.random() < 0.8:
             self.then((Opcode.SET_BAND.value, instrument, self.band_body(window)))
+
+    def market_data(self) -> int:
+        """Which market data an instrument tells, any."""
+        return sum(flag.value for flag in InstrumentFlags if self.rng.random() < 0.5)
 
     def band_body(self, window: _Window) -> bytes:
         rng = self.rng
@@ -610,7 +615,8 @@ class _Sender:
             offset = offset >> min(log2, 32) << min(log2, 32)
         base = rng.choice((0, 1_000, _MAX_U32, rng.randrange(_MAX_U32)))
         multiplier = rng.choice((0, 1, 1, 1, 65_535, 65_536))
-        return Opcode.SET_INSTRUMENT.value, instrument, _INSTRUMENT.pack(base, offset, multiplier, log2, 0)
+        body = _INSTRUMENT.pack(base, offset, multiplier, log2, self.market_data())
+        return Opcode.SET_INSTRUMENT.value, instrument, body
 
     def move_window(self, link: int) -> _Unsent:
         """Clear an instrument and set it anew: what it takes follows by the privileged link."""

@@ -149,6 +149,12 @@ OTHERS = {
         "quantity above 32 bits",
         "after a timer",
     ),
+    "depth": (
+        *(f"{side} {what}" for side in ("bid", "ask") for what in ("appears", "changes", "goes")),
+        *("stays as it was", "quantity above 32 bits", "after a timer"),
+        *("behind a removed order", "behind a replace", "before a taker's next level"),
+        *("one at the end", "two at the end"),
+    ),
     "malformed": (
         *("opcode", "enum", "flag", "reserved byte", "number zero", "instrument", "instrument where none belongs"),
         *("account", "token", "new order of zero", "replace to zero", "market order with a price"),
@@ -221,11 +227,14 @@ _remaining = _field(WireKind.ACCEPTED, "remaining_lots")
 _maker_account = _field(WireKind.TRADE, "maker_account")
 _maker_token = _field(WireKind.TRADE, "maker_token")
 _maker_remaining = _field(WireKind.TRADE, "maker_remaining_lots")
+_flags = _field(WireKind.TRADE, "flags")
 _side = _field(WireKind.TRADE, "side")
 _instrument = _field(WireKind.TRADE, "instrument")
 _count = _field(WireKind.DONE, "count")
 _balance = _field(WireKind.DONE, "balance_quote")
 _state = _field(WireKind.TRADING_STATE, "state")
+_level_price = _field(WireKind.LEVEL, "price_ticks")
+_level_quantity = _field(WireKind.LEVEL, "quantity_lots")
 _bid_quantity = _field(WireKind.TOP_OF_BOOK, "bid_quantity_lots")
 _ask_quantity = _field(WireKind.TOP_OF_BOOK, "ask_quantity_lots")
 
@@ -263,6 +272,7 @@ class Coverage:
         self._orders: dict[int, _Resting] = {}
         self._bids: set[int] = set()
         self._asks: set[int] = set()
+        self._levels: dict[tuple[int, str, int], int] = {}  # quantity by instrument, side and price
 
     def missing(self) -> list[Point]:
         """The possible points that were not seen."""
@@ -291,7 +301,7 @@ class Coverage:
 
     def add(self, command: bytes, link: int, reports: list[bytes]) -> None:
         """Count what a command and all its reports show."""
-        answer = [report for report in reports if report[0] != ReportKind.TOP_OF_BOOK]
+        answer = _without_market_data(reports)
         try:
             decoded = messages.decode(command)
         except MalformedError as error:
@@ -310,20 +320,23 @@ class Coverage:
             case _:
                 self._add_operator(decoded, answer)
         self._follow(answer)
+        self._add_levels(reports, removes=isinstance(decoded, AccountCommand | SetBand))
         self._add_tops(reports)
 
     def add_timer(self, reports: list[bytes]) -> None:
         """Count what a timer's reports show."""
         if not reports:
             return
-        answer = [report for report in reports if report[0] != ReportKind.TOP_OF_BOOK]
+        answer = _without_market_data(reports)
         halts = any(report[0] == ReportKind.TRADING_STATE for report in answer)
         self._see("watchdog", "expires: halts" if halts else "expires: nothing trades")
         if _count(answer[-1]):
             self._see("watchdog", "expires: cancels")
         self._follow(answer)
-        if len(answer) < len(reports):
-            self._see("top of book", "after a timer")
+        for group, kind in (("top of book", ReportKind.TOP_OF_BOOK), ("depth", ReportKind.LEVEL)):
+            if any(report[0] == kind for report in reports):
+                self._see(group, "after a timer")
+        self._add_levels(reports, removes=True)
         self._add_tops(reports)
 
     def _follow(self, answer: list[bytes]) -> None:
@@ -560,6 +573,30 @@ class Coverage:
                 changed = ("none", "one", "several")[min(count, 2)]
                 self._see("trading state", f"{_words(command.opcode)} {whom}: {changed} changed")
 
+    def _add_levels(self, reports: list[bytes], *, removes: bool) -> None:
+        last = next(place for place, report in enumerate(reports) if _flags(report) & messages.LAST)
+        if behind := sum(report[0] == ReportKind.LEVEL for report in reports[last:]):
+            self._see("depth", ("one at the end", "two at the end")[behind - 1])
+        for place, report in enumerate(reports):
+            if report[0] != ReportKind.LEVEL:
+                continue
+            if place < last:
+                leaves = reports[place - 1][0] == ReportKind.REPLACED
+                within = "before a taker's next level"
+                self._see("depth", "behind a removed order" if removes else "behind a replace" if leaves else within)
+            side = "bid" if _side(report) == Side.BUY else "ask"
+            level, quantity_lots = (_instrument(report), side, _level_price(report)), _level_quantity(report)
+            known_lots = self._levels.pop(level, 0)
+            if quantity_lots:
+                self._levels[level] = quantity_lots
+            if quantity_lots == known_lots:
+                self._see("depth", "stays as it was")
+            else:
+                what = "goes" if not quantity_lots else "changes" if known_lots else "appears"
+                self._see("depth", f"{side} {what}")
+            if quantity_lots >= 1 << 32:
+                self._see("depth", "quantity above 32 bits")
+
     def _add_tops(self, reports: list[bytes]) -> None:
         for report in reports:
             if report[0] != ReportKind.TOP_OF_BOOK:
@@ -580,7 +617,12 @@ class Coverage:
 
 
 _KNOWN = frozenset(POINTS)
+_MARKET_DATA = (ReportKind.TOP_OF_BOOK, ReportKind.LEVEL)
 _OPCODES = frozenset(Opcode)
+
+
+def _without_market_data(reports: list[bytes]) -> list[bytes]:
+    return [report for report in reports if report[0] not in _MARKET_DATA]
 
 
 def _order_name(command: NewOrder) -> str:

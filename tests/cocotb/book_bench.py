@@ -45,10 +45,12 @@ class Expectation:
             self.releases.append((order.account, order.instrument, order.price_ticks, quantity_lots))
 
     def send(self, cause: messages.Cause, reports: list[messages.Report]) -> None:
-        """The reports of a command, then the tops of book that it changed."""
+        """The reports of a command, then the levels and tops of book that it changed."""
         for report in reports:
             last = messages.LAST if report is reports[-1] else 0
             self.reports.append(messages.encode(report, cause, 0, 0, last))
+        for told in self.book.changed_levels():
+            self.reports.append(messages.encode(told, cause, 0, 0, 0))
         for index, before in enumerate(self._tops):
             top = self.book.top(index)
             if top != before:
@@ -155,13 +157,15 @@ class Sender:
 
     def set_instrument(self, instrument: int) -> Walker:
         cause = self._cause(instrument)
+        depth = wire.InstrumentFlags.DEPTH.value if self._rng.random() < 0.5 else 0
+        self.expected.book.tell_depth(instrument, bool(depth))
         body = pack(
             "<8xIIIBB10x",
             self._bases[instrument],
             instrument * self._window_ticks,
             3,
             self._window_ticks.bit_length() - 1,
-            wire.InstrumentFlags.TOP_OF_BOOK.value,
+            wire.InstrumentFlags.TOP_OF_BOOK.value + depth,
         )
         self.expected.send(cause, [messages.Done(instrument)])
         return self._walker(Action.SET_INSTRUMENT, cause, body)
@@ -280,11 +284,11 @@ class Sender:
         book = self.expected.book
         if self._rng.random() < 0.5:
             reports = book.cancel_all(messages.Reason.WATCHDOG)
-            done = messages.Done(count=len(reports), reason=messages.Reason.WATCHDOG)
+            done = messages.Done(count=count_canceled(reports), reason=messages.Reason.WATCHDOG)
             beat = self._walker(Action.SWEEP, cause, body, everyone=1, reason=Reason.WATCHDOG)
         else:
             reports = book.cancel_account(account, messages.Reason.MASS_CANCEL)
-            done = messages.Done(count=len(reports), account=account)
+            done = messages.Done(count=count_canceled(reports), account=account)
             beat = self._walker(Action.SWEEP, cause, body, reason=Reason.MASS_CANCEL)
         self.expected.send(cause, [*reports, done])
         return beat
@@ -302,6 +306,10 @@ class Sender:
     def any_command(self) -> Walker:
         draws = (self.new_order, self.cancel, self.replace, self.sweep, self.move_band)
         return self._rng.choices(draws, (60, 15, 20, 1, 3))[0]()
+
+
+def count_canceled(reports: list[messages.Report]) -> int:
+    return sum(report.kind is messages.ReportKind.CANCELED for report in reports)
 
 
 def without_exit_cycle(report: bytes) -> bytes:
