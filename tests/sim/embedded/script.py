@@ -1,5 +1,7 @@
 """Commands written down by hand, and what device and model say to them."""
 
+from collections.abc import Container
+
 import numpy as np
 
 from bandgap.hdl.config import BookConfig
@@ -35,15 +37,25 @@ class Script:
     epoch : The device epoch.
     base_ticks : First price of every window.
     top_of_book : Whether best prices are told.
+    depth : The instruments whose levels are told.
     """
 
-    def __init__(self, config: BookConfig, epoch: int = 1, base_ticks: int = 100, *, top_of_book: bool = True) -> None:
+    def __init__(
+        self,
+        config: BookConfig,
+        epoch: int = 1,
+        base_ticks: int = 100,
+        *,
+        top_of_book: bool = True,
+        depth: Container[int] = (),
+    ) -> None:
         self._config, self._epoch = config, epoch
         self._rows: list[Bytes2D] = []
         self._generations = [0] * config.orders
         self.base_ticks = base_ticks
         self.window_ticks = 1 << (config.ticks // config.instruments).bit_length() - 1
         for instrument in range(config.instruments):
+            told = instrument in depth
             self._add(
                 Opcode.SET_INSTRUMENT,
                 instrument,
@@ -51,7 +63,7 @@ class Script:
                 ladder_offset=instrument * self.window_ticks,
                 multiplier_quote=1,
                 window_log2=self.window_ticks.bit_length() - 1,
-                flags=InstrumentFlags.TOP_OF_BOOK.value if top_of_book else 0,
+                flags=top_of_book * InstrumentFlags.TOP_OF_BOOK.value + told * InstrumentFlags.DEPTH.value,
             )
         for account in range(config.accounts):
             self._add(Opcode.GRANT_CREDIT, amount_quote=1 << 60, account=account)
@@ -116,6 +128,9 @@ class Script:
     def mass_cancel(self, account: int) -> None:
         self._add(Opcode.MASS_CANCEL, account=account)
 
+    def kill(self, account: int) -> None:
+        self._add(Opcode.KILL_ACCOUNT, account=account)
+
     def band(self, lower_ticks: int, upper_ticks: int, instrument: int = 0) -> None:
         self._add(
             Opcode.SET_BAND,
@@ -171,4 +186,4 @@ def assert_same(reports: Bytes2D, expected: Bytes2D) -> None:
 def kinds(reports: Bytes2D) -> list[ReportKind]:
     """The kind of each report, market data left out."""
     found = (ReportKind(kind) for kind in report_headers(reports)["kind"].tolist())
-    return [kind for kind in found if kind is not ReportKind.TOP_OF_BOOK]
+    return [kind for kind in found if kind not in (ReportKind.TOP_OF_BOOK, ReportKind.LEVEL)]

@@ -36,7 +36,7 @@ def open_device() -> Iterator[Open]:
 
 def busy(epoch: int = 1) -> Script:
     """A short time of everything: resting, trading, replacing, canceling, self-trades, bands, mass cancels."""
-    script = Script(SIZES, epoch)
+    script = Script(SIZES, epoch, depth={0})
     for instrument in range(2):
         script.band(100, 131, instrument)
         for token in range(8):
