@@ -615,7 +615,7 @@ class Engine(wiring.Component):
                 retiring.eq(fsm.ongoing("RETIRE")),
                 ladder.ahead.eq(
                     Cat(
-                        fsm.ongoing(state) for state in ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "SELF_TAKER")
+                        fsm.ongoing(state) for state in ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "MATCH_TELL", "SELF_TAKER")
                     ).any()
                 ),
             ]
@@ -769,6 +769,8 @@ class Engine(wiring.Component):
                     m.d.sync += followed.eq(0)
                     with m.If(Mux(followed, reaches_next, reaches_behind)):
                         m.next = "MATCH_FETCH"
+                        with m.If(depth.due):
+                            m.next = "MATCH_TELL"
                     with m.Elif(immediate):
                         m.next = "CANCEL_TAKER"
                     with m.Else():
