@@ -509,6 +509,7 @@ class Engine(wiring.Component):
             ]
 
         def replace():
+            found = reader.found
             order, replaced = found.order, taker
             accepted, weighs = Signal(), Signal()
             with m.If(unknown):
@@ -874,7 +875,7 @@ class Engine(wiring.Component):
 
             product = Signal(RESERVE_BITS)
             with m.State("WEIGH_LOTS"):
-                m.d.sync += product.eq(found.order.quantity_lots * found.order.price_ticks)
+                m.d.sync += product.eq(reader.found.order.quantity_lots * reader.found.order.price_ticks)
                 m.next = "WEIGH_QUOTE"
             with m.State("WEIGH_QUOTE"):
                 m.d.sync += old_quote.eq(product * multipliers[instrument])
@@ -958,6 +959,7 @@ class Engine(wiring.Component):
                     m.next = "BAND_DONE"
             with m.State("BAND_LEVEL"):
                 read_order(ladder.level.head)
+                m.d.comb += ladder.read_enable.eq(0)  # the level stays
                 m.next = "BAND_ORDER"
             with m.State("BAND_ORDER"):
                 remove(pool.order, ladder.level.head)

@@ -93,6 +93,7 @@ class Reader(wiring.Component):
     again : The engine has a command with stale findings, nothing is posted, and its ports are free: read them again.
     price_ticks : The effective price of the command at the engine.
     findings : What is known of that command, what is posted for its links and level included.
+    found : The same from the second cycle on in which that command is there, and comes from registers.
     at_best : The order of its slot rests at the best price of its side.
     stale : They are not to be used.
     hold : They are not to be used in this cycle.
@@ -137,6 +138,7 @@ class Reader(wiring.Component):
                 "again": In(1),
                 "price_ticks": In(32),
                 "findings": Out(self._findings),
+                "found": Out(self._findings),
                 "at_best": Out(1),
                 "stale": Out(1),
                 "hold": Out(1),
@@ -215,46 +217,59 @@ class Reader(wiring.Component):
             held.eq(shown),
         ]
 
-        # b: what to read of the ladder. The same circuit serves a second reading.
+        # b: what to read of the ladder. The slot may come late: until it does, both sides are worked out.
         b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(best_pair)
+        b_own_line = Signal.like(self.read_line)  # where the slot's order rests
         b_known = patched(b_slot, b.token)
         # Best prices that moved earlier were judged by the side of the order that stood in the slot then.
         b_turned = (
             writes(posted.order, b.token) & (posted.order.order.sell != b_slot.order.sell) & replaces(b)
         )  # fmt: skip
-        second = Signal()  # the second reading is at this point
-        second_window, second_bests = Signal(Window), Signal(best_pair)
-        aimed, order = Signal(Preview), Signal(order_shape)
-        window, bests = Signal(Window), Signal(best_pair)
-        price_ticks = Signal(32)
-        found = Signal(self._findings)
-        m.d.comb += [
-            aimed.eq(Mux(second, d, b)),
-            order.eq(Mux(second, found.order, b_known.order)),
-            window.eq(Mux(second, second_window, b_window)),
-            bests.eq(Mux(second, second_bests, b_bests)),
-            price_ticks.eq(Mux(second, self.price_ticks, self.b_price_ticks)),
-        ]
-        sell, takes = Signal(), Signal()
-        opposite = bests[~sell]
-        line = Signal.like(self.read_line)
-        # The slot may come late: until it does, both sides are worked out.
-        reached = [
-            ~aimed.cancels & bests[1].any & reaches(0, price_ticks, bests[1].price_ticks),
-            ~aimed.cancels & bests[0].any & reaches(1, price_ticks, bests[0].price_ticks),
-        ]
-        across = bests[~aimed.sell]
-        new_line = Mux(
-            Mux(aimed.sell, reached[1], reached[0]),
-            across.line,
-            line_of(window, aimed.sell, price_ticks, self._row_bits),
+        # A slot that is written and rests, rests in the level that changes.
+        b_own_line_known = Mux(writes(posted.order, b.token), posted.change.line, b_own_line)
+
+        def reached_by(preview, price_ticks, bests):
+            """Whether a buy reaches the best ask, and a sell the best bid."""
+            return [
+                ~preview.cancels & bests[not sell].any & reaches(sell, price_ticks, bests[not sell].price_ticks)
+                for sell in (0, 1)
+            ]
+
+        def aim(preview, price_ticks, order_sell, order_line, window, bests, reached):
+            """The side of an order, whether it takes, the line to read, and the first maker that it would meet."""
+            sell = Mux(preview.new, preview.sell, order_sell)
+            new_line = Mux(
+                Mux(preview.sell, reached[1], reached[0]),
+                bests[~preview.sell].line,
+                line_of(window, preview.sell, price_ticks, self._row_bits),
+            )
+            line = Mux(preview.new, new_line, order_line)
+            return sell, Mux(sell, reached[1], reached[0]), line, bests[~sell].head
+
+        b_price_ticks = self.b_price_ticks
+        sell, takes, line, maker_token = Signal(), Signal(), Signal.like(self.read_line), Signal.like(self.read)
+        aimed = aim(
+            b,
+            b_price_ticks,
+            b_known.order.sell,
+            b_own_line_known,
+            b_window,
+            b_bests,
+            reached_by(b, b_price_ticks, b_bests),
+        )
+        m.d.comb += [value.eq(known) for value, known in zip((sell, takes, line, maker_token), aimed, strict=True)]
+
+        # The second reading does the same in two cycles.
+        second = Signal()  # it reads the ladder
+        found = self.found
+        second_window, second_bests, second_reached = Signal(Window), Signal(best_pair), Signal(2)
+        second_line = Signal.like(line)
+        _, second_takes, second_read_line, second_maker_token = aim(
+            d, self.price_ticks, found.order.sell, second_line, second_window, second_bests, second_reached
         )
         m.d.comb += [
-            sell.eq(Mux(aimed.new, aimed.sell, order.sell)),
-            takes.eq(Mux(sell, reached[1], reached[0])),
-            line.eq(Mux(aimed.new, new_line, line_of(window, order.sell, order.price_ticks, self._row_bits))),
-            self.read_line.eq(line),
-            self.read_maker.eq(opposite.head),
+            self.read_line.eq(Mux(second, second_read_line, line)),
+            self.read_maker.eq(Mux(second, second_maker_token, maker_token)),
         ]
 
         # c: level and maker arrive in their first cycle here.
@@ -269,7 +284,6 @@ class Reader(wiring.Component):
         c_first = Signal()
         m.d.comb += maker.eq(Mux(c_first, Cat(self.maker, self.maker_next), held_maker))
         c_known = patched(c_slot, c.token)
-        # A slot that is written and rests, rests in the level that changes.
         c_moves = posted.change.enable & ~c.new & writes(posted.order, c.token)
         c_line_known = Mux(c_moves, posted.change.line, c_line)
         with m.If(posted.change.enable & (c_moves | (posted.change.line == c_line))):
@@ -336,31 +350,30 @@ class Reader(wiring.Component):
 
         m.d.sync += [d_hits.eq(0), d_level_hit.eq(0), self.hold.eq(0)]
         with m.If(advance):
-            m.d.comb += [
-                self.read.eq(self.preview.token),
-                self.read_enable.eq(1),
-                self.read_maker_enable.eq(1),
-                self.read_line_enable.eq(1),
-            ]
             m.d.sync += [
                 a.eq(self.preview),
                 b.eq(a),
                 b_slot.eq(shown),
+                b_own_line.eq(
+                    line_of(
+                        self.windows[a.instrument], shown.order.sell, shown.order.price_ticks, self._row_bits
+                    )
+                ),
                 b_window.eq(self.windows[a.instrument]),
                 b_bests.eq(self.bests[a.instrument]),
                 b_stale.eq(0),
                 c.eq(b),
                 c_slot.eq(b_known),
                 c_sell.eq(sell),
-                c_price_ticks.eq(price_ticks),
+                c_price_ticks.eq(b_price_ticks),
                 c_takes.eq(takes),
                 c_line.eq(line),
-                c_maker_token.eq(opposite.head),
+                c_maker_token.eq(maker_token),
                 c_stale.eq(
                     b_stale
                     | b_turned
-                    | best_moved(b, sell, price_ticks, takes)
-                    | (maker_written(opposite.head) & takes)
+                    | best_moved(b, sell, b_price_ticks, takes)
+                    | (maker_written(maker_token) & takes)
                 ),
                 d.eq(c),
                 d_sell.eq(c_sell),
@@ -395,9 +408,10 @@ class Reader(wiring.Component):
         with m.Else():
             m.d.sync += [
                 b_slot.eq(b_known),
+                b_own_line.eq(b_own_line_known),
                 c_slot.eq(c_known),
                 c_line.eq(c_line_known),
-                b_stale.eq(b_stale | b_turned | best_moved(b, sell, price_ticks, takes)),
+                b_stale.eq(b_stale | b_turned | best_moved(b, sell, b_price_ticks, takes)),
                 c_stale.eq(c_stale | c_outdated),
                 found.eq(self.findings),
                 found.verdict.eq(verdict_on(found.order, d)),
@@ -406,11 +420,16 @@ class Reader(wiring.Component):
             with m.If(d_written):
                 m.d.sync += found.verdict.eq(d_if_written)
 
-        # The second reading.
+        # What is read while nothing advances is not looked at: so the enables need not wait for `advance`.
+        m.d.comb += self.read.eq(Mux(self.again, d.token, self.preview.token))
         with m.FSM():
             with m.State("REST"):
+                m.d.comb += [
+                    self.read_enable.eq(1),
+                    self.read_maker_enable.eq(1),
+                    self.read_line_enable.eq(1),
+                ]
                 with m.If(self.again):
-                    m.d.comb += [self.read.eq(d.token), self.read_enable.eq(1)]
                     m.next = "SLOT"
             with m.State("SLOT"):
                 m.d.sync += [
@@ -419,13 +438,19 @@ class Reader(wiring.Component):
                     found.previous.eq(self.previous),
                     second_window.eq(self.windows[d.instrument]),
                     second_bests.eq(self.bests[d.instrument]),
+                    second_reached.eq(Cat(reached_by(d, self.price_ticks, self.bests[d.instrument]))),
+                    second_line.eq(
+                        line_of(
+                            self.windows[d.instrument], self.order.sell, self.order.price_ticks, self._row_bits
+                        )
+                    ),
                 ]
                 m.next = "AIM"
             with m.State("AIM"):
                 m.d.comb += [second.eq(1), self.read_maker_enable.eq(1), self.read_line_enable.eq(1)]
                 m.d.sync += [
-                    found.takes.eq(takes),
-                    found.line.eq(line),
+                    found.takes.eq(second_takes),
+                    found.line.eq(second_read_line),
                 ]
                 m.next = "LEVEL"
             with m.State("LEVEL"):
