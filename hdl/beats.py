@@ -52,6 +52,7 @@ class GuardedCommand(data.Struct):
     side : `ANSWER`: its side, as sent.
     last : `ANSWER`: whether it is the last report of its cause.
     everyone : `SWEEP`: all accounts, not only the one in `body`.
+    immediate : `NEW`: it never rests.
     halted : `REPLACE`: the instrument is halted.
     reserve_quote : `REPLACE`: what the guard has reserved for the new order.
     deficit_quote : `REPLACE`: how far that took the account below zero, else zero.
@@ -66,6 +67,7 @@ class GuardedCommand(data.Struct):
     side: unsigned(8)
     last: 1
     everyone: 1
+    immediate: 1
     halted: 1
     reserve_quote: unsigned(RESERVE_BITS)
     deficit_quote: unsigned(64)

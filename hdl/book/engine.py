@@ -357,14 +357,13 @@ class Engine(wiring.Component):
 
         last_cause = Signal(Cause)  # of the command that was carried out last, for market data
 
-        gtc = entry.time_in_force == TimeInForce.GTC
         fok = entry.time_in_force == TimeInForce.FOK
         single = Signal()
         with m.Switch(command.action):
             with m.Case(Action.ANSWER, Action.CANCEL):
                 m.d.comb += single.eq(1)
             with m.Case(Action.NEW):
-                m.d.comb += single.eq(gtc & ~found.takes)
+                m.d.comb += single.eq(~command.immediate & ~found.takes)
         m.d.comb += reader.single.eq(self.commands.valid & (single | (command.action == Action.REPLACE)))
 
         # Only these end a command; the next one is at hand in the next cycle.
@@ -460,7 +459,7 @@ class Engine(wiring.Component):
             m.d.sync += [
                 taker.eq(order),
                 taker_token.eq(entry_token),
-                immediate.eq(~gtc),
+                immediate.eq(command.immediate),
                 cancel_reason.eq(Mux(fok, Reason.NOT_FILLABLE, Reason.IMMEDIATE_REST)),
                 maker.eq(found.maker),
                 maker_next.eq(found.maker_next),

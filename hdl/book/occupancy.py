@@ -33,7 +33,7 @@ class Occupancy(wiring.Component):
         until it is answered; one that is freed then may still be found.
     drop : The search under way is given up: it is not answered.
     found : Stream out, the answer: `any`, and the `line`. Comes two cycles after the search was taken where the line is
-        in the same word, a cycle later for each level above, and two cycles later where it lies before the line.
+        in the same word, two cycles later for each level above, and two more where it lies before the line.
     ready : High once the memories are cleared after a reset.
     """
 
@@ -87,8 +87,8 @@ class Occupancy(wiring.Component):
         ]
         m.d.sync += held_window_log2.eq(window_log2)
 
-        descents = []  # what a search finds on its way down: any bit, and which
-        ascents = []  # and on its way up
+        found = []  # at each level: any bit, and which
+        descends = Signal(self._levels)  # only that level, all of its word
         goes_up = updates
         for level in range(self._levels):
             first, end = self._place(level)
@@ -119,17 +119,23 @@ class Occupancy(wiring.Component):
                 # A word that is written in this cycle is read as it becomes.
                 word.eq(Mux(goes_up & (update_read.addr == update.line[end:]), updated, update_read.data)),
                 path.eq(Mux(goes_up & (search_read.addr == update.line[end:]), updated, search_read.data)),
-                among.eq(Mux(again, Mux(last, within, 0), within & self._beyond(place))),
+                among.eq(
+                    Mux(
+                        descends.any(),
+                        descends[level].replicate(len(among)),
+                        Mux(again, Mux(last, within, 0), within & self._beyond(place)),
+                    )
+                ),
             ]
-            looked, down = Signal.like(path, name=f"looked_{level}"), Signal.like(path, name=f"down_{level}")
-            m.d.comb += [looked.eq(path & among), down.eq(search_read.data)]
-            ascents.append(lowest_set(looked))
-            descents.append(lowest_set(down))
+            looked = Signal.like(path, name=f"looked_{level}")
+            m.d.comb += looked.eq(path & among)
+            found.append(lowest_set(looked))
             goes_up = goes_up & Mux(update.occupied, word == 0, updated == 0)
 
         # The lowest level decides that has a bit beyond the line's own. When none has, the search goes on from the
-        # window's first line: there the highest level decides that the window spans.
-        wrapped = Signal()
+        # window's first line: there the highest level decides that the window spans. On the way down a word is empty only
+        # if its line was freed meanwhile.
+        first_look = Signal()
 
         def give_up():
             with m.If(self.drop):
@@ -142,16 +148,17 @@ class Occupancy(wiring.Component):
                 m.d.sync += [
                     position.eq(self.search.payload.line),
                     origin.eq(self.search.payload.line),
-                    wrapped.eq(0),
+                    first_look.eq(1),
                 ]
                 with m.If(self.search.valid & self.search.ready):
-                    m.next = "ASCEND"
-            with m.State("ASCEND"):
-                with m.If(wrapped):
-                    m.next = "NONE"
-                with m.Else():
+                    m.next = "LOOK"
+            with m.State("LOOK"):
+                m.d.sync += first_look.eq(0)
+                with m.If(first_look):
                     m.next = "WRAP"
-                for level, (any_set, index) in reversed(list(enumerate(ascents))):
+                with m.Else():
+                    m.next = "NONE"
+                for level, (any_set, index) in reversed(list(enumerate(found))):
                     first, end = self._place(level)
                     with m.If(any_set):
                         m.d.sync += position.eq(Cat(Const(0, first), index, position[end:]))
@@ -159,16 +166,12 @@ class Occupancy(wiring.Component):
                 give_up()
             with m.State("WRAP"):
                 m.d.comb += again.eq(1)
-                m.d.sync += wrapped.eq(1)
-                m.next = "ASCEND"
+                m.next = "LOOK"
                 give_up()
-            for level, (any_set, index) in enumerate(descents[:-1]):
+            for level in range(self._levels - 1):
                 with m.State(f"DESCEND_{level}"):
-                    first, end = self._place(level)
-                    m.d.sync += position[first:end].eq(index)
-                    m.next = f"DESCEND_{level - 1}" if level else "FOUND"
-                    with m.If(~any_set):  # its only line was freed meanwhile
-                        m.next = "NONE"
+                    m.d.comb += descends[level].eq(1)
+                    m.next = "LOOK"
                     give_up()
             with m.State("FOUND"):
                 m.d.comb += [self.found.valid.eq(1), self.found.payload.any.eq(position != origin)]

@@ -1,6 +1,6 @@
 """The price band and the trading state: what the guard knows of each instrument."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,7 +37,8 @@ class Instrument(data.Struct):
 def in_window(instrument, price_ticks) -> Value:
     """Whether `price_ticks` can rest."""
     distance = price_ticks - instrument.window_base_ticks
-    return (price_ticks >= instrument.window_base_ticks) & ((distance[:32] >> instrument.window_log2) == 0)
+    outside = (Const((1 << 32) - 1, 32) << instrument.window_log2)[:32]
+    return (price_ticks >= instrument.window_base_ticks) & ((distance[:32] & outside) == 0)
 
 
 def banded(instrument, lower_ticks, upper_ticks, policy) -> list:
@@ -73,17 +74,18 @@ class PriceCheck(wiring.Component):
         m = Module()
         instrument = self.instrument
         bound_ticks = Mux(self.sell, instrument.lower_ticks, instrument.upper_ticks)
-        beyond = Signal()
+        beyond, bounded = Signal(), Signal()
         m.d.comb += [
             beyond.eq(
                 instrument.banded
                 & Mux(self.sell, self.price_ticks < instrument.lower_ticks, self.price_ticks > instrument.upper_ticks)
             ),
-            self.effective_ticks.eq(Mux(self.market | (beyond & instrument.clamps), bound_ticks, self.price_ticks)),
+            bounded.eq(self.market | (beyond & instrument.clamps)),
+            self.effective_ticks.eq(Mux(bounded, bound_ticks, self.price_ticks)),
         ]
         with m.If(self.market & ~instrument.banded):
             m.d.comb += self.reason.eq(Reason.NO_BAND)
-        with m.Elif(~in_window(instrument, self.effective_ticks)):
+        with m.Elif(~bounded & ~in_window(instrument, self.price_ticks)):  # bounds lie in it
             m.d.comb += self.reason.eq(Reason.OUTSIDE_WINDOW)
         with m.Elif(beyond & ~instrument.clamps & ~self.market):
             m.d.comb += self.reason.eq(Reason.OUTSIDE_BAND)

@@ -80,7 +80,7 @@ class Accounts(wiring.Component):
 
     Attributes
     ----------
-    look : Account to show in `row` from the next cycle on, while `look_enable`. A write of the same cycle is not seen.
+    look : Account to show in `row` in the next cycle. A write of the same cycle is not seen.
     row : Its row.
     moves : Stream in: entries of the guard; two may wait for gaps between releases.
     released : Stream in: reserves that return; always ready.
@@ -101,7 +101,6 @@ class Accounts(wiring.Component):
         super().__init__(
             {
                 "look": In(account),
-                "look_enable": In(1),
                 "row": Out(Account),
                 "moves": In(stream.Signature(Entry)),
                 "released": In(stream.Signature(Release)),
@@ -129,7 +128,6 @@ class Accounts(wiring.Component):
         clear = Signal(account_shape)
         m.d.comb += [
             look.addr.eq(self.look),
-            look.en.eq(self.look_enable),
             self.row.eq(look.data),
             self.written.eq(write.en),
             self.written_account.eq(write.addr),

@@ -33,6 +33,7 @@ from ..protocol.commands import (
     SetBand,
     SetInstrument,
     Side,
+    TimeInForce,
 )
 from ..protocol.reports import Done, Reason, ReportKind, TradingState
 from .admission import Watchdog, WellFormed
@@ -162,7 +163,7 @@ class Guard(wiring.Component):
 
         a, b, c = (Signal(Entrant, name=name) for name in "abc")
         a_valid, b_valid, c_valid = (Signal(name=f"{name}_valid") for name in "abc")
-        passes = Signal()  # c is through
+        passes = Signal()  # c is through, if the book takes it
         free = Signal()  # the book takes, or has taken, what it was given
         advance = self.advance
         m.d.comb += [advance.eq(free & (~c_valid | passes)), self.b_price_ticks.eq(b.price_ticks)]
@@ -195,7 +196,7 @@ class Guard(wiring.Component):
             m.d.sync += first_seen_cycle.eq(self.cycle)
 
         account = incoming.account[: len(accounts.look)]
-        m.d.comb += [accounts.look.eq(account), accounts.look_enable.eq(advance)]
+        m.d.comb += accounts.look.eq(account)
 
         def touched(entrant):
             return accounts.written & (accounts.written_account == data.View(NewOrder, entrant.command).account)
@@ -369,13 +370,14 @@ class Guard(wiring.Component):
         ]
 
         def to_book():
-            m.d.comb += push.eq(1)
-            with m.If(free):
-                m.d.comb += passes.eq(1)
+            m.d.comb += [push.eq(1), passes.eq(1)]
 
         with m.Switch(opcode):
             with m.Case(Opcode.NEW_ORDER):
-                m.d.comb += beat.action.eq(Action.NEW)
+                m.d.comb += [
+                    beat.action.eq(Action.NEW),
+                    beat.immediate.eq(entry.time_in_force != TimeInForce.GTC),
+                ]
             with m.Case(Opcode.CANCEL):
                 m.d.comb += beat.action.eq(Action.CANCEL)
             with m.Case(Opcode.REPLACE):
@@ -416,7 +418,7 @@ class Guard(wiring.Component):
                         with m.If(accounts.moves.ready):
                             m.next = "TRYING"
             with m.State("LOOK"):
-                m.d.comb += [accounts.look.eq(entry.account), accounts.look_enable.eq(1)]
+                m.d.comb += accounts.look.eq(entry.account)
                 m.next = "LOOKED"
             with m.State("LOOKED"):
                 m.d.sync += [
@@ -438,7 +440,7 @@ class Guard(wiring.Component):
                         beat.deficit_quote.eq(outcome.deficit_quote),
                     ]
                 to_book()
-                with m.If(passes):
+                with m.If(free):
                     m.next = "FLOW"
 
     def _operate(self, m, c, c_valid, passes, beat, push, free, drained, instruments, accounts, watchdog):
@@ -455,6 +457,7 @@ class Guard(wiring.Component):
         index = Signal(range(self._config.instruments))
         at_end = index == self._config.instruments - 1
         shown = instruments[index]
+        placed = Signal.like(shown)
         count = Signal(range(self._config.instruments + 1))
         cancels = Signal()  # the watchdog's action: cancel all orders
         halts = c.timer | (opcode == Opcode.HALT)
@@ -476,7 +479,7 @@ class Guard(wiring.Component):
             with m.State("START"):
                 m.d.sync += [index.eq(0), count.eq(0), conflicts.eq(0)]
                 with m.If(c_valid & c.operator & drained):
-                    m.d.comb += [accounts.look.eq(grant.account), accounts.look_enable.eq(1)]
+                    m.d.comb += accounts.look.eq(grant.account)
                     m.next = "LOOKED"
             with m.State("LOOKED"):
                 m.d.sync += row.eq(accounts.row)
@@ -584,15 +587,20 @@ class Guard(wiring.Component):
                 with m.If(free):
                     m.next = "SETTLE"
 
-            # One instrument a cycle: do its ladder rows overlap the new ones? Both are powers of two of rows, aligned.
+            # One instrument after the other: do its ladder rows overlap the new ones? Both are powers of two of rows,
+            # aligned.
             with m.State("PLACE"):
+                m.d.sync += placed.eq(shown)
+                m.next = "OVERLAP"
+            with m.State("OVERLAP"):
                 offset = definition.ladder_offset
                 log2 = definition.window_log2[:5]
                 misplaced = (((offset >> log2) << log2)[:32] != offset) | (offset >= self._config.ticks)
-                larger = Mux(log2 > shown.window_log2, log2, shown.window_log2)
-                apart = ((offset[:16] ^ shown.ladder_offset) >> larger) != 0
-                conflict = misplaced | (shown.known & (index != c.cause.instrument) & ~apart)
+                larger = Mux(log2 > placed.window_log2, log2, placed.window_log2)
+                apart = ((offset[:16] ^ placed.ladder_offset) >> larger) != 0
+                conflict = misplaced | (placed.known & (index != c.cause.instrument) & ~apart)
                 m.d.sync += [index.eq(index + 1), conflicts.eq(conflicts | conflict)]
+                m.next = "PLACE"
                 with m.If(at_end):
                     m.next = "PLACED"
             with m.State("PLACED"):
