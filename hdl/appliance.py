@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .book.engine import Engine
 from .config import BookConfig
 from .guard.guard import Guard, LinkCommand
-from .link.registers import RegisterBlock
+from .link.registers import RegisterBlock, RegisterBus
 from .protocol.reports import ReportHeader
 
 
@@ -35,17 +35,7 @@ class Appliance(wiring.Component):
             {
                 "commands": In(stream.Signature(LinkCommand)),
                 "reports": Out(stream.Signature(unsigned(512))),
-                "registers": In(
-                    wiring.Signature(
-                        {
-                            "address": Out(16),
-                            "read_data": In(32),
-                            "read_enable": Out(1),
-                            "write_data": Out(32),
-                            "write_enable": Out(1),
-                        }
-                    )
-                ),
+                "registers": In(RegisterBus),
                 "time_ns": In(64),
                 "idle": Out(1),
             }

@@ -10,6 +10,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 
 from .boards.embedded import EmbeddedBoard
+from .boards.serial import SerialBoard
 from .config import BookConfig
 
 MEMORY_INIT = re.compile(r"^  cell \$meminit_v2 .*?^  end\n", re.MULTILINE | re.DOTALL)
@@ -38,6 +39,20 @@ def verilog(config: BookConfig) -> str:
     RuntimeError : Yosys failed; the message is its own.
     """
     return to_verilog(EmbeddedBoard(config, build_identity(config)))
+
+
+def serial_verilog(config: BookConfig, cycles_per_bit: int, timeout_cycles: int | None = None) -> str:
+    """The appliance behind a serial port as one SystemVerilog source.
+
+    Its top module is `bandgap`, with the ports of `hdl.boards.serial.SerialBoard` and the inputs `clk` and `rst`
+    (synchronous). For the parameters see there.
+
+    Raises
+    ------
+    ValueError : A parameter is outside its limits.
+    RuntimeError : Yosys failed; the message is its own.
+    """
+    return to_verilog(SerialBoard(config, build_identity(config), cycles_per_bit, timeout_cycles=timeout_cycles))
 
 
 def to_verilog(design) -> str:

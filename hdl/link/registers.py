@@ -9,6 +9,17 @@ from ..guard.guard import TokenRange
 from ..protocol.registers import BY_NAME, MAGIC
 from ..protocol.version import layout_hash
 
+RegisterBus = wiring.Signature(
+    {
+        "address": Out(16),
+        "read_data": In(32),
+        "read_enable": Out(1),
+        "write_data": Out(32),
+        "write_enable": Out(1),
+    }
+)
+"""The way to the registers, as their user has it; `RegisterBlock` says what its members mean."""
+
 
 class RegisterBlock(wiring.Component):
     """Registers of the appliance, 32 bits each.
