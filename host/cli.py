@@ -18,7 +18,8 @@ from bandgap.host.service import serve
 from bandgap.host.settlement.store import Store, StoreError
 
 COMMANDS_GROUP = "bandgap.commands"
-"""Entry points of this group are functions that typer can make a command of; the entry's name is the command's."""
+"""Entry points of this group are functions that typer can make a command of, or its groups of commands (`Typer`); the
+entry's name is the command's."""
 
 _FAILED, _BAD_INPUT = 1, 2
 
@@ -101,9 +102,14 @@ def build_app() -> typer.Typer:
     app.command("verify")(verify)
     for point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda one: one.name):
         try:
-            app.command(point.name)(point.load())
+            command = point.load()
         except ImportError as error:
             Console(stderr=True).print(f"command {point.name} is missing: {error}", style="yellow", markup=False)
+            continue
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=point.name)
+        else:
+            app.command(point.name)(command)
     return app
 
 
