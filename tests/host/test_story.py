@@ -1,4 +1,7 @@
-"""The daemon's story, told on the model and on the embedded device: every figure here is worked out by hand."""
+"""The daemon's story: every figure here is worked out by hand.
+
+It is told on the model, on the embedded device, and on one behind its serial gateware and a pseudo-terminal.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +25,7 @@ Open = Callable[..., Any]
 Kinds = Callable[..., list[str]]
 Trades = Callable[[StepResult], list[tuple[int, int, int, int]]]
 
-pytestmark = pytest.mark.parametrize("open_venue", ["model", "embedded"], indirect=True)
+pytestmark = pytest.mark.parametrize("open_venue", ["model", "embedded", "serial"], indirect=True)
 
 
 def test_first_step_founds_the_venue(open_venue: Open) -> None:

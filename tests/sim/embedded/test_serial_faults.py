@@ -1,0 +1,79 @@
+"""The appliance behind its own UART: faults on the line, level by level, lose and double nothing."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from random import Random
+
+import pytest
+from noisy_port import HostKilledError, Noise, NoisyPort
+from script import BUY, GTC, IOC, SELL, Script
+
+from bandgap.hdl.config import BookConfig
+from bandgap.hdl.protocol.frames import LARGEST_FRAME_BYTES
+from bandgap.hdl.protocol.registers import BY_NAME
+from bandgap.host.device.serial import SerialTransport
+from bandgap.sim.embedded.serial_device import SerialDevice, open_serial_device
+from bandgap.sim.embedded.uart_line import BYTE_CYCLES
+
+FAULTS = 1_000
+FAULT_DISTANCE_CYCLES = 2_500
+SIZES = BookConfig(instruments=2, orders=64, ticks=64, accounts=4, links=2, word_bits=8)
+REPORT_FRAME_BYTES = LARGEST_FRAME_BYTES + 3
+EPOCH = BY_NAME["epoch"].at()
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[SerialDevice]:
+    opened = open_serial_device(SIZES)
+    yield opened
+    opened.close()
+
+
+def connect(port: NoisyPort, number: int) -> SerialTransport:
+    return SerialTransport(lambda: port, number=number, timeout_s=0.01, patience_s=0.5, clock=port.clock)
+
+
+def market(rng: Random, epoch: int) -> Script:
+    """Orders that rest, trade and are canceled, with market data: one to a dozen reports a command."""
+    script = Script(SIZES, epoch)
+    script.band(100, 131)
+    while len(script) < 60:
+        token, price = rng.randrange(SIZES.orders), rng.randrange(108, 116)
+        side = rng.choice((BUY, SELL))
+        if rng.random() < 0.3:
+            script.cancel(token, account=token % 4)
+        else:
+            force = rng.choice((GTC, IOC))
+            script.new(token, side, price, rng.randrange(1, 9), account=token % 4, time_in_force=force)
+        if rng.random() < 0.02:
+            script.mass_cancel(rng.randrange(4))
+    return script
+
+
+def test_faults_on_the_line_lose_and_double_nothing(device: SerialDevice, seed: int) -> None:
+    """Every third host is killed, in the middle of a frame or window, and the next one opens the port."""
+    rng = Random(seed)
+    noise = [Noise(Random(rng.random()), FAULT_DISTANCE_CYCLES) for _ in range(2)]
+    sessions = 0
+    while sum(one.faults.total() for one in noise) < FAULTS:
+        sessions += 1
+        killed = sessions % 3 == 0
+        script = market(rng, sessions)
+        port = NoisyPort(device, noise, rng.randrange(20, 2_500) if killed else None)
+        with pytest.raises(HostKilledError) if killed else nullcontext():
+            script.run(connect(port, sessions))
+    kinds = noise[0].faults + noise[1].faults
+    assert min(kinds.values()) > 10, kinds
+
+
+def test_a_clean_line_takes_no_longer_than_its_bytes(device: SerialDevice) -> None:
+    """Nothing is sent twice: the reports go out nearly without a gap."""
+    port = NoisyPort(device)
+    transport = connect(port, 1 << 20)
+    script = market(Random(1), 1)
+    script.run(transport)
+    transport.write_register(EPOCH, 1)
+    started = device.cycles
+    transport.send(script.commands)
+    reports = transport.receive()
+    assert device.cycles - started < 1.1 * len(reports) * REPORT_FRAME_BYTES * BYTE_CYCLES
