@@ -143,6 +143,7 @@ class SerialLink(wiring.Component):
             self.time_ns.eq(reader.time_ns),
             sender.window.eq(receiver.window),
             sender.answer.eq(receiver.answer),
+            sender.missing.eq(receiver.missing),
             sender.opened.eq(receiver.opened),
             sender.idle.eq(at_rest),
             self.quiet.eq(at_rest & sender.quiet & ~encoder.busy & ~uart_transmitter.busy & ~uart_receiver.busy),

@@ -54,13 +54,11 @@ class Window(data.Struct):
     ----------
     session : The session.
     acknowledged, credit : Of our receiver, as in `FrameHeader`.
-    again : Our receiver has seen that a message is missing.
     """
 
     session: unsigned(32)
     acknowledged: unsigned(8)
     credit: unsigned(8)
-    again: 1
 
 
 def payload_bytes(m: Module, kind: Value) -> Value:
@@ -157,9 +155,10 @@ class WindowReceiver(wiring.Component):
     ----------
     frames : Stream in, a byte a cycle.
     messages : Stream out: kind, then payload.
-    window : For the headers of our frames; `again` from when a message is seen to be missing until it has come.
+    window : For the headers of our frames.
     peer : Stream out: what the header of a whole frame of this session says.
     answer : The other side is to be sent a frame, whatever is in it.
+    missing : A message is seen to be missing; said once until it has come.
     opened : A new session begins with the next cycle.
     empty : No message waits, and none is being taken.
 
@@ -177,6 +176,7 @@ class WindowReceiver(wiring.Component):
                 "window": Out(Window),
                 "peer": Out(stream.Signature(Peer, always_ready=True)),
                 "answer": Out(1),
+                "missing": Out(1),
                 "opened": Out(1),
                 "empty": Out(1),
             }
@@ -193,13 +193,12 @@ class WindowReceiver(wiring.Component):
         m.submodules.reader = reader = ResetInserter(self.opened)(SlotReader(place_bits))
 
         session, expected, taken, used = Signal(32), Signal(8), Signal(8), Signal(8)
-        missing = Signal()
+        misses = Signal()
         m.d.comb += [
             used.eq(expected - taken),
             self.window.session.eq(session),
             self.window.acknowledged.eq(expected),
             self.window.credit.eq(slots - used),
-            self.window.again.eq(missing),
         ]
 
         # A frame's bytes go into the slot of the message that is expected; whether they stay there its end decides.
@@ -233,7 +232,7 @@ class WindowReceiver(wiring.Component):
         again = (flags & FrameFlags.AGAIN.value) != 0
         same = header.session == session
         ahead = Signal(8)
-        whole, lost = Signal(), Signal()
+        whole = Signal()
         length = payload_bytes(m, kind)
         m.d.comb += [
             ahead.eq(header.sequence - expected),
@@ -244,17 +243,17 @@ class WindowReceiver(wiring.Component):
                 & (count == HEADER_BYTES + CRC_BYTES + length)
             ),
             self.opened.eq(whole & opens & ~same),
-            lost.eq(whole & same & ~opens & (ahead != 0) & ~ahead[-1]),
-            self.answer.eq(whole & (opens | is_message | again) | (lost & ~missing)),
+            self.answer.eq(whole & (opens | is_message | again)),
+            self.missing.eq(whole & same & ~opens & (ahead != 0) & ~ahead[-1] & ~misses),
             self.peer.valid.eq(whole & same & ~opens),
             self.peer.payload.acknowledged.eq(header.acknowledged),
             self.peer.payload.credit.eq(header.credit),
             self.peer.payload.again.eq(again),
         ]
-        with m.If(lost):
-            m.d.sync += missing.eq(1)
+        with m.If(self.missing):
+            m.d.sync += misses.eq(1)
         with m.If(whole & same & is_message & (ahead == 0) & storing):
-            m.d.sync += [expected.eq(expected + 1), missing.eq(0)]
+            m.d.sync += [expected.eq(expected + 1), misses.eq(0)]
 
         m.d.comb += [
             reader.waiting.eq(used != 0),
@@ -267,7 +266,7 @@ class WindowReceiver(wiring.Component):
         with m.If(reader.done):
             m.d.sync += taken.eq(taken + 1)
         with m.If(self.opened):
-            m.d.sync += [session.eq(header.session), expected.eq(0), taken.eq(0), missing.eq(0)]
+            m.d.sync += [session.eq(header.session), expected.eq(0), taken.eq(0), misses.eq(0)]
         return m
 
 
@@ -288,6 +287,7 @@ class WindowSender(wiring.Component):
     window : What headers say of our receiver.
     peer : Stream in: what the other side's header said.
     answer : The other side is to be sent a frame.
+    missing : It is to be asked for what is missing.
     opened : A new session begins: whatever is kept is forgotten.
     idle : Nothing will be sent before something is received or time passes: for the flag IDLE.
     quiet : Every message has been sent, or waits for credit, and no answer is owed.
@@ -309,6 +309,7 @@ class WindowSender(wiring.Component):
                 "window": In(Window),
                 "peer": In(stream.Signature(Peer, always_ready=True)),
                 "answer": In(1),
+                "missing": In(1),
                 "opened": In(1),
                 "idle": In(1),
                 "quiet": Out(1),
@@ -355,7 +356,7 @@ class WindowSender(wiring.Component):
         owed, asking = Signal(), Signal()
         delay = Signal(range(ANSWER_DELAY_CYCLES))
         room = Signal(8)
-        sendable = Signal()
+        sendable, begins = Signal(), Signal()
         m.d.comb += [room.eq(limit - cursor), sendable.eq((unsent != 0) & (room != 0) & ~room[-1])]
         with m.If(delay != 0):
             m.d.sync += delay.eq(delay - 1)
@@ -367,7 +368,7 @@ class WindowSender(wiring.Component):
         payload_left = Signal.like(size)
         left = Signal(range(max(HEADER_BYTES, *PAYLOAD_BYTES.values()) + 1))
         slot, place = Signal(index_bits), Signal(place_bits)
-        flags = Cat(asking | self.window.again, self.idle & (unsent == sendable))
+        flags = Cat(asking, self.idle & (unsent == sendable))
         m.d.comb += [
             kind.eq(Mux(sendable, kinds[cursor[:index_bits]], FrameKind.STATUS.value)),
             header.kind.eq(kind),
@@ -390,6 +391,7 @@ class WindowSender(wiring.Component):
                     place.eq(0),
                 ]
                 with m.If(sendable | (owed & (delay == 0))):
+                    m.d.comb += begins.eq(1)
                     m.d.sync += [cursor.eq(cursor + sendable), owed.eq(0), asking.eq(0)]
                     m.next = "HEADER"
             with m.State("HEADER"):
@@ -439,11 +441,14 @@ class WindowSender(wiring.Component):
             m.d.comb += sent.eq(cursor - base)
             with m.If(peer.again | (sent < newly)):
                 m.d.sync += cursor.eq(peer.acknowledged)
-        with m.If(self.answer | (self.idle & ~was_idle)):
+        with m.If(self.missing):
+            m.d.sync += asking.eq(1)
+        # A frame that begins now, or has still to, says itself that we are idle.
+        with m.If(self.answer | self.missing | (self.idle & ~was_idle & ~begins & ~sendable)):
             m.d.sync += owed.eq(1)
             with m.If(~owed):
                 m.d.sync += delay.eq(ANSWER_DELAY_CYCLES - 1)
         with m.If(self.opened):
             m.d.sync += [base.eq(0), cursor.eq(0), end.eq(0), limit.eq(peer.credit)]
-            m.d.sync += [payload_comes.eq(0), filled.eq(0)]
+            m.d.sync += [payload_comes.eq(0), filled.eq(0), asking.eq(0)]
         return m
