@@ -163,7 +163,7 @@ class SerialTransport(Transport):
                 if condition():
                     return
                 session.take(self._port.read(1) + self._port.read(self._port.in_waiting))
-            except serial.SerialException as error:
+            except OSError as error:  # pyserial lets some through that are not its own
                 self._reopen(error, give_up_s)
             self._sort()
 
@@ -176,7 +176,7 @@ class SerialTransport(Transport):
             else:
                 self._values.append(int.from_bytes(payload, "little"))
 
-    def _reopen(self, error: serial.SerialException, give_up_s: float) -> None:
+    def _reopen(self, error: OSError, give_up_s: float) -> None:
         """The port has vanished: wait for it to come back."""
         assert self._port is not None
         self._port.close()
