@@ -79,7 +79,7 @@ class DeviceEnd:
                 self._deadline_s = None
         ahead = (sequence - self._expected) % 256
         if 0 < ahead < 128 and not self._missing:
-            self._missing = self._owed = True
+            self._missing = self._asking = self._owed = True
         if is_message and ahead == 0 and len(self._waiting) < SLOTS:
             self._waiting.append((kind, payload))
             self._expected += 1
@@ -113,7 +113,7 @@ class DeviceEnd:
         return out
 
     def _frame(self, kind: int, payload: bytes, idle: bool) -> bytes:
-        flags = AGAIN * (self._asking or self._missing) | IDLE * idle
+        flags = AGAIN * self._asking | IDLE * idle
         self._asking = self._owed = False
         self._told = idle
         fields = flags, self._cursor % 256, self._expected % 256, SLOTS - len(self._waiting), self._session
