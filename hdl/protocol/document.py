@@ -9,8 +9,9 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from . import commands, registers, reports
+from . import commands, frames, registers, reports
 from .commands import COMMAND_BYTES, COMMANDS, Header, Opcode
+from .frames import PAYLOAD_BYTES, PAYLOADS, FrameFlags, FrameHeader, FrameKind
 from .registers import REGISTERS, Register
 from .reports import REPORT_BYTES, REPORTS, ReportHeader
 from .version import layout_hash
@@ -86,6 +87,15 @@ def render() -> str:
             "little-endian, of SHA-256 over the names, places, widths and values of everything above.",
             f"Of this document it is `{layout_hash():#018x}`.",
             "",
+            "## Frames of the serial link\n",
+            (inspect.getdoc(frames) or "").partition("\n\n")[2],
+            "",
+            *_message("Frame header", FrameHeader),
+            "### Frame kinds\n",
+            inspect.getdoc(FrameKind) or "",
+            "",
+            *_frame_kinds(),
+            *_enum(FrameFlags),
         ]
     )
 
@@ -128,7 +138,8 @@ def _type(shape: Any) -> str:
     if isinstance(shape, type) and issubclass(shape, data.Struct):
         return f"[{_title(shape)}](#{_anchor(shape)})"
     if isinstance(shape, type) and issubclass(shape, python_enum.Enum):
-        return f"[{shape.__name__}](#{shape.__name__.lower()})"
+        anchor = "frame-kinds" if shape is FrameKind else shape.__name__.lower()
+        return f"[{shape.__name__}](#{anchor})"
     cast = Shape.cast(shape)
     return f"{'i' if cast.signed else 'u'}{cast.width}"
 
@@ -144,8 +155,17 @@ def _enums() -> Iterator[str]:
                 continue
             if definition.__module__ != module.__name__ or not len(definition):
                 continue
-            yield from [f"### {definition.__name__}\n", inspect.getdoc(definition) or "", ""]
-            yield from _table(("value", "name"), [(str(member.value), f"`{member.name}`") for member in definition])
+            yield from _enum(definition)
+
+
+def _enum(definition: type[python_enum.Enum]) -> Iterator[str]:
+    yield from [f"### {definition.__name__}\n", inspect.getdoc(definition) or "", ""]
+    yield from _table(("value", "name"), [(str(member.value), f"`{member.name}`") for member in definition])
+
+
+def _frame_kinds() -> Iterator[str]:
+    rows = [(str(kind.value), f"`{kind.name}`", str(PAYLOAD_BYTES[kind]), PAYLOADS[kind]) for kind in FrameKind]
+    yield from _table(("value", "name", "size", "payload"), rows)
 
 
 def _registers() -> Iterator[str]:
