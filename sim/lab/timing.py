@@ -17,7 +17,7 @@ class Timing:
     clock_mhz : The clock that the result can keep.
     constraint_mhz : The clock that was asked for.
     seed : Where the placer started from.
-    cells : Of each kind of cell, how many are used and how many there are. The shift register is among them.
+    cells : Of each kind of cell, how many are used and how many there are.
     worst_path : The path that bounds the clock, a line for each signal of the design on it, with the time until then.
     tools : Version of each tool.
     commit : See `source_commit`.
