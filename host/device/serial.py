@@ -72,7 +72,11 @@ class SerialTransport(Transport):
         self._time_ns = 0
         self._links: int | None = None
         self._port: serial.SerialBase | None = open_port()
-        self._until(lambda: self._session.opened)
+        try:
+            self._until(lambda: self._session.opened)
+        except BaseException:
+            self.close()
+            raise
 
     def read_register(self, offset: int) -> int:
         """See `Transport.read_register`."""
@@ -157,15 +161,17 @@ class SerialTransport(Transport):
             elif self._clock() > give_up_s:
                 raise SerialLinkError(self._complaint(session.heard - heard))
             try:
-                # Also at the end: what has come is acknowledged at once, not with the next call.
+                # What is there is taken first, also when there is nothing to wait for: a timer may have reported.
+                session.take(self._port.read(self._port.in_waiting))
+                self._sort()
+                # What has come is acknowledged at once, not with the next call.
                 if out := session.give(self._clock()):
                     self._port.write(out)
                 if condition():
                     return
-                session.take(self._port.read(1) + self._port.read(self._port.in_waiting))
+                session.take(self._port.read(1))
             except OSError as error:  # pyserial lets some through that are not its own
                 self._reopen(error, give_up_s)
-            self._sort()
 
     def _sort(self) -> None:
         received = self._session.received

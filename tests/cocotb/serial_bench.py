@@ -49,7 +49,7 @@ class UartPort:
 
     @resume
     async def read(self, size: int) -> bytes:
-        if self._sink.empty():
+        if size and self._sink.empty():
             await Timer(4 * self._byte_ns, "ns")
         return bytes(self._sink.read_nowait(min(size, self._sink.count())))
 

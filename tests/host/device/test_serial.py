@@ -46,8 +46,11 @@ class Pins:
 
 
 def connect(url: str, patience_s: float = 20.0) -> SerialTransport:
+    """A transport that is in a hurry to give up, but not before it is connected."""
     port = url.removeprefix("serial:")
-    return SerialTransport(lambda: open_port(port, 115_200), timeout_s=0.1, patience_s=patience_s)
+    transport = SerialTransport(lambda: open_port(port, 115_200), timeout_s=0.1)
+    transport._patience_s = patience_s
+    return transport
 
 
 def commands(count: int, first: int = 0) -> np.ndarray:
@@ -130,27 +133,27 @@ def test_a_port_that_stays_away_is_given_up(tmp_path: Path) -> None:
 
 def test_a_device_that_lost_its_power_is_not_taken_for_the_old_one() -> None:
     pins = Pins()
-    with served(pins) as url, closing(connect(url, patience_s=0.5)) as transport:
+    with served(pins) as url, closing(connect(url, patience_s=1.0)) as transport:
         pins.end = DeviceEnd(lambda *_: [], 0.1)
-        with pytest.raises(SerialLinkError, match=r"has no session for 0.5 s: it lost its power"):
+        with pytest.raises(SerialLinkError, match=r"has no session for 1 s: it lost its power"):
             transport.send(commands(1))
 
 
 def test_two_hosts_at_one_device_are_told_apart() -> None:
     pins = Pins()
-    with served(pins) as url, closing(connect(url, patience_s=0.5)) as transport:
+    with served(pins) as url, closing(connect(url, patience_s=1.0)) as transport:
         with served(pins) as other_url:
             connect(other_url).close()
-        with pytest.raises(SerialLinkError, match=r"in a session of another host, for 0.5 s"):
+        with pytest.raises(SerialLinkError, match=r"in a session of another host, for 1 s"):
             transport.send(commands(1))
 
 
 def test_a_device_that_hangs_is_told_from_one_that_is_silent() -> None:
     pins = Pins()
-    with served(pins) as url, closing(connect(url, patience_s=0.5)) as transport:
+    with served(pins) as url, closing(connect(url, patience_s=1.0)) as transport:
         transport.read_register(0x28)
         pins.end._act = lambda *_: None
-        with pytest.raises(SerialLinkError, match=r"answers, but gets no further for 0.5 s: its core hangs"):
+        with pytest.raises(SerialLinkError, match=r"answers, but gets no further for 1 s: its core hangs"):
             transport.send(commands(1))
             transport.receive()
 
@@ -158,7 +161,7 @@ def test_a_device_that_hangs_is_told_from_one_that_is_silent() -> None:
 def test_silence_is_an_error() -> None:
     ours, theirs = os.openpty()
     with pytest.raises(SerialLinkError, match=r"does not answer for 0.3 s: check its power, the cable and the baud"):
-        connect(os.ttyname(theirs), patience_s=0.3)
+        SerialTransport(lambda: open_port(os.ttyname(theirs), 115_200), patience_s=0.3)
     os.close(ours)
     os.close(theirs)
 

@@ -105,6 +105,7 @@ class Scene:
 
 def test_faults_lose_and_double_nothing(seed: int) -> None:
     """One in four batches is cut short by a host that is started anew, in the middle of a frame or window."""
+    print(f"repeat with BANDGAP_SEED={seed} python -m pytest tests/host/device/test_session.py")
     scene = Scene(seed, distance_bytes=120, business=0.1)
     restarts = 0
     while scene.faults.total() < FAULTS:

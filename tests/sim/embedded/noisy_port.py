@@ -98,11 +98,11 @@ class NoisyPort:
             self._life_bytes -= len(alive)
             if self._life_bytes == 0:
                 while self._levels:
-                    self.read(0)
+                    self.read(1)
                 raise HostKilledError
 
     def read(self, size: int) -> bytes:
-        if not self._received:
+        if size and not self._received:
             levels, self._levels = self._levels[:_AT_ONCE_CYCLES] or _IDLE, self._levels[_AT_ONCE_CYCLES:]
             there, back = self._noise or (None, None)
             levels = self._device.clock(there.spoil(levels) if there else levels)

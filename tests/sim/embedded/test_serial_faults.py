@@ -52,6 +52,7 @@ def market(rng: Random, epoch: int) -> Script:
 
 def test_faults_on_the_line_lose_and_double_nothing(device: SerialDevice, seed: int) -> None:
     """Every third host is killed, in the middle of a frame or window, and the next one opens the port."""
+    print(f"repeat with BANDGAP_SEED={seed} python -m pytest tests/sim/embedded/test_serial_faults.py")
     rng = Random(seed)
     noise = [Noise(Random(rng.random()), FAULT_DISTANCE_CYCLES) for _ in range(2)]
     sessions = 0
