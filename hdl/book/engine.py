@@ -390,7 +390,8 @@ class Engine(wiring.Component):
                 )
             ),
         ]
-        with m.If(self.commands.ready):
+        # News come up right behind the command that they are of, before the next one is carried out.
+        with m.If(executing & self.commands.valid & ~news):
             m.d.sync += last_cause.eq(command.cause)
 
         token = Signal(range(config.orders + 1))  # where a sweep is
