@@ -8,7 +8,8 @@ import pytest
 from device_end import COMMAND, READ, REPORT, VALUE, WRITE, DeviceEnd, Message
 from faulty_line import FaultyLine
 
-from bandgap.hdl.protocol.frames import FrameKind
+from bandgap.hdl.protocol.frames import FrameFlags, FrameKind
+from bandgap.host.device.framing import Frame, encode
 from bandgap.host.device.session import Session
 
 FAULTS = 100_000
@@ -163,6 +164,21 @@ def test_a_session_of_another_host_is_seen() -> None:
         scene.step()
     assert scene.host.foreign == 77
     assert not scene.host.settled
+
+
+def test_an_old_frame_does_not_settle_a_host_that_has_sent_more() -> None:
+    host = Session(1, TIMEOUT_S)
+    old = encode(Frame(FrameKind.STATUS.value, FrameFlags.IDLE.value, 0, 0, 16, 1))
+    host.take(old)
+    assert host.settled
+    host.send(FrameKind.COMMAND, bytes(33))
+    host.give(0.0)
+    host.take(encode(Frame(FrameKind.STATUS.value, 0, 0, 1, 16, 1)))
+    assert host.acknowledged
+    host.take(old)
+    assert not host.settled
+    host.take(encode(Frame(FrameKind.STATUS.value, FrameFlags.IDLE.value, 0, 1, 16, 1)))
+    assert host.settled
 
 
 @pytest.mark.parametrize("number", [0, 1 << 32])
