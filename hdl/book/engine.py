@@ -594,8 +594,8 @@ class Engine(wiring.Component):
                 top.ask_quantity_lots.eq(market_data.top.ask_quantity_lots),
             ]
 
-        # The level behind an emptied one follows while that is carried out, or later; self-trade prevention may still be
-        # at the emptied one then.
+        # The level behind an emptied one follows while that is carried out, or later; self-trade prevention may still
+        # be at the emptied one then.
         behind = ladder.behind
         reaches_behind = behind.any & Mux(
             taker.sell, behind.price_ticks >= taker.price_ticks, behind.price_ticks <= taker.price_ticks
@@ -616,7 +616,8 @@ class Engine(wiring.Component):
                 retiring.eq(fsm.ongoing("RETIRE")),
                 ladder.ahead.eq(
                     Cat(
-                        fsm.ongoing(state) for state in ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "MATCH_TELL", "SELF_TAKER")
+                        fsm.ongoing(state)
+                        for state in ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "MATCH_TELL", "SELF_TAKER")
                     ).any()
                 ),
             ]

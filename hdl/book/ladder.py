@@ -174,8 +174,8 @@ class Ladder(wiring.Component):
         with m.Else():
             m.d.comb += [write.addr.eq(change.line), write.data.eq(change.level), write.en.eq(change.enable)]
 
-        # Best prices follow every change; where the best level vanished, the one behind it follows, once it is found and
-        # its level read.
+        # Best prices follow every change; where the best level vanished, the one behind it follows, once it is found
+        # and its level read.
         side = change.line[-1]
         best = Signal(self._best)  # of the side that changes
         better = Mux(side, change.price_ticks < best.price_ticks, change.price_ticks > best.price_ticks)
@@ -238,8 +238,8 @@ class Ladder(wiring.Component):
         with m.Else():
             m.d.sync += best.eq(self.bests[self.coming_instrument][self.coming_side])
 
-        # One search at a time, for the best, for the taker or for the engine. It may still find what has vanished in the
-        # cycle in which it began, where nothing else is there.
+        # One search at a time, for the best, for the taker or for the engine. It may still find what has vanished in
+        # the cycle in which it began, where nothing else is there.
         search, found = occupancy.search, occupancy.found
         instrument = Signal.like(change.instrument)
         window = Signal(Window)

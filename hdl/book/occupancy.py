@@ -133,8 +133,8 @@ class Occupancy(wiring.Component):
             goes_up = goes_up & Mux(update.occupied, word == 0, updated == 0)
 
         # The lowest level decides that has a bit beyond the line's own. When none has, the search goes on from the
-        # window's first line: there the highest level decides that the window spans. On the way down a word is empty only
-        # if its line was freed meanwhile.
+        # window's first line: there the highest level decides that the window spans. On the way down a word is empty
+        # only if its line was freed meanwhile.
         first_look = Signal()
 
         def give_up():

@@ -355,9 +355,7 @@ class Reader(wiring.Component):
                 b.eq(a),
                 b_slot.eq(shown),
                 b_own_line.eq(
-                    line_of(
-                        self.windows[a.instrument], shown.order.sell, shown.order.price_ticks, self._row_bits
-                    )
+                    line_of(self.windows[a.instrument], shown.order.sell, shown.order.price_ticks, self._row_bits)
                 ),
                 b_window.eq(self.windows[a.instrument]),
                 b_bests.eq(self.bests[a.instrument]),
@@ -440,9 +438,7 @@ class Reader(wiring.Component):
                     second_bests.eq(self.bests[d.instrument]),
                     second_reached.eq(Cat(reached_by(d, self.price_ticks, self.bests[d.instrument]))),
                     second_line.eq(
-                        line_of(
-                            self.windows[d.instrument], self.order.sell, self.order.price_ticks, self._row_bits
-                        )
+                        line_of(self.windows[d.instrument], self.order.sell, self.order.price_ticks, self._row_bits)
                     ),
                 ]
                 m.next = "AIM"
