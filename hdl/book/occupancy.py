@@ -29,11 +29,14 @@ class Occupancy(wiring.Component):
     update : Stream in. Marks `line` as `occupied` or not. Not ready while memories clear.
     search : Stream in. Asks for the next occupied line after `line` in ascending circular order within the window of
         two to the `window_log2` lines around it, `line` itself not among them. The window holds at least one word.
-        Updates that were taken before it count. No line may become occupied in the cycle in which it is taken, nor
-        until it is answered; one that is freed then may still be found.
-    drop : The search under way is given up: it is not answered.
+        Updates that were taken before it count. From the cycle in which it is taken until the answer is there, no line
+        may become occupied; one that is freed may still be found. If that one would have been the next, the answer may
+        also be none, although others are left.
+    drop : The search under way is given up: it is not answered, and what is found goes untaken. Where none is under way
+        it does nothing.
     found : Stream out, the answer: `any`, and the `line`. Comes two cycles after the search was taken where the line is
-        in the same word, two cycles later for each level above, and two more where it lies before the line.
+        in the same word, two cycles later for each level above. Where it lies before the line, the search begins anew
+        after two cycles and comes down from the level that the window spans; by then at the latest it is answered.
     ready : High once the memories are cleared after a reset.
     """
 
