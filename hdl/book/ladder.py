@@ -88,16 +88,24 @@ class Ladder(wiring.Component):
     windows : Each instrument's window.
     bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
-        A level changed in the same cycle is read as it was before. While unsettled the port is the ladder's own.
-    change : The level that changes, only while settled and with no search under way. When the best level vanished, and
-        the one behind it is not known, the ladder is unsettled from the next cycle on, until it has found that.
+        A level changed in the same cycle is read as it was before. While unsettled or `ahead` the port is the ladder's
+        own, and `level` is no longer what was read.
+    change : The level that changes: only while settled, not `settling`, and settled in the cycle before, with no search
+        of the engine under way. When the best level vanished, and the one behind it is not known, that is sought; the
+        ladder is unsettled from the next cycle on until it is found, which may be in that next cycle.
     coming_instrument, coming_side : Where the next cycle's change is, if there is one.
-    search : Stream in, while nothing changes: asks for the level behind `line` of `instrument` in order of price,
-        circularly, itself not among them.
+    search : Stream in, while nothing changes nor is `ahead`, nor was in the cycle before: asks for the level behind
+        `line` of `instrument` in order of price, circularly, itself not among them. `line` lies in that instrument's
+        window.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
-    ahead : A taker trades with the best level, that at the payload of `search`, and nothing else changes: the level
-        behind it is sought, to be at hand when it vanishes. The port to read levels is the ladder's own.
-    behind : That level. Its `line`, `price_ticks` and `level` are true if there is `any`.
+    ahead : A taker trades with the best level of a side: the level behind it is sought, to be at hand when it vanishes.
+        Begins while settled and not `settling`, in a cycle in which nothing changes, with the payload of `search` at
+        that level; the payload's instrument stays. While it lasts, and in the cycle behind it, in which what was posted
+        last is carried out, nothing changes but the best level of that side: what it holds, its head, or it vanishes;
+        when it has, and another has followed, that is the one. If none has followed nothing changes. No instrument's
+        window is set meanwhile.
+    behind : That level. Its `line`, `price_ticks` and `level` are true if there is `any`; all of it is, in the cycle in
+        which it follows.
     follows : In this cycle `behind` becomes the best level.
     moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
     improved : It is the better price of a level that appeared.
@@ -239,7 +247,8 @@ class Ladder(wiring.Component):
             m.d.sync += best.eq(self.bests[self.coming_instrument][self.coming_side])
 
         # One search at a time, for the best, for the taker or for the engine. It may still find what has vanished in
-        # the cycle in which it began, where nothing else is there.
+        # the cycle in which it began, where nothing else is there. Nothing else is freed while it is under way but the
+        # line that it started from.
         search, found = occupancy.search, occupancy.found
         instrument = Signal.like(change.instrument)
         window = Signal(Window)

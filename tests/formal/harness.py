@@ -1,5 +1,6 @@
 """What every harness has: a component, anything at its inputs, and claims about its outputs."""
 
+import linecache
 from abc import ABC, abstractmethod
 
 from amaranth.asserts import AnyConst, AnySeq
@@ -103,8 +104,16 @@ def rows(m: Module, component: Module, memory: str) -> list[Signal]:
 
 
 def register(module: Module, name: str) -> Signal:
-    """A register inside a component, where an induction cannot do without it."""
-    (found,) = (signal for signal in module._driving if signal.name == name)
+    """A register inside a component, where an induction cannot do without it.
+
+    Of those that are made in one line Amaranth names the last alone; the first is known by that line.
+    """
+
+    def is_it(signal: Signal) -> bool:
+        made = linecache.getline(*signal.src_loc).strip()
+        return signal.name == name or (signal.name.startswith("$") and made.startswith(f"{name}, "))
+
+    (found,) = (signal for signal in module._driving if is_it(signal))
     return found
 
 

@@ -3,10 +3,10 @@
 from unittest.mock import patch
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Assume, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from harness import Harness, anything, before, opened, register, rows, some, take
-from occupancy import next_line, window_of
+from occupancy import between, next_line, window_of
 from proof import Proof
 
 from bandgap.hdl.book import ladder
@@ -20,47 +20,69 @@ SLOWEST = 3
 
 
 class Promised(wiring.Component):
-    """An occupancy as its docstring promises it, in as many cycles as it likes; `lines` has a bit a line."""
+    """An occupancy as its docstring promises it, in as many cycles as it likes; `lines` has a bit a line.
+
+    A line that is freed while it searches may be found, or passed over; or nothing is found, if it would have been the
+    next. What `line` is where there is not `any` is not promised.
+    """
 
     def __init__(self, ticks: int, word_bits: int):
         self.lines = Signal(2 * ticks)
         self.searching = Signal()
+        self.keeps_off = Signal()  # no line becomes occupied while it must not
         real = Occupancy(ticks, word_bits)
         real._MustUse__silence = True
         super().__init__(real.signature)
+        self.query = Signal.like(self.search.payload)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        updated = Signal.like(self.lines)
+        updated, was, stays = (Signal.like(self.lines) for _ in range(3))
+        query, answer = self.query, self.found.payload
         waited = Signal(range(SLOWEST + 1))
         answers = Signal()
         bit = (Const(1, 1) << self.update.payload.line)[: len(self.lines)]
-        idle = self.ready & ~self.searching
-        query, answer = self.search.payload, self.found.payload
-        any_found, line = next_line(updated, query.line, query.window_log2)
+        asks = self.search.valid & self.search.ready
         m.d.sync += [self.ready.eq(self.ready | AnySeq(1)), self.lines.eq(updated)]
         m.d.comb += [
-            self.update.ready.eq(idle),
-            self.search.ready.eq(idle),
+            self.update.ready.eq(self.ready),
+            self.search.ready.eq(self.ready & ~self.searching),
             updated.eq(self.lines),
             answers.eq(self.searching & (AnySeq(1) | (waited == SLOWEST))),
+            self.keeps_off.eq(~(asks | (self.searching & ~self.found.valid)) | ((updated & ~self.lines) == 0)),
         ]
-        with m.If(self.update.valid & idle):
+        with m.If(self.update.valid & self.update.ready):
             m.d.comb += updated.eq(Mux(self.update.payload.occupied, self.lines | bit, self.lines & ~bit))
-        with m.If(self.search.valid & idle):
-            m.d.sync += [self.searching.eq(1), waited.eq(0), answer.any.eq(any_found), answer.line.eq(line)]
+        m.d.sync += stays.eq(stays & updated)
+        with m.If(asks):
+            m.d.sync += [self.searching.eq(1), waited.eq(0), query.eq(self.search.payload)]
+            m.d.sync += [was.eq(self.lines), stays.eq(updated)]
         with m.If(self.searching & ~self.found.valid):
             m.d.sync += [waited.eq(waited + 1), self.found.valid.eq(answers)]
-        with m.If(self.found.valid & self.found.ready):
+            m.d.sync += [answer.any.eq(AnySeq(1)), answer.line.eq(AnySeq(len(answer.line)))]
+        with m.If(self.searching & ((self.found.valid & self.found.ready) | self.drop)):
             m.d.sync += [self.searching.eq(0), self.found.valid.eq(0)]
+
+        lines = len(self.lines)
+        any_next, next_one = next_line(was, query.line, query.window_log2)
+        window = window_of(query.line, query.window_log2, lines)
+        there = (was & window).bit_select(answer.line, 1) & (answer.line != query.line)
+        passed_over = stays & window & between(query.line, answer.line, lines)
+        is_next = any_next & stays.bit_select(next_one, 1)
+        m.d.comb += Assume(
+            ~self.found.valid
+            | Mux(is_next, answer.any & (answer.line == next_one), ~answer.any | (there & (passed_over == 0)))
+        )
         return m
 
 
 class Levels(Harness):
     """Each line is marked occupied exactly while its level holds quantity, and every best is the best marked price.
 
-    That is, whenever the ladder is settled; and it is settled again in time. The engine sees to it that levels change
-    only inside their instrument's window and are said to appear and vanish when they do, and windows are set empty.
+    That is, whenever the ladder is settled; and it is settled again in time. What is found behind the best while a
+    taker trades with it is the level that follows. The engine sees to it that levels change only inside their
+    instrument's window and are said to appear and vanish when they do, that only the best level changes while a taker
+    trades with it, and that windows are set empty.
     """
 
     def describe(self, m: Module) -> None:
@@ -80,6 +102,7 @@ class Levels(Harness):
             found.ready,
             dut.read_line,
             dut.read_enable,
+            dut.ahead,
         ):
             anything(m, port)
         levels = rows(m, inner, "levels")
@@ -122,8 +145,11 @@ class Levels(Harness):
         old_rows = rows_of(dut.windows[setting.instrument])
         empty = ~known.bit_select(setting.instrument, 1) | ((old_rows & lines) == 0)
         whole = dut.settled & ~dut.settling
-        quiet = dut.ready & whole & ~occupancy.searching
-        self.assume(m, ~setting.enable | (quiet & ~change.enable & ~search.valid & legal(window) & apart & empty))
+        open_search = Signal()  # the engine's is under way
+        ahead, was_ahead = dut.ahead, before(m, dut.ahead)
+        quiet = dut.ready & whole & ~open_search
+        at_rest = quiet & ~change.enable & ~search.valid & ~ahead & ~was_ahead
+        self.assume(m, ~setting.enable | (at_rest & legal(window) & apart & empty))
         with m.If(setting.enable):
             m.d.sync += known.bit_select(setting.instrument, 1).eq(1)
 
@@ -145,14 +171,41 @@ class Levels(Harness):
                 & (Cat(change.instrument, change.line[-1]) == before(m, Cat(*coming)))
             ),
         )
-        self.assume(m, ~search.valid | (dut.ready & whole & ~change.enable))
+        self.assume(m, ~search.valid | (dut.ready & whole & ~change.enable & ~ahead & ~was_ahead))
         asked = Signal.like(search.payload)
         asks = search.valid & search.ready
         with m.If(asks):
-            m.d.sync += asked.eq(search.payload)
+            m.d.sync += [asked.eq(search.payload), open_search.eq(1)]
+        with m.If(found.valid & found.ready):
+            m.d.sync += open_search.eq(0)
         asked_rows = rows_of(dut.windows[search.payload.instrument]).bit_select(search.payload.line, 1)
         self.assume(m, ~asks | (known.bit_select(search.payload.instrument, 1) & asked_rows))
-        self.assume(m, ~(occupancy.searching & dut.settled) | (search.payload == asked))
+
+        # A taker trades with the best level of a side, and with the next one when that has vanished. What it posts last
+        # is carried out a cycle behind.
+        begins = ahead & ~was_ahead
+        with_instrument, with_sell = Signal.like(change.instrument), Signal()
+        held_instrument, held_sell = before(m, with_instrument), before(m, with_sell)
+        m.d.comb += [
+            with_instrument.eq(Mux(begins, search.payload.instrument, held_instrument)),
+            with_sell.eq(Mux(begins, search.payload.line[-1], held_sell)),
+        ]
+        met = dut.bests[with_instrument][with_sell]
+        held_met = dut.bests[held_instrument][held_sell]
+        met_known = known.bit_select(with_instrument, 1)
+        self.assume(m, ~begins | (quiet & met_known & met.any & (met.line == search.payload.line) & ~change.enable))
+        self.assume(m, ~ahead | (search.payload.instrument == with_instrument))
+        self.assume(
+            m,
+            ~((ahead | was_ahead) & change.enable)
+            | (
+                met.any
+                & (Cat(change.instrument, change.line) == Cat(with_instrument, met.line))
+                & (change.line[-1] == with_sell)
+                & (change.price_ticks == met.price_ticks)
+                & ~change.appeared
+            ),
+        )
 
         # What is carried out behind a search was decided when it had ended.
         self.assume(m, ~(change.enable & before(m, ~dut.settled)))
@@ -201,26 +254,110 @@ class Levels(Harness):
         self.claim(m, "best_line", ~steady | ~best.any | (best.line == best_line))
         self.claim(m, "nothing_better", ~steady | ~rests | (best.any & ~worse))
         self.claim(m, "head", ~whole | ~best.any | (best.head == head))
+
+        # The same, said of all lines at once: how far each is from the one that holds the best price of all.
+        base = own_window.base_ticks[:3]
+        start = Mux(sell, base, ~base + 1)[:3]
+
+        def rank(line):
+            return (line[:3] - own_window.offset[:3] - start)[:3] & (size_of(own_window) - 1)[:3]
+
+        def none_nearer(line, but=None):
+            """Of the own lines that are marked, none comes before `line`; nor is `but` looked at."""
+            marked = lines & own_rows & ~(0 if but is None else (Const(1, 1) << but)[:LINES])
+            return Cat(~marked[index] | (rank(Const(index, 4)) >= rank(line)) for index in range(LINES)).all()
+
+        best_rank = take(m, "best_rank", rank(best_line))
+        self.claim(m, "none_before", ~steady | ~best.any | none_nearer(best_line))
         unsettled = Signal(range(SLOWEST + 6))
         m.d.sync += unsettled.eq(Mux(dut.settled, 0, unsettled + 1))
-        self.claim(m, "settles", unsettled <= SLOWEST + 3)
+        self.claim(m, "settles", unsettled <= SLOWEST + 2)
 
         # What the reader is told of it.
         mine = dut.moved & (dut.moved_instrument == instrument) & (dut.moved_side == sell)
         changed = Value.cast(best) != before(m, best)
         told = before(m, mine)
         self.claim(m, "moves_are_told", ~changed | told | before(m, ~dut.settled))
-        self.claim(
-            m,
-            "told_truly",
-            ~told | ~before(m, dut.settled) | ~dut.settled | (Value.cast(best) == before(m, dut.moved_best)),
+        begins_search = dut.moved & change.enable & change.vanished & ~dut.follows
+        moved_best = before(m, dut.moved_best)
+        self.claim(m, "told_truly", ~told | before(m, begins_search) | (Value.cast(best) == moved_best))
+        self.claim(m, "told_while_settled", ~dut.moved | dut.settled)
+
+        # The level behind the best.
+        behind = dut.behind
+        fsm = inner._generated["fsm"]
+        searches, reads = fsm.ongoing("SEARCH"), fsm.ongoing("LEVEL")
+        vacant, at_hand = register(inner, "vacant"), register(inner, "known")
+        shown = at_hand | reads
+        theirs = shown & (with_instrument == instrument) & (with_sell == sell)
+        behind_line = take(m, "behind_line", line_of(own_window, sell, behind.price_ticks))
+        behind_row = Signal(len(Value.cast(behind.level)))
+        with m.Switch(behind_line):
+            for index, level in enumerate(levels):
+                with m.Case(index):
+                    m.d.comb += behind_row.eq(level)
+        placed = (
+            inside(own_window, behind.price_ticks) & (behind.line == behind_line) & lines.bit_select(behind_line[:4], 1)
         )
+        is_worse = Mux(sell, behind.price_ticks > best.price_ticks, behind.price_ticks < best.price_ticks)
+        missed = rests & (price_ticks != best.price_ticks)
+        nearer = Mux(sell, price_ticks < behind.price_ticks, price_ticks > behind.price_ticks)
+        second = theirs & best.any & ~vacant
+        none_between = none_nearer(behind_line, best_line) & (rank(behind_line) > best_rank)
+        self.claim(m, "none_between", ~second | ~behind.any | none_between)
+        others = lines & own_rows & ~(Const(1, 1) << best_line)[:LINES]
+        self.claim(m, "behind_if_any", ~second | (behind.any == (others != 0)))
+        self.claim(m, "behind_is_marked", ~second | ~behind.any | (placed & is_worse))
+        self.claim(m, "nothing_nearer", ~second | ~missed | (behind.any & ~nearer))
+        self.claim(m, "behind_level", ~second | ~behind.any | (Value.cast(behind.level) == behind_row))
+        told_behind = Cat(behind.any, behind.price_ticks, behind.line, behind.level.head)
+        self.claim(m, "follows", ~dut.follows | (dut.moved & (Value.cast(dut.moved_best) == told_behind)))
+        emptied = change.enable & change.vanished & (ahead | was_ahead)
+        self.claim(m, "follows_if_known", ~(emptied & shown) | dut.follows)
+        self.claim(m, "follows_the_vanished", ~dut.follows | vacant | emptied)
+        self.claim(m, "settles_by_it", ~dut.settling | dut.follows)
+
+        # Which search is under way.
+        self.claim(m, "states", fsm.ongoing("REST") | searches | reads)
+        self.claim(m, "one_search", Cat(searches, open_search).any() == occupancy.searching)
+        self.claim(m, "engines_search", ~open_search | ~(searches | reads | vacant | ahead | was_ahead))
+        self.claim(m, "vacant_sought", ~vacant | searches | reads)
+        self.claim(m, "at_hand_while_ahead", ~at_hand | (was_ahead & ~searches & ~reads & ~vacant))
+        self.claim(m, "sought_while_ahead", ~(searches | reads) | vacant | was_ahead)
+        sought_sell, query = register(inner, "sought_side"), occupancy.query
+        sought = Cat(register(inner, "sought_instrument"), sought_sell)
+        of_taker = was_ahead & (searches | shown) & (vacant | held_met.any)
+        right_side = at_hand | (sought == Cat(held_instrument, held_sell))
+        self.claim(m, "sought_of_taker", ~of_taker | right_side)
+        self.claim(m, "found_of_taker", ~(of_taker & shown) | ~behind.any | (behind.line[-1] == held_sell))
+        legal_query = (query.window_log2 >= legal_sizes[0]) & (query.window_log2 <= legal_sizes[1])
+        self.claim(m, "search_of_side", ~searches | (legal_query & (query.line[-1] == sought_sell)))
+        asked_log2 = occupancy.search.payload.window_log2
+        legal_search = (asked_log2 >= legal_sizes[0]) & (asked_log2 <= legal_sizes[1])
+        self.claim(m, "legal_search", ~(occupancy.search.valid & occupancy.search.ready) | legal_search)
+        self.claim(m, "nothing_appears_while_searching", occupancy.keeps_off)
+
+        # The port to read levels.
+        row = Signal(len(Value.cast(dut.level)))
+        with m.Switch(dut.read_line):
+            for index, level in enumerate(levels):
+                with m.Case(index):
+                    m.d.comb += row.eq(level)
+        read, read_row = Signal(), Signal.like(row)
+        free = dut.settled & ~ahead
+        m.d.sync += read.eq(free & (dut.read_enable | read))
+        with m.If(dut.read_enable):
+            m.d.sync += read_row.eq(row)
+        self.claim(m, "read", ~read | (Value.cast(dut.level) == read_row))
+
+        # What the engine asks for.
         answer = found.payload
         asked_window = dut.windows[asked.instrument]
-        found_row = rows_of(asked_window).bit_select(occupancy.found.payload.line, 1)
-        sought = known.bit_select(asked.instrument, 1) & (~occupancy.found.payload.any | found_row)
-        self.claim(m, "found_in_window", ~(occupancy.searching & dut.settled) | sought)
+        any_next, next_one = next_line(lines, asked.line, asked_window.log2)
+        asked_row = rows_of(asked_window).bit_select(asked.line, 1)
+        self.claim(m, "asked_in_window", ~open_search | (known.bit_select(asked.instrument, 1) & asked_row))
         self.claim(m, "found_while_searching", ~occupancy.found.valid | occupancy.searching)
+        self.claim(m, "found", ~found.valid | ((answer.any == any_next) & (~any_next | (answer.line == next_one))))
         self.claim(
             m,
             "found_price",
@@ -234,6 +371,14 @@ class Levels(Harness):
         self.reach(m, "next_best", before(m, ~dut.settled) & dut.settled & best.any)
         self.reach(m, "two_windows", known.all() & (lines[:4] != 0) & (lines[4:8] != 0))
         self.reach(m, "found", found.valid & answer.any)
+        follows_at_once = dut.follows & ~vacant & behind.any
+        self.reach(m, "follows_at_once", follows_at_once)
+        self.reach(m, "follows_late", dut.follows & vacant & behind.any & ahead)
+        self.reach(m, "follows_none", dut.follows & ~vacant & ~behind.any)
+        has_followed = Signal()
+        m.d.sync += has_followed.eq(ahead & (has_followed | dut.follows))
+        self.reach(m, "two_follow", follows_at_once & has_followed)
+        self.reach(m, "dropped", occupancy.drop & occupancy.found.valid)
 
 
 PROOFS = (Proof("ladder", Levels, steps=10, terms=(5, 6, 9), reach=28, skip=17, faults=0, quick=False),)
