@@ -21,13 +21,16 @@ class Price(Harness):
             anything(m, port)
         top = take(m, "top", rules.window_base_ticks + (1 << rules.window_log2)[:33])
         self.assume(m, top <= 1 << 32)
-        self.assume(m, ~rules.banded | (rules.lower_ticks <= rules.upper_ticks))
 
         def outside(price_ticks):
             return rules.banded & Mux(dut.sell, price_ticks < rules.lower_ticks, price_ticks > rules.upper_ticks)
 
         def in_window(price_ticks):
             return (price_ticks >= rules.window_base_ticks) & (price_ticks < top)
+
+        # The guard takes no band whose bounds are not inside the window, and a new window ends the band.
+        inside = in_window(rules.lower_ticks) & in_window(rules.upper_ticks)
+        self.assume(m, ~rules.banded | (inside & (rules.lower_ticks <= rules.upper_ticks)))
 
         bound_ticks = Mux(dut.sell, rules.lower_ticks, rules.upper_ticks)
         effective_ticks, reason = dut.effective_ticks, dut.reason
