@@ -199,6 +199,16 @@ class Market(Harness):
         steady = ladder.settled & before(m, ladder.settled, init=1)
         self.claim(m, "changes_while_settled", ~change.enable | steady)
         self.claim(m, "changes_where_announced", ~change.enable | came)
+
+        # While a taker trades, and a cycle behind.
+        ahead, was_ahead, search = ladder.ahead, before(m, ladder.ahead), ladder.search
+        begins, met_sell = ahead & ~was_ahead, Signal()
+        m.d.comb += met_sell.eq(Mux(begins, Value.cast(search.payload.line)[-1], before(m, met_sell)))
+        met, quiet = ladder.bests[0][met_sell], ladder.settled & ~ladder.settling & ~change.enable
+        self.claim(m, "ahead_from_the_best", ~begins | (quiet & met.any & (met.line == search.payload.line)))
+        is_met = met.any & (change.line == met.line) & (change.price_ticks == met.price_ticks) & ~change.appeared
+        self.claim(m, "ahead_changes_the_best", ~((ahead | was_ahead) & change.enable) | is_met)
+        self.claim(m, "searches_while_quiet", ~search.valid | (quiet & ~ahead & ~was_ahead))
         bid, ask = ladder.bests[0][0], ladder.bests[0][1]
         self.claim(m, "bests_not_crossed", ~steady | ~(bid.any & ask.any) | (bid.price_ticks < ask.price_ticks))
 
