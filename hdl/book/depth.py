@@ -30,8 +30,8 @@ class Depth(wiring.Component):
 
     Attributes
     ----------
-    follow : The levels of `instrument` are told from now on, or not, while `enable`; none waits, and none changes in the
-        next cycle.
+    follow : The levels of `instrument` are told from now on, or not, while `enable`; none waits, and none changes in
+        the next cycle.
     coming_instrument : Of the next cycle's change, if there is one.
     change : The level that changes; not while one is told.
     due : A level of an instrument that is followed changes, or waits to be told.

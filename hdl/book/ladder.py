@@ -104,8 +104,8 @@ class Ladder(wiring.Component):
         last is carried out, nothing changes but the best level of that side: what it holds, its head, or it vanishes;
         when it has, and another has followed, that is the one. If none has followed nothing changes. No instrument's
         window is set meanwhile.
-    behind : That level. Its `line`, `price_ticks` and `level` are true if there is `any`; all of it is, in the cycle in
-        which it follows.
+    behind : That level, in the cycle in which it `follows`. Its `line`, `price_ticks` and `level` are true if there is
+        `any`.
     follows : In this cycle `behind` becomes the best level.
     moved, moved_instrument, moved_side : The best of that side becomes another in this cycle, or begins to be sought.
     improved : It is the better price of a level that appeared.

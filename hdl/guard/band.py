@@ -56,8 +56,8 @@ class PriceCheck(wiring.Component):
 
     Attributes
     ----------
-    instrument : Its instrument. Its window ends at 2**32 at the latest, and the bounds of its band lie inside, the lower
-        one not above the upper.
+    instrument : Its instrument. Its window ends at 2**32 at the latest, and the bounds of its band lie inside, the
+        lower one not above the upper.
     sell, market, price_ticks : The order's side, type and limit.
     effective_ticks : Its limit: a market order's is its bound, one beyond its bound may be clamped to it.
     allowed : Whether it may enter; else `reason` says why not.
