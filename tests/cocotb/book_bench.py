@@ -199,7 +199,8 @@ class Sender:
         sent_price = rng.choice((order.price_ticks, 0))  # what was sent may differ from the effective price
         tail = pack("<BBBBB", side, messages.OrderType.LIMIT, force, mode, flags)
         body = self._order_body(sent_price, order.open_lots, order.account, token, order.generation, tail)
-        beat = self._walker(Action.NEW, cause, body, price_ticks=order.price_ticks)
+        immediate = force is not messages.TimeInForce.GTC
+        beat = self._walker(Action.NEW, cause, body, price_ticks=order.price_ticks, immediate=immediate)
         reason = book.refuse_new_order(order)
         if reason is None:
             self.expected.send(cause, book.enter(order, force))
