@@ -11,7 +11,7 @@ from amaranth.lib import data, enum
 COMMAND_BYTES = 32
 
 ALL_INSTRUMENTS = 0xFF
-"""In `Halt` and `Resume`: every instrument that has been set."""
+"""In `HALT`, `RESUME` and `CALL`: every instrument that has been set."""
 
 
 class Opcode(enum.Enum, shape=8):
@@ -34,6 +34,13 @@ class Opcode(enum.Enum, shape=8):
     RESTORE_ACCOUNT = 22
     HEARTBEAT = 23
     READ_CLOCK = 24
+    SET_BREAKER = 25
+    SET_DYNAMIC_BAND = 26
+    SET_REFERENCE_RULE = 27
+    CALL = 28
+    SET_CALL_END = 29
+    SET_SCHEDULE = 30
+    MOVE_WINDOW = 31
 
 
 class Side(enum.Enum, shape=8):
@@ -76,10 +83,15 @@ class OrderFlags(enum.Flag, shape=8):
 
 
 class BandPolicy(enum.Enum, shape=8):
-    """What happens to a buy above the upper bound or a sell below the lower bound."""
+    """What happens to a buy above the upper bound or a sell below the lower bound.
+
+    HALT clamps it, and halts the instrument as soon as its best price, or what is left of an immediate order, stands at
+    the bound.
+    """
 
     REJECT = 1
     CLAMP = 2
+    HALT = 3
 
 
 class ExpiryAction(enum.Enum, shape=8):
@@ -87,6 +99,41 @@ class ExpiryAction(enum.Enum, shape=8):
 
     HALT = 1
     HALT_AND_CANCEL = 2
+
+
+class TradingMode(enum.Enum, shape=8):
+    """CONTINUOUS trades order by order, BATCH in an auction every `call_us`."""
+
+    CONTINUOUS = 1
+    BATCH = 2
+
+
+class BreakerFlags(enum.Flag, shape=8):
+    """COLLECT: while halted, new orders collect for the auction; without it they are rejected."""
+
+    COLLECT = 1
+
+
+class ReferenceSource(enum.Enum, shape=8):
+    """Where an instrument's reference price comes from.
+
+    HOST: from `SET_BAND` and reopening auctions alone. LAST_TRADES: mean of the last trades. WINDOW_MEAN: mean of the
+    trades in the long window. AUCTION: price of the last auction.
+    """
+
+    HOST = 1
+    LAST_TRADES = 2
+    WINDOW_MEAN = 3
+    AUCTION = 4
+
+
+class ScheduledState(enum.Enum, shape=8):
+    """What a timetable's entry leads to."""
+
+    PRE_OPEN = 1
+    OPENING_CALL = 2
+    CLOSING_CALL = 3
+    CLOSED = 4
 
 
 class InstrumentFlags(enum.Flag, shape=8):
@@ -243,7 +290,7 @@ class SetBand(data.Struct):
     lower_ticks : Lowest price that can trade.
     upper_ticks : Highest price that can trade.
     reference_ticks : Reference price, within the bounds.
-    policy : Reject or clamp a price beyond the bound.
+    policy : Reject a price beyond the bound, clamp it, or clamp it and halt.
     reserved : Zero.
     """
 
@@ -255,12 +302,161 @@ class SetBand(data.Struct):
     reserved: data.ArrayLayout(8, 11)
 
 
-class PlainCommand(data.Struct):
-    """Halt or resume an instrument (or all), or read the clock.
+class StateCommand(data.Struct):
+    """Halt an instrument (or all), or open an auction in it.
 
     Attributes
     ----------
-    header : Opcode `HALT`, `RESUME` or `READ_CLOCK` (instrument zero).
+    header : Opcode `HALT` or `CALL`.
+    duration_us : How long: a halt leads to a call then, zero means until told; a call to its auction, zero means the
+        instrument's `call_us`. Else at least 1,000.
+    reserved : Zero.
+    """
+
+    header: Header
+    duration_us: unsigned(32)
+    reserved: data.ArrayLayout(8, 20)
+
+
+class SetBreaker(data.Struct):
+    """Set how long an instrument's states last, and how it trades.
+
+    Each duration is zero or at least 1,000.
+
+    Attributes
+    ----------
+    header : Opcode `SET_BREAKER`.
+    limit_us : How long a limit state lasts before it becomes a halt; zero: for ever.
+    halt_us : How long such a halt lasts before it becomes a call; zero: until told.
+    call_us : How long a call lasts; in mode *batch* also the time from auction to auction. Not zero.
+    extension_us : By how much a call is extended. Not zero.
+    indicative_us : How often the indicative price is reported during a call; zero: never.
+    mode : Continuous or batch.
+    flags : Whether new orders collect while halted.
+    reserved : Zero.
+    """
+
+    header: Header
+    limit_us: unsigned(32)
+    halt_us: unsigned(32)
+    call_us: unsigned(32)
+    extension_us: unsigned(32)
+    indicative_us: unsigned(32)
+    mode: TradingMode
+    flags: BreakerFlags
+    reserved: data.ArrayLayout(8, 2)
+
+
+class SetDynamicBand(data.Struct):
+    """Set the two rolling windows of an instrument, and empty them.
+
+    Attributes
+    ----------
+    header : Opcode `SET_DYNAMIC_BAND`.
+    short_width_ticks : How far a trade may be from any other in the short window; zero: no such bound.
+    short_bucket_us : A short window's bucket, at least 1,000.
+    long_width_ticks : The same for the long window.
+    long_bucket_us : A long window's bucket, at least 1,000.
+    short_buckets : Buckets of the short window, 1 to 64, the one that is being filled among them.
+    long_buckets : Buckets of the long window, 1 to 64.
+    reserved : Zero.
+    """
+
+    header: Header
+    short_width_ticks: unsigned(32)
+    short_bucket_us: unsigned(32)
+    long_width_ticks: unsigned(32)
+    long_bucket_us: unsigned(32)
+    short_buckets: unsigned(8)
+    long_buckets: unsigned(8)
+    reserved: data.ArrayLayout(8, 6)
+
+
+class SetReferenceRule(data.Struct):
+    """Set where an instrument's reference price comes from, and how wide the static band around it is.
+
+    Attributes
+    ----------
+    header : Opcode `SET_REFERENCE_RULE`.
+    width_ticks : Half width of the static band around a reference that the device finds; zero: as `width_ppm` says.
+    width_ppm : The same as a share of the reference, at most 1,000,000; zero: as `width_ticks` says. With both, the
+        lesser. With neither, the band keeps the distances that `SET_BAND` gave it.
+    auction_width_ticks : By how much the auction band is wider than the static band, each way, and by how much each
+        extension widens it further.
+    move_ppm : The reference is replaced when it would move by at least this share of it, at most 1,000,000.
+    hold_us : And has stood for at least so long.
+    source : Where it comes from.
+    trades_log2 : `LAST_TRADES`: of two to this many trades, 0 to 6; else zero.
+    reserved : Zero.
+    """
+
+    header: Header
+    width_ticks: unsigned(32)
+    width_ppm: unsigned(32)
+    auction_width_ticks: unsigned(32)
+    move_ppm: unsigned(32)
+    hold_us: unsigned(32)
+    source: ReferenceSource
+    trades_log2: unsigned(8)
+    reserved: data.ArrayLayout(8, 2)
+
+
+class SetCallEnd(data.Struct):
+    """Lengthen an instrument's calls by a time that the host has drawn at random.
+
+    Attributes
+    ----------
+    header : Opcode `SET_CALL_END`.
+    extra_us : Added to the duration of each call that begins from now on, and to the one under way instead of what was
+        added to that.
+    reserved : Zero.
+    """
+
+    header: Header
+    extra_us: unsigned(32)
+    reserved: data.ArrayLayout(8, 20)
+
+
+class SetSchedule(data.Struct):
+    """Set one entry of an instrument's timetable.
+
+    Attributes
+    ----------
+    header : Opcode `SET_SCHEDULE`.
+    at_ns : When; zero takes the entry out. A time that has passed means at once.
+    duration_us : Of a call; zero: the instrument's `call_us`; else at least 1,000. Zero in the other entries.
+    state : Which entry. Each takes place once.
+    reserved : Zero.
+    """
+
+    header: Header
+    at_ns: unsigned(64)
+    duration_us: unsigned(32)
+    state: ScheduledState
+    reserved: data.ArrayLayout(8, 11)
+
+
+class MoveWindow(data.Struct):
+    """Move an instrument's window; its size stays.
+
+    Attributes
+    ----------
+    header : Opcode `MOVE_WINDOW`.
+    window_base_ticks : Lowest price that can rest from now on.
+    reserved : Zero.
+    """
+
+    header: Header
+    window_base_ticks: unsigned(32)
+    reserved: data.ArrayLayout(8, 20)
+
+
+class PlainCommand(data.Struct):
+    """Resume an instrument (or all), or read the clock.
+
+    Attributes
+    ----------
+    header : Opcode `RESUME` or `READ_CLOCK` (instrument zero).
     reserved : Zero.
     """
 
@@ -309,12 +505,19 @@ COMMANDS = {
     Opcode.MASS_CANCEL: AccountCommand,
     Opcode.SET_INSTRUMENT: SetInstrument,
     Opcode.SET_BAND: SetBand,
-    Opcode.HALT: PlainCommand,
+    Opcode.HALT: StateCommand,
     Opcode.RESUME: PlainCommand,
     Opcode.GRANT_CREDIT: GrantCredit,
     Opcode.KILL_ACCOUNT: AccountCommand,
     Opcode.RESTORE_ACCOUNT: AccountCommand,
     Opcode.HEARTBEAT: Heartbeat,
     Opcode.READ_CLOCK: PlainCommand,
+    Opcode.SET_BREAKER: SetBreaker,
+    Opcode.SET_DYNAMIC_BAND: SetDynamicBand,
+    Opcode.SET_REFERENCE_RULE: SetReferenceRule,
+    Opcode.CALL: StateCommand,
+    Opcode.SET_CALL_END: SetCallEnd,
+    Opcode.SET_SCHEDULE: SetSchedule,
+    Opcode.MOVE_WINDOW: MoveWindow,
 }
 """The layout that each opcode selects."""

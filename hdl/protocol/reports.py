@@ -25,6 +25,8 @@ class ReportKind(enum.Enum, shape=8):
     TRADING_STATE = 8
     TOP_OF_BOOK = 9
     LEVEL = 10
+    INDICATIVE = 11
+    UNCROSSED = 12
 
 
 class Reason(enum.Enum, shape=8):
@@ -52,6 +54,8 @@ class Reason(enum.Enum, shape=8):
     POST_ONLY = 16
     INSTRUMENT_ACTIVE = 17
     LADDER_CONFLICT = 18
+    AUCTION_CALL = 19
+    BOOK_CROSSED = 20
 
     # Canceled
     REQUESTED = 32
@@ -61,17 +65,31 @@ class Reason(enum.Enum, shape=8):
     MASS_CANCEL = 36
     ACCOUNT_KILLED = 37
     BAND_MOVED = 38
+    WINDOW_MOVED = 39
 
     # Canceled by, or trading state changed by
     OPERATOR = 48
     WATCHDOG = 49
+    LIMIT = 50
+    HALT_OVER = 51
+    CALL_OVER = 52
+    EXTENDED = 53
+    SCHEDULE = 54
 
 
 class TradingState(enum.Enum, shape=8):
-    """Whether an instrument trades."""
+    """How an instrument trades; `docs/circuit-breaker.md` shows what leads from one to the other.
+
+    HALTED: not at all. TRADING: continuously. LIMIT: continuously, with a best price at its bound. CALL: orders collect
+    for an auction. PRE_OPEN: the same, without an end of its own. CLOSED: not at all, nothing collects.
+    """
 
     HALTED = 1
     TRADING = 2
+    LIMIT = 3
+    CALL = 4
+    PRE_OPEN = 5
+    CLOSED = 6
 
 
 class ReportFlags(enum.Flag, shape=8):
@@ -141,7 +159,9 @@ class OrderReport(data.Struct):
 
 
 class Trade(data.Struct):
-    """Two orders traded at the maker's price.
+    """Two orders traded at the maker's price, or in an auction.
+
+    In an auction `side` is zero, the buyer's order stands in the taker's fields and the seller's in the maker's.
 
     Attributes
     ----------
@@ -195,7 +215,7 @@ class Done(data.Struct):
 
 
 class BandMoved(data.Struct):
-    """An instrument's band is now this one.
+    """An instrument's static band is now this one.
 
     Attributes
     ----------
@@ -203,7 +223,7 @@ class BandMoved(data.Struct):
     lower_ticks : Lowest price that can trade.
     upper_ticks : Highest price that can trade.
     reference_ticks : Reference price.
-    policy : Reject or clamp.
+    policy : Reject, clamp, or halt.
     reserved : Zero.
     """
 
@@ -220,14 +240,16 @@ class TradingStateChanged(data.Struct):
 
     Attributes
     ----------
-    header : Kind `TRADING_STATE`; `reason` is `OPERATOR` or `WATCHDOG`.
+    header : Kind `TRADING_STATE`; `reason` is what changed it.
+    until_ns : When a timer ends this state, as it stands now; zero: none does.
     state : The new state.
     reserved : Zero.
     """
 
     header: ReportHeader
+    until_ns: unsigned(64)
     state: TradingState
-    reserved: data.ArrayLayout(8, 31)
+    reserved: data.ArrayLayout(8, 23)
 
 
 class TopOfBook(data.Struct):
@@ -270,6 +292,27 @@ class LevelChanged(data.Struct):
     reserved_1: data.ArrayLayout(8, 16)
 
 
+class Auction(data.Struct):
+    """What an auction would do now (`INDICATIVE`), or what it has done (`UNCROSSED`).
+
+    Attributes
+    ----------
+    header : Kind `INDICATIVE` or `UNCROSSED`; `side` is that of the surplus, zero if there is none.
+    price_ticks : Price of the auction; zero when nothing trades.
+    trades : How many trades it made; zero in an indicative one.
+    volume_lots : Quantity that trades.
+    surplus_lots : Quantity that would trade at that price but has no counterpart.
+    reserved : Zero.
+    """
+
+    header: ReportHeader
+    price_ticks: unsigned(32)
+    trades: unsigned(32)
+    volume_lots: unsigned(64)
+    surplus_lots: unsigned(64)
+    reserved: data.ArrayLayout(8, 8)
+
+
 REPORTS = {
     ReportKind.ACCEPTED: OrderReport,
     ReportKind.REJECTED: OrderReport,
@@ -281,5 +324,7 @@ REPORTS = {
     ReportKind.TRADING_STATE: TradingStateChanged,
     ReportKind.TOP_OF_BOOK: TopOfBook,
     ReportKind.LEVEL: LevelChanged,
+    ReportKind.INDICATIVE: Auction,
+    ReportKind.UNCROSSED: Auction,
 }
 """The layout that each kind selects."""
