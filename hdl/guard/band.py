@@ -14,6 +14,7 @@ class Instrument(data.Struct):
     ----------
     known : It has been set.
     state : Its trading state.
+    batch : It trades by auctions alone.
     enters : New orders enter; else they are rejected.
     collects : Orders collect for an auction.
     free_price : Its window alone bounds limit orders.
@@ -27,6 +28,7 @@ class Instrument(data.Struct):
 
     known: 1
     state: TradingState
+    batch: 1
     enters: 1
     collects: 1
     free_price: 1

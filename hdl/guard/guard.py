@@ -9,39 +9,41 @@ A command moves through registers in step; meanwhile the book reads what it will
 
 An order whose reserve is affordable whatever its exact worth goes on at once, and the reserve is taken behind it; else
 it waits in c for the exact outcome. It also waits while a command of the same account, or a move of its balance, is
-still on its way: the effect of one command is seen by the next. An operator command (or the watchdog's expiry) has the
-guard to itself: nothing enters behind it before the book has carried it out.
+still on its way: the effect of one command is seen by the next. So does an order of an instrument whose band trades
+move: behind the trades before it, its price is checked again if the band did move. An operator command or a timer
+(`hdl.guard.operator`, `hdl.guard.breaker`) has the guard to itself: nothing enters behind it before the book has carried it out.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..beats import RESERVE_BITS, Action, Cause, GuardedCommand, Preview, Release
+from ..beats import RESERVE_BITS, Action, Best, Cause, GuardedCommand, Preview, Release, Review, Traded, Uncrossed
+from ..beats import Verdict as LimitVerdict
 from ..bits import bit_length
-from ..config import BALANCE_LIMIT_QUOTE, BookConfig
+from ..config import BookConfig
 from ..protocol.commands import (
     ALL_INSTRUMENTS,
-    ExpiryAction,
-    GrantCredit,
-    Header,
-    Heartbeat,
     NewOrder,
     Opcode,
     OrderFlags,
     OrderType,
-    SetBand,
-    SetInstrument,
     Side,
     TimeInForce,
 )
-from ..protocol.reports import Done, Reason, ReportKind, TradingState
+from ..protocol.reports import Reason
 from .admission import Watchdog, WellFormed
-from .band import Instrument, PriceCheck, banded, in_window
+from .answers import reject
+from .band import Instrument, PriceCheck
+from .breaker import Breaker
 from .credit import Account, Accounts, Move
+from .operator import OF_INSTRUMENTS, operate
 
 FIRST_OPERATOR_OPCODE = Opcode.SET_INSTRUMENT.value
-BODY = 256
+
+HORIZON_NS = 1_000_000
+"""No timer that the book starts is shorter, so commands that are stamped closer together than this may be on their way at
+the same time: no timer that one of them starts acts before another."""
 
 
 class LinkCommand(data.Struct):
@@ -72,13 +74,15 @@ class Entrant(data.Struct):
     ----------
     cause : For the reports.
     command : The 32 bytes.
-    timer : No command but the watchdog's expiry.
+    timer : No command: a timer is due.
     operator : Has the guard to itself.
     rules : Its instrument, as the guard knows it.
     slots : The order slots its link may use.
     early : Reasons that go before the kill switch. From b on.
     late : Reasons that come after it. From b on.
-    price_ticks : An order's effective price. From b on.
+    barred : The late reason is the trading state. From b on.
+    price_ticks, at_bound : An order's effective price; it is the bound of its side. From b on.
+    waits : It has to wait for the trades before it. From b on.
     row : Its account's row. From b on.
     touched : The row has been written since it was looked at.
     factor_bits : Quantity and multiplier together are below two to this. In b.
@@ -94,7 +98,10 @@ class Entrant(data.Struct):
     slots: TokenRange
     early: Verdict
     late: Verdict
+    barred: 1
     price_ticks: unsigned(32)
+    at_bound: 1
+    waits: 1
     row: Account
     touched: 1
     factor_bits: unsigned(6)
@@ -113,11 +120,14 @@ class Guard(wiring.Component):
 
     Attributes
     ----------
-    incoming : Stream in: commands with their link. Taken one a cycle at most; never while the watchdog is due.
+    incoming : Stream in: commands with their link. Taken one a cycle at most; never while a timer is due.
     commands : Stream out to the book.
     advance, preview, b_price_ticks : For the book's reader (`hdl.book.reader.Reader`): commands move on in this cycle;
         what enters a then; the effective price of the command in b.
-    released, busy, working, resting : From the book (`hdl.book.engine.Engine`).
+    repriced : For the book's reader: the order in c has got another effective price than it had in b.
+    collecting, watched, verdict : For the book.
+    released, busy, working, resting, bests_of, traded, trading, review, uncrossed : From the book
+        (`hdl.book.engine.Engine`).
     epoch : The device epoch.
     token_ranges : Which slots each link may use; steady while commands come.
     time_ns : The core's time, never running backwards.
@@ -133,6 +143,15 @@ class Guard(wiring.Component):
                 "incoming": In(stream.Signature(LinkCommand)),
                 "commands": Out(stream.Signature(GuardedCommand)),
                 "released": In(stream.Signature(Release)),
+                "repriced": Out(1),
+                "collecting": Out(config.instruments),
+                "watched": Out(config.instruments),
+                "bests_of": In(data.ArrayLayout(data.StructLayout({"bid": Best, "ask": Best}), config.instruments)),
+                "traded": In(stream.Signature(Traded)),
+                "trading": In(1),
+                "review": In(stream.Signature(Review)),
+                "verdict": Out(stream.Signature(LimitVerdict)),
+                "uncrossed": In(Uncrossed),
                 "advance": Out(1),
                 "preview": Out(Preview),
                 "b_price_ticks": Out(32),
@@ -153,10 +172,21 @@ class Guard(wiring.Component):
         config = self._config
         m.submodules.accounts = accounts = Accounts(config)
         m.submodules.watchdog = watchdog = Watchdog()
+        m.submodules.breaker = breaker = Breaker(config)
         wiring.connect(m, wiring.flipped(self.released), accounts.released)
+        wiring.connect(m, wiring.flipped(self.traded), breaker.traded)
+        wiring.connect(m, wiring.flipped(self.review), breaker.review)
+        wiring.connect(m, breaker.verdict, wiring.flipped(self.verdict))
 
-        instruments = Signal(data.ArrayLayout(Instrument, config.instruments))
+        instruments = breaker.instruments
+        timer_due = Signal()
         m.d.comb += [
+            timer_due.eq(breaker.first.set & (self.time_ns >= breaker.first.time_ns)),
+            breaker.uncrossed.eq(self.uncrossed),
+            breaker.bests_of.eq(self.bests_of),
+            breaker.resting.eq(self.resting),
+            self.watched.eq(breaker.watched),
+            *(self.collecting[index].eq(instruments[index].collects) for index in range(config.instruments)),
             accounts.released_multiplier_quote.eq(instruments[accounts.multiplier_of].multiplier_quote),
             watchdog.time_ns.eq(self.time_ns),
         ]
@@ -173,12 +203,16 @@ class Guard(wiring.Component):
         opcode = incoming.header.opcode
         alone = Signal()
         intake = Signal()
+        timer = Signal()  # what is due enters
+        bounded = Signal()  # commands are on their way; they are stamped before the horizon
+        horizon_ns = Signal(64)
+        far = bounded & (self.time_ns >= horizon_ns)
         taken = Signal()
         m.d.comb += [
             alone.eq((a_valid & a.operator) | (b_valid & b.operator) | (c_valid & c.operator)),
             intake.eq(advance & ~alone & self.ready),
-            self.incoming.ready.eq(intake & ~watchdog.due),
-            watchdog.acted.eq(intake & watchdog.due),
+            self.incoming.ready.eq(intake & ~watchdog.due & ~timer_due & ~far),
+            timer.eq(intake & (watchdog.due | timer_due)),
             taken.eq(self.incoming.valid & self.incoming.ready),
             self.ready.eq(accounts.ready),
             self.preview.token.eq(incoming.token),
@@ -214,12 +248,11 @@ class Guard(wiring.Component):
             entering.slots.eq(self.token_ranges[self.incoming.payload.link]),
             entering.touched.eq(touched(entering)),
         ]
-        with m.If(watchdog.due):
+        with m.If(watchdog.due | timer_due):
             m.d.comb += [
                 entering.eq(0),
                 entering.timer.eq(1),
                 entering.operator.eq(1),
-                entering.cause.time_ns.eq(watchdog.deadline_ns),
                 entering.cause.entry_cycle.eq(self.cycle),
             ]
 
@@ -232,7 +265,7 @@ class Guard(wiring.Component):
 
         with m.If(advance):
             m.d.sync += [
-                a_valid.eq(taken | watchdog.acted),
+                a_valid.eq(taken | timer),
                 b_valid.eq(a_valid),
                 c_valid.eq(b_valid),
                 a.eq(entering),
@@ -255,22 +288,48 @@ class Guard(wiring.Component):
         # To the book.
         beat = Signal(GuardedCommand)
         push = Signal()
-        drained = Signal()
+        carried_out, drained = Signal(), Signal()  # whatever the book was given; and the breaker idles
+        quiet = drained & ~(a_valid | b_valid | c_valid)
         m.d.comb += [
             free.eq((~self.commands.valid | self.commands.ready) & ~self.busy),
-            drained.eq(~(self.commands.valid | self.working | accounts.pending)),
-            self.idle.eq(~(a_valid | b_valid | c_valid) & drained & ~watchdog.due),
+            carried_out.eq(~(self.commands.valid | self.working | self.trading | accounts.pending)),
+            drained.eq(carried_out & breaker.idle),
+            breaker.drained.eq(carried_out),
+            breaker.free.eq(free),
+            self.idle.eq(quiet & ~watchdog.due & ~timer_due),
             beat.cause.eq(c.cause),
             beat.price_ticks.eq(c.price_ticks),
+            beat.at_bound.eq(c.at_bound),
             beat.body.eq(c.command),
         ]
+        with m.If(taken & (quiet | ~bounded)):
+            m.d.sync += [bounded.eq(1), horizon_ns.eq(self.time_ns + HORIZON_NS)]
+        with m.Elif(quiet):
+            m.d.sync += bounded.eq(0)
         with m.If(free):
             m.d.sync += [self.commands.valid.eq(push), self.commands.payload.eq(beat)]
         with m.Elif(self.commands.ready):
             m.d.sync += self.commands.valid.eq(0)
 
-        self._decide(m, c, c_valid, passes, beat, push, free, accounts)
-        self._operate(m, c, c_valid, passes, beat, push, free, drained, instruments, accounts, watchdog)
+        self._decide(m, c, c_valid, passes, beat, push, free, accounts, breaker)
+        operate(
+            m,
+            config,
+            c,
+            c_valid & c.operator,
+            passes,
+            beat,
+            push,
+            free,
+            drained,
+            self.resting,
+            accounts,
+            watchdog,
+            breaker,
+            timer_due,
+        )
+        with m.If(breaker.push):
+            m.d.comb += [beat.eq(breaker.beat), push.eq(1)]
         return m
 
     def _balance_bits(self, row) -> Value:
@@ -286,16 +345,20 @@ class Guard(wiring.Component):
         new, cancel, replace = (opcode == name for name in (Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE))
         mine = a.slots
         reduce_only = new & ((Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0)
-        one_instrument = (
-            (opcode == Opcode.SET_BAND)
-            | (((opcode == Opcode.HALT) | (opcode == Opcode.RESUME)) & (a.cause.instrument != ALL_INSTRUMENTS))
-        )  # fmt: skip
+        one_instrument = Signal()
+        with m.Switch(opcode):
+            with m.Case(*OF_INSTRUMENTS):
+                m.d.comb += one_instrument.eq(a.cause.instrument != ALL_INSTRUMENTS)
         early, late = Signal(Verdict), Signal(Verdict)
+        market = entry.order_type == OrderType.MARKET
+        post_only = (Value.cast(entry.flags) & OrderFlags.POST_ONLY.value) != 0
+        at_once = ~market & ((entry.time_in_force != TimeInForce.GTC) | post_only)
+        barred = Signal()
         m.d.comb += [
             well_formed.command.eq(a.command),
             price_check.instrument.eq(instrument),
             price_check.sell.eq(entry.side == Side.SELL),
-            price_check.market.eq(new & (entry.order_type == OrderType.MARKET)),
+            price_check.market.eq(new & market),
             price_check.price_ticks.eq(entry.price_ticks),
             early.any.eq(1),
             late.any.eq(1),
@@ -315,37 +378,26 @@ class Guard(wiring.Component):
         with m.Else():
             m.d.comb += early.any.eq(0)
 
-        with m.If(new & ~instrument.trading):
-            m.d.comb += late.reason.eq(Reason.HALTED)
+        with m.If(new & ~instrument.enters):
+            m.d.comb += [late.reason.eq(Reason.HALTED), barred.eq(1)]
+        with m.Elif(new & instrument.collects & at_once):
+            m.d.comb += [late.reason.eq(Reason.AUCTION_CALL), barred.eq(1)]
         with m.Elif((new | replace) & ~price_check.allowed):
             m.d.comb += late.reason.eq(price_check.reason)
         with m.Else():
             m.d.comb += late.any.eq(0)
 
         with m.If(advance):
-            m.d.sync += [b.early.eq(early), b.late.eq(late), b.price_ticks.eq(price_check.effective_ticks)]
+            m.d.sync += [
+                b.early.eq(early),
+                b.late.eq(late),
+                b.barred.eq(barred),
+                b.price_ticks.eq(price_check.effective_ticks),
+                b.at_bound.eq(price_check.at_bound),
+                b.waits.eq((new | replace) & instrument.dynamic & ~early.any & ~barred),
+            ]
 
-    def _answer(self, m, beat, kind, *, reason=0, last=1):
-        """Make the beat a report of its own, with an empty body."""
-        m.d.comb += [
-            beat.action.eq(Action.ANSWER),
-            beat.kind.eq(kind),
-            beat.reason.eq(reason),
-            beat.last.eq(last),
-            beat.body.eq(0),
-        ]
-
-    def _reject(self, m, c, beat, reason):
-        """Make the beat a rejection, which echoes bytes 8 to 23 of the command."""
-        entry = data.View(NewOrder, c.command)
-        opcode = entry.header.opcode
-        self._answer(m, beat, ReportKind.REJECTED, reason=reason)
-        m.d.comb += [
-            beat.side.eq(Mux((opcode == Opcode.NEW_ORDER) | (opcode == Opcode.REPLACE), entry.side, 0)),
-            beat.body.eq(c.command[64:192]),
-        ]
-
-    def _decide(self, m, c, c_valid, passes, beat, push, free, accounts):
+    def _decide(self, m, c, c_valid, passes, beat, push, free, accounts, breaker):
         """In c: kill switch and credit of the order flow, and its beat for the book."""
         entry = data.View(NewOrder, c.command)
         opcode = entry.header.opcode
@@ -359,7 +411,13 @@ class Guard(wiring.Component):
         awaited = accounts.awaited | (self.commands.valid & (in_book == entry.account))
         affordable = Signal()
         outcome = Signal.like(accounts.outcome)
+        m.submodules.second_price_check = price_check = PriceCheck()
+        instruments = breaker.instruments
         m.d.comb += [
+            price_check.instrument.eq(c.rules),
+            price_check.sell.eq(entry.side == Side.SELL),
+            price_check.market.eq(new & (entry.order_type == OrderType.MARKET)),
+            price_check.price_ticks.eq(entry.price_ticks),
             asks.eq(reserves & ~c.early.any & ~killed & ~c.late.any),
             accounts.asked.eq(entry.account),
             affordable.eq((c.worth_bits <= RESERVE_BITS) & (c.balance_bits > c.worth_bits)),
@@ -376,26 +434,28 @@ class Guard(wiring.Component):
             with m.Case(Opcode.NEW_ORDER):
                 m.d.comb += [
                     beat.action.eq(Action.NEW),
-                    beat.immediate.eq(entry.time_in_force != TimeInForce.GTC),
+                    beat.immediate.eq((entry.time_in_force != TimeInForce.GTC) & ~c.rules.collects),
                 ]
             with m.Case(Opcode.CANCEL):
                 m.d.comb += beat.action.eq(Action.CANCEL)
             with m.Case(Opcode.REPLACE):
-                m.d.comb += [beat.action.eq(Action.REPLACE), beat.halted.eq(~c.rules.trading)]
+                m.d.comb += [beat.action.eq(Action.REPLACE), beat.halted.eq(~c.rules.enters)]
             with m.Default():
                 m.d.comb += [beat.action.eq(Action.SWEEP), beat.reason.eq(Reason.MASS_CANCEL)]
 
         with m.FSM():
             with m.State("FLOW"):
-                with m.If(c_valid & ~c.operator):
+                with m.If(c_valid & c.waits):
+                    m.next = "UNSETTLED"
+                with m.Elif(c_valid & ~c.operator):
                     with m.If(c.early.any):
-                        self._reject(m, c, beat, c.early.reason)
+                        reject(m, beat, c.command, c.early.reason)
                         to_book()
                     with m.Elif(killed):
-                        self._reject(m, c, beat, Reason.KILLED)
+                        reject(m, beat, c.command, Reason.KILLED)
                         to_book()
                     with m.Elif(c.late.any):
-                        self._reject(m, c, beat, c.late.reason)
+                        reject(m, beat, c.command, c.late.reason)
                         to_book()
                     with m.Elif(~asks):
                         to_book()
@@ -433,7 +493,7 @@ class Guard(wiring.Component):
                     m.next = "TRIED"
             with m.State("TRIED"):
                 with m.If(outcome.overflow | (new & outcome.short)):
-                    self._reject(m, c, beat, Reason.CREDIT)
+                    reject(m, beat, c.command, Reason.CREDIT)
                 with m.Else():
                     m.d.comb += [
                         beat.reserve_quote.eq(outcome.value_quote),
@@ -443,183 +503,30 @@ class Guard(wiring.Component):
                 with m.If(free):
                     m.next = "FLOW"
 
-    def _operate(self, m, c, c_valid, passes, beat, push, free, drained, instruments, accounts, watchdog):
-        """In c: operator commands and the watchdog's expiry, while nothing else is on its way."""
-        opcode = data.View(Header, c.command[: Header.as_shape().size]).opcode
-        instrument = instruments[c.cause.instrument]
-        definition = data.View(SetInstrument, c.command)
-        band = data.View(SetBand, c.command)
-        grant = data.View(GrantCredit, c.command)
-        heartbeat = data.View(Heartbeat, c.command)
-        row = c.row
-        done = Signal(Done)
-
-        index = Signal(range(self._config.instruments))
-        at_end = index == self._config.instruments - 1
-        shown = instruments[index]
-        placed = Signal.like(shown)
-        count = Signal(range(self._config.instruments + 1))
-        cancels = Signal()  # the watchdog's action: cancel all orders
-        halts = c.timer | (opcode == Opcode.HALT)
-
-        # What has to be compared, a cycle before it decides.
-        granted = Signal(signed(66))
-        active, banded_inside, changes, conflicts = Signal(), Signal(), Signal(), Signal()
-        m.d.sync += [
-            granted.eq(row.balance_quote + grant.amount_quote),
-            active.eq(instrument.known & (instrument.trading | self.resting.bit_select(c.cause.instrument, 1))),
-            banded_inside.eq(in_window(instrument, band.lower_ticks) & in_window(instrument, band.upper_ticks)),
-        ]
-
-        def carried_out():
-            self._answer(m, beat, ReportKind.DONE)
-            m.d.comb += beat.body.eq(Value.cast(done)[BODY:])
-
-        with m.FSM():
-            with m.State("START"):
-                m.d.sync += [index.eq(0), count.eq(0), conflicts.eq(0)]
-                with m.If(c_valid & c.operator & drained):
-                    m.d.comb += accounts.look.eq(grant.account)
-                    m.next = "LOOKED"
-            with m.State("LOOKED"):
-                m.d.sync += row.eq(accounts.row)
-                m.next = "COMPARE"
-            with m.State("COMPARE"):
-                m.next = "DECIDE"
-            with m.State("DECIDE"):
-                m.d.comb += [
-                    push.eq(1),
-                    accounts.overwrite.account.eq(grant.account),
-                    accounts.overwrite.row.eq(row),
+            # Behind the trades before it: an order whose band has moved is checked again.
+            current = instruments[c.cause.instrument]
+            bounds_moved = Signal()
+            with m.State("UNSETTLED"):
+                m.d.sync += bounds_moved.eq(
+                    (c.rules.lower_ticks != current.lower_ticks) | (c.rules.upper_ticks != current.upper_ticks)
+                )
+                with m.If(~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled):
+                    m.next = "SETTLED"
+            with m.State("SETTLED"):
+                m.d.sync += [c.rules.lower_ticks.eq(current.lower_ticks), c.rules.upper_ticks.eq(current.upper_ticks)]
+                m.next = "CHECK_AGAIN"
+                with m.If(~bounds_moved):
+                    m.d.sync += c.waits.eq(0)
+                    m.next = "FLOW"
+            with m.State("CHECK_AGAIN"):
+                m.d.comb += self.repriced.eq(c.price_ticks != price_check.effective_ticks)
+                m.d.sync += [
+                    c.late.any.eq(~price_check.allowed),
+                    c.late.reason.eq(price_check.reason),
+                    c.price_ticks.eq(price_check.effective_ticks),
+                    c.at_bound.eq(price_check.at_bound),
                 ]
-                m.next = "SETTLE"
-                with m.If(c.early.any):
-                    self._reject(m, c, beat, c.early.reason)
-                with m.Elif(halts | (opcode == Opcode.RESUME)):
-                    m.d.comb += push.eq(0)
-                    m.next = "STATES"
-                with m.Else():
-                    carried_out()
-                    with m.Switch(opcode):
-                        with m.Case(Opcode.SET_INSTRUMENT):
-                            with m.If(active):
-                                self._reject(m, c, beat, Reason.INSTRUMENT_ACTIVE)
-                            with m.Else():
-                                m.d.comb += push.eq(0)
-                                m.next = "PLACE"
-                        with m.Case(Opcode.SET_BAND):
-                            with m.If(banded_inside):
-                                m.d.sync += banded(instrument, band.lower_ticks, band.upper_ticks, band.policy)
-                                m.d.comb += [
-                                    beat.action.eq(Action.MOVE_BAND),
-                                    beat.reason.eq(Reason.BAND_MOVED),
-                                    beat.body.eq(c.command),
-                                ]
-                            with m.Else():
-                                self._reject(m, c, beat, Reason.OUTSIDE_WINDOW)
-                        with m.Case(Opcode.GRANT_CREDIT):
-                            with m.If((granted > BALANCE_LIMIT_QUOTE) | (granted < -BALANCE_LIMIT_QUOTE)):
-                                self._reject(m, c, beat, Reason.CREDIT)
-                            with m.Else():
-                                m.d.comb += [
-                                    done.account.eq(grant.account),
-                                    done.balance_quote.eq(granted),
-                                    accounts.overwrite.enable.eq(1),
-                                    accounts.overwrite.row.balance_quote.eq(granted),
-                                ]
-                        with m.Case(Opcode.KILL_ACCOUNT):
-                            m.d.comb += [
-                                accounts.overwrite.enable.eq(1),
-                                accounts.overwrite.row.killed.eq(1),
-                                beat.action.eq(Action.SWEEP),
-                                beat.reason.eq(Reason.ACCOUNT_KILLED),
-                                beat.body.eq(c.command),
-                            ]
-                        with m.Case(Opcode.RESTORE_ACCOUNT):
-                            m.d.comb += [
-                                done.account.eq(grant.account),
-                                accounts.overwrite.enable.eq(1),
-                                accounts.overwrite.row.killed.eq(0),
-                            ]
-                        with m.Case(Opcode.HEARTBEAT):
-                            m.d.sync += cancels.eq(heartbeat.action == ExpiryAction.HALT_AND_CANCEL)
-                            m.d.comb += [
-                                watchdog.arm.eq(1),
-                                watchdog.arm_none.eq(heartbeat.timeout_ns == 0),
-                                watchdog.arm_deadline_ns.eq(c.cause.time_ns + heartbeat.timeout_ns),
-                            ]
-
-            # One instrument after the other: those whose state changes are reported.
-            with m.State("STATES"):
-                meant = c.timer | (c.cause.instrument == ALL_INSTRUMENTS) | (c.cause.instrument == index)
-                m.d.sync += changes.eq(meant & shown.known & (shown.trading == halts))
-                m.next = "STATE"
-            with m.State("STATE"):
-                with m.If(changes):
-                    self._answer(
-                        m,
-                        beat,
-                        ReportKind.TRADING_STATE,
-                        reason=Mux(c.timer, Reason.WATCHDOG, Reason.OPERATOR),
-                        last=0,
-                    )
-                    m.d.comb += [
-                        beat.cause.instrument.eq(index),
-                        beat.body.eq(Mux(halts, TradingState.HALTED, TradingState.TRADING)),
-                        push.eq(1),
-                    ]
-                with m.If(~changes | free):
-                    m.d.sync += [index.eq(index + 1), count.eq(count + changes)]
-                    with m.If(changes):
-                        m.d.sync += shown.trading.eq(~halts)
-                    m.next = "STATES"
-                    with m.If(at_end):
-                        m.next = "STATES_DONE"
-            with m.State("STATES_DONE"):
-                m.d.comb += push.eq(1)
-                carried_out()
-                with m.If(c.timer):
-                    m.d.comb += beat.reason.eq(Reason.WATCHDOG)
-                    with m.If(cancels):
-                        m.d.comb += [beat.action.eq(Action.SWEEP), beat.everyone.eq(1)]
-                with m.Else():
-                    m.d.comb += done.count.eq(count)
-                with m.If(free):
-                    m.next = "SETTLE"
-
-            # One instrument after the other: do its ladder rows overlap the new ones? Both are powers of two of rows,
-            # aligned.
-            with m.State("PLACE"):
-                m.d.sync += placed.eq(shown)
-                m.next = "OVERLAP"
-            with m.State("OVERLAP"):
-                offset = definition.ladder_offset
-                log2 = definition.window_log2[:5]
-                misplaced = (((offset >> log2) << log2)[:32] != offset) | (offset >= self._config.ticks)
-                larger = Mux(log2 > placed.window_log2, log2, placed.window_log2)
-                apart = ((offset[:16] ^ placed.ladder_offset) >> larger) != 0
-                conflict = misplaced | (placed.known & (index != c.cause.instrument) & ~apart)
-                m.d.sync += [index.eq(index + 1), conflicts.eq(conflicts | conflict)]
-                m.next = "PLACE"
-                with m.If(at_end):
-                    m.next = "PLACED"
-            with m.State("PLACED"):
-                m.d.comb += push.eq(1)
-                m.next = "SETTLE"
-                with m.If(conflicts):
-                    self._reject(m, c, beat, Reason.LADDER_CONFLICT)
-                with m.Else():
-                    m.d.comb += beat.action.eq(Action.SET_INSTRUMENT)
-                    m.d.sync += [
-                        instrument.eq(0),
-                        instrument.known.eq(1),
-                        instrument.window_base_ticks.eq(definition.window_base_ticks),
-                        instrument.window_log2.eq(definition.window_log2),
-                        instrument.ladder_offset.eq(definition.ladder_offset),
-                        instrument.multiplier_quote.eq(definition.multiplier_quote),
-                    ]
-
-            with m.State("SETTLE"):
-                with m.If(drained):
-                    m.d.comb += passes.eq(1)
-                    m.next = "START"
+                m.next = "WEIGH_AGAIN"
+            with m.State("WEIGH_AGAIN"):
+                m.d.sync += [c.worth_bits.eq(c.factor_bits + bit_length(c.price_ticks)), c.waits.eq(0)]
+                m.next = "FLOW"
