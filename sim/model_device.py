@@ -90,6 +90,7 @@ class ModelTransport(Transport):
         execute = self.appliance.execute
         for start, time_ns in zip(range(0, len(raw), COMMAND_BYTES), arrivals, strict=True):
             self._reports += execute(time_ns, link, raw[start : start + COMMAND_BYTES])
+        self._reports += self.appliance.advance(self.appliance.time_ns)
 
     def receive(self) -> Bytes2D:
         reports = np.frombuffer(b"".join(self._reports), dtype=np.uint8).reshape(-1, REPORT_BYTES)

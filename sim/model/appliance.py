@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 
-from .book import Book, Order
-from .gate import Band, Gate, instrument_of
+from .book import Book, Order, auction_report
+from .breaker import Breaker, Timer
+from .gate import Gate, instrument_of
 from .messages import (
     ALL_INSTRUMENTS,
     COMMAND_BYTES,
     LAST,
     AccountCommand,
     BandMoved,
+    BandPolicy,
     Cancel,
     Cause,
     Done,
@@ -17,17 +19,30 @@ from .messages import (
     GrantCredit,
     Heartbeat,
     MalformedError,
+    MoveWindow,
     NewOrder,
     Opcode,
+    OrderReport,
+    OrderType,
     PlainCommand,
     Reason,
+    ReferenceSource,
     Rejected,
     Replace,
     Report,
     ReportKind,
+    ScheduledState,
     SetBand,
+    SetBreaker,
+    SetCallEnd,
+    SetDynamicBand,
     SetInstrument,
+    SetReferenceRule,
+    SetSchedule,
+    Side,
+    StateCommand,
     TopOfBook,
+    Trade,
     TradingState,
     TradingStateChanged,
     decode,
@@ -36,6 +51,9 @@ from .messages import (
 )
 
 EPOCH_LIMIT = 1 << 16
+NS_A_US = 1_000
+WATCHDOG = 0
+"""Kind of the timer that belongs to no instrument."""
 
 
 class Appliance:
@@ -74,6 +92,13 @@ class Appliance:
             PlainCommand: self._plain_command,
             GrantCredit: self._grant_credit,
             Heartbeat: self._heartbeat,
+            StateCommand: self._state_command,
+            SetBreaker: self._set_breaker,
+            SetDynamicBand: self._set_dynamic_band,
+            SetReferenceRule: self._set_reference_rule,
+            SetCallEnd: self._set_call_end,
+            SetSchedule: self._set_schedule,
+            MoveWindow: self._move_window,
         }
         self.reset(1)
 
@@ -116,7 +141,8 @@ class Appliance:
         if len(command) != COMMAND_BYTES:
             raise ValueError(f"a command is {COMMAND_BYTES} bytes, not {len(command)}")
         reports = self.advance(time_ns)
-        return reports + self._send(Cause(time_ns, link, decode_header(command).number), self._answer(link, command))
+        cause = Cause(time_ns, link, decode_header(command).number)
+        return reports + self._send(cause, self._answer(link, command))
 
     def advance(self, time_ns: int) -> list[bytes]:
         """Let time reach `time_ns`; the reports of the timers due by then.
@@ -128,10 +154,24 @@ class Appliance:
         if time_ns < self._time_ns:
             raise ValueError(f"time runs backwards, from {self._time_ns} ns to {time_ns} ns")
         self._time_ns = time_ns
-        deadline_ns = self._gate.deadline_ns
-        if deadline_ns is None or deadline_ns > time_ns:
-            return []
-        return self._send(Cause(deadline_ns, link=0, command_number=0), self._expire_watchdog())
+        reports = []
+        while (due := self._next_timer()) is not None and due[0] <= time_ns:
+            deadline_ns, index, kind = due
+            acted = self._expire_watchdog() if kind == WATCHDOG else self._expire(deadline_ns, index, Timer(kind))
+            reports += self._send(Cause(deadline_ns, link=0, command_number=0), acted)
+        return reports
+
+    def _next_timer(self) -> tuple[int, int, int] | None:
+        """Deadline, instrument and kind of the timer that acts next; the watchdog comes before every instrument."""
+        timers = [
+            (deadline_ns, index, int(kind))
+            for index, instrument in enumerate(self._gate.instruments)
+            if instrument
+            for deadline_ns, kind in instrument.breaker.timers()
+        ]
+        if self._gate.deadline_ns is not None:
+            timers.append((self._gate.deadline_ns, -1, WATCHDOG))
+        return min(timers, default=None)
 
     @property
     def time_ns(self) -> int:
@@ -141,7 +181,8 @@ class Appliance:
     @property
     def next_deadline_ns(self) -> int | None:
         """When the next timer is due."""
-        return self._gate.deadline_ns
+        timer = self._next_timer()
+        return timer[0] if timer else None
 
     @property
     def book(self) -> Book:
@@ -159,7 +200,7 @@ class Appliance:
             flags = LAST if report is reports[-1] else 0
             sent.append(encode(report, cause, self._report_number, self._epoch, flags))
             self._report_number += 1
-        for told in [*self._book.changed_levels(), *self._changed_tops()]:
+        for told in [*self._book.changed_levels(), *self._changed_tops(), *self._review(cause.time_ns)]:
             sent.append(encode(told, cause, self._report_number, self._epoch, flags=0))
             self._report_number += 1
         return sent
@@ -173,6 +214,23 @@ class Appliance:
                     self._tops[index] = top
                     changed.append(top)
         return changed
+
+    def _review(self, now_ns: int) -> list[TradingStateChanged]:
+        """Limit states that begin or end."""
+        changed = []
+        for index, instrument in enumerate(self._gate.instruments):
+            if instrument:
+                best = {side: self._book.best_ticks(index, side) for side in Side}
+                if instrument.breaker.review(best[Side.BUY], best[Side.SELL], now_ns):
+                    changed.append(_state_of(index, instrument.breaker, Reason.LIMIT))
+        return changed
+
+    def _trade(self, reports: list[Report], now_ns: int) -> list[Report]:
+        """The trades among an order's reports narrow the band."""
+        for report in reports:
+            if isinstance(report, Trade):
+                self._gate.instrument(report.instrument).breaker.trade(report.price_ticks, now_ns)
+        return reports
 
     # A command
 
@@ -201,10 +259,20 @@ class Appliance:
             post_only=command.post_only,
             reduce_only=command.reduce_only,
         )
-        if reason := self._book.refuse_new_order(order):
+        breaker = self._gate.instrument(command.instrument).breaker
+        if reason := self._book.refuse_new_order(order, collects=breaker.collects):
             return reason
         self._gate.reserve(order, order.price_ticks, order.open_lots)
-        return self._book.enter(order, command.time_in_force)
+        if breaker.collects:
+            order.market = command.order_type is OrderType.MARKET
+            return self._book.collect(order)
+        band = breaker.band_in_force()
+        reports = self._book.enter(order, command.time_in_force)
+        if band and breaker.policy is BandPolicy.HALT and order.price_ticks == band.bound(order.side):
+            left = reports[-1]
+            if isinstance(left, OrderReport) and left.reason == Reason.IMMEDIATE_REST:
+                breaker.trip(self._time_ns)
+        return self._trade(reports, self._time_ns)
 
     def _cancel(self, command: Cancel, link: int) -> list[Report] | Reason:
         if reason := self._gate.refuse_cancel(command, link) or self._book.refuse_cancel(command):
@@ -215,12 +283,14 @@ class Appliance:
         if reason := self._gate.refuse_replace(command, link):
             return reason
         instrument = self._gate.instrument(command.instrument)
+        breaker = instrument.breaker
         price_ticks = instrument.effective_price(command.side, command.price_ticks)
         if reason := self._book.refuse_replace(
             command,
             price_ticks,
             link,
-            trading=instrument.state is TradingState.TRADING,
+            halted=not (breaker.matches or breaker.collects),
+            collects=breaker.collects,
             balance_quote=self.balance_quote(command.account),
             multiplier_quote=instrument.multiplier_quote,
         ):
@@ -228,7 +298,7 @@ class Appliance:
         order = self._book.order(command.token)
         self._gate.release(order, order.open_lots)
         self._gate.reserve(order, price_ticks, command.quantity_lots)
-        return self._book.replace(command, price_ticks)
+        return self._trade(self._book.replace(command, price_ticks, collects=breaker.collects), self._time_ns)
 
     def _account_command(self, command: AccountCommand, link: int) -> list[Report] | Reason:
         if command.opcode is Opcode.MASS_CANCEL:
@@ -257,12 +327,16 @@ class Appliance:
     def _set_band(self, command: SetBand, link: int) -> list[Report] | Reason:
         if reason := self._gate.refuse_operator(link) or self._gate.refuse_set_band(command):
             return reason
-        band = Band(command.lower_ticks, command.upper_ticks, command.policy)
-        self._gate.instrument(command.instrument).band = band
-        canceled = self._book.cancel_outside(command.instrument, band.lower_ticks, band.upper_ticks)
-        moved = BandMoved(
-            command.instrument, command.lower_ticks, command.upper_ticks, command.reference_ticks, command.policy
-        )
+        self._gate.instrument(command.instrument).breaker.set_band(command, self._time_ns)
+        return self._carry_band(command.instrument)
+
+    def _carry_band(self, index: int) -> list[Report]:
+        """Cancel what the band would let trade outside, and report it."""
+        breaker = self._gate.instrument(index).breaker
+        band, force = breaker.band, breaker.band_in_force()
+        assert band is not None and force is not None
+        canceled = self._book.cancel_beyond(index, force.lower_ticks, force.upper_ticks)
+        moved = BandMoved(index, band.lower_ticks, band.upper_ticks, breaker.reference_ticks, breaker.policy)
         return [*canceled, moved]
 
     def _plain_command(self, command: PlainCommand, link: int) -> list[Report] | Reason:
@@ -270,13 +344,113 @@ class Appliance:
             return reason
         if command.opcode is Opcode.READ_CLOCK:
             return [Done()]
-        if reason := self._gate.refuse_trading_state(command):
+        if reason := self._gate.refuse_unknown(command):
             return reason
-        state = TradingState.HALTED if command.opcode is Opcode.HALT else TradingState.TRADING
-        everyone = command.instrument == ALL_INSTRUMENTS
-        indices = range(self._instruments) if everyone else [command.instrument]
-        changed = self._change_state(indices, state, Reason.OPERATOR)
+        if command.instrument != ALL_INSTRUMENTS:
+            breaker = self._gate.instrument(command.instrument).breaker
+            if breaker.state is TradingState.HALTED and not self._can_resume(command.instrument):  # 25
+                return Reason.BOOK_CROSSED
+        resumed: list[Report] = []
+        for index, breaker in self._named(command.instrument):
+            if breaker.state is TradingState.HALTED and self._can_resume(index):
+                self._go_on(breaker, self._time_ns)
+                resumed.append(_state_of(index, breaker, Reason.OPERATOR))
+        return [*resumed, Done(command.instrument, count=len(resumed))]
+
+    def _named(self, instrument: int) -> list[tuple[int, Breaker]]:
+        """The set instrument that a command names, or all."""
+        return [
+            (index, present.breaker)
+            for index, present in enumerate(self._gate.instruments)
+            if present and instrument in (index, ALL_INSTRUMENTS)
+        ]
+
+    def _can_resume(self, index: int) -> bool:
+        """Whether the book neither stands crossed nor reaches beyond the band."""
+        bid_ticks, ask_ticks = (self._book.best_ticks(index, side) for side in Side)
+        band = self._gate.instrument(index).breaker.band_in_force()
+        crossed = bid_ticks is not None and ask_ticks is not None and bid_ticks >= ask_ticks
+        return not crossed and not (
+            band
+            and (
+                (bid_ticks is not None and bid_ticks > band.upper_ticks)
+                or (ask_ticks is not None and ask_ticks < band.lower_ticks)
+            )
+        )
+
+    def _go_on(self, breaker: Breaker, now_ns: int) -> None:
+        """Trading goes on: continuously, or with the next call."""
+        if breaker.batch:
+            breaker.open_call(now_ns)
+        else:
+            breaker.enter(TradingState.TRADING)
+
+    def _state_command(self, command: StateCommand, link: int) -> list[Report] | Reason:
+        if reason := self._gate.refuse_operator(link) or self._gate.refuse_unknown(command):
+            return reason
+        if command.opcode is Opcode.HALT:
+            until_ns = self._time_ns + command.duration_us * NS_A_US if command.duration_us else None
+            changed = self._halt(command.instrument, until_ns, Reason.OPERATOR)
+        else:
+            changed = []
+            for index, breaker in self._named(command.instrument):
+                if breaker.state is not TradingState.CLOSED:
+                    breaker.open_call(self._time_ns, command.duration_us)
+                    changed.append(_state_of(index, breaker, Reason.OPERATOR))
         return [*changed, Done(command.instrument, count=len(changed))]
+
+    def _halt(self, instrument: int, until_ns: int | None, reason: Reason) -> list[Report]:
+        """Halt what is not halted so already, nor closed."""
+        halted: list[Report] = []
+        for index, breaker in self._named(instrument):
+            so_already = breaker.state is TradingState.HALTED and breaker.until_ns == until_ns
+            if breaker.state is not TradingState.CLOSED and not so_already:
+                breaker.enter(TradingState.HALTED, until_ns)
+                halted.append(_state_of(index, breaker, reason))
+        return halted
+
+    def _set_breaker(self, command: SetBreaker, link: int) -> list[Report] | Reason:
+        holds_orders = self._book.holds_orders(command.instrument)
+        if reason := self._gate.refuse_operator(link) or self._gate.refuse_set_breaker(command, holds_orders):
+            return reason
+        self._gate.instrument(command.instrument).breaker.durations = command
+        return [Done(command.instrument)]
+
+    def _set_dynamic_band(self, command: SetDynamicBand, link: int) -> list[Report] | Reason:
+        if reason := self._gate.refuse_operator(link) or self._gate.refuse_unknown(command):
+            return reason
+        self._gate.instrument(command.instrument).breaker.set_windows(command)
+        return [Done(command.instrument)]
+
+    def _set_reference_rule(self, command: SetReferenceRule, link: int) -> list[Report] | Reason:
+        if reason := self._gate.refuse_operator(link) or self._gate.refuse_unknown(command):
+            return reason
+        self._gate.instrument(command.instrument).breaker.set_rule(command)
+        return [Done(command.instrument)]
+
+    def _set_call_end(self, command: SetCallEnd, link: int) -> list[Report] | Reason:
+        if reason := self._gate.refuse_operator(link) or self._gate.refuse_unknown(command):
+            return reason
+        self._gate.instrument(command.instrument).breaker.set_call_end(command.extra_us, self._time_ns)
+        return [Done(command.instrument)]
+
+    def _set_schedule(self, command: SetSchedule, link: int) -> list[Report] | Reason:
+        if reason := self._gate.refuse_operator(link) or self._gate.refuse_unknown(command):
+            return reason
+        timetable = self._gate.instrument(command.instrument).breaker.timetable
+        timetable.pop(command.state, None)
+        if command.at_ns:
+            timetable[command.state] = max(command.at_ns, self._time_ns), command.duration_us
+        return [Done(command.instrument)]
+
+    def _move_window(self, command: MoveWindow, link: int) -> list[Report] | Reason:
+        if reason := self._gate.refuse_operator(link) or self._gate.refuse_move_window(command):
+            return reason
+        breaker = self._gate.instrument(command.instrument).breaker
+        breaker.window_base_ticks = command.window_base_ticks
+        window = range(command.window_base_ticks, command.window_base_ticks + breaker.window_ticks)
+        canceled = self._book.cancel_outside(command.instrument, window)
+        return [*canceled, Done(command.instrument, count=_count_canceled(canceled))]
 
     def _grant_credit(self, command: GrantCredit, link: int) -> list[Report] | Reason:
         if reason := self._gate.refuse_operator(link) or self._gate.refuse_grant(command):
@@ -291,25 +465,105 @@ class Appliance:
         self._gate.expiry_action = command.action
         return [Done()]
 
-    # A timer
+    # Timers
 
     def _expire_watchdog(self) -> list[Report]:
         self._gate.deadline_ns = None
-        halted = self._change_state(range(self._instruments), TradingState.HALTED, Reason.WATCHDOG)
+        for _, breaker in self._named(ALL_INSTRUMENTS):
+            breaker.timetable.clear()
+        halted = self._halt(ALL_INSTRUMENTS, None, Reason.WATCHDOG)
         canceled: list[Report] = []
         if self._gate.expiry_action is ExpiryAction.HALT_AND_CANCEL:
             canceled = self._book.cancel_all(Reason.WATCHDOG)
         return [*halted, *canceled, Done(count=_count_canceled(canceled), reason=Reason.WATCHDOG)]
 
-    def _change_state(self, indices: range | list[int], state: TradingState, reason: Reason) -> list[Report]:
-        """Halt or resume those of some instruments that are set and not so already."""
-        changed: list[Report] = []
-        for index in indices:
-            instrument = self._gate.instruments[index]
-            if instrument and instrument.state is not state:
-                instrument.state = state
-                changed.append(TradingStateChanged(reason, index, state))
-        return changed
+    def _expire(self, now_ns: int, index: int, kind: Timer) -> list[Report]:
+        """A timer of an instrument acts; `now_ns` is its deadline."""
+        breaker = self._gate.instrument(index).breaker
+        match kind:
+            case Timer.SHORT_BUCKET:
+                assert breaker.short
+                breaker.short.end_bucket()
+                return []
+            case Timer.LONG_BUCKET:
+                return self._end_long_bucket(now_ns, index, breaker)
+            case Timer.SCHEDULE:
+                return [self._follow_timetable(now_ns, index, breaker)]
+            case Timer.PHASE:
+                return self._end_phase(now_ns, index, breaker)
+            case Timer.INDICATIVE:
+                assert breaker.indicative_ns is not None
+                breaker.indicative_ns += breaker.durations.indicative_us * NS_A_US
+                clearing = self._book.clearing(index, breaker.reference_ticks)
+                return [auction_report(ReportKind.INDICATIVE, index, clearing)]
+
+    def _end_long_bucket(self, now_ns: int, index: int, breaker: Breaker) -> list[Report]:
+        assert breaker.long
+        breaker.long.end_bucket()
+        candidate_ticks = breaker.candidate()
+        if candidate_ticks is None or not breaker.moves_reference(candidate_ticks, now_ns):
+            return []
+        breaker.replace_reference(candidate_ticks, now_ns)
+        return self._carry_band(index)
+
+    def _follow_timetable(self, now_ns: int, index: int, breaker: Breaker) -> Report:
+        entry = min(breaker.timetable, key=lambda entry: (breaker.timetable[entry][0], entry))
+        _, duration_us = breaker.timetable.pop(entry)
+        match entry:
+            case ScheduledState.PRE_OPEN:
+                breaker.enter(TradingState.PRE_OPEN)
+            case ScheduledState.CLOSED:
+                breaker.enter(TradingState.CLOSED)
+            case _:
+                breaker.open_call(now_ns, duration_us, closes=entry is ScheduledState.CLOSING_CALL)
+        return _state_of(index, breaker, Reason.SCHEDULE)
+
+    def _end_phase(self, now_ns: int, index: int, breaker: Breaker) -> list[Report]:
+        """A limit state, a halt or a call is over."""
+        match breaker.state:
+            case TradingState.CALL:
+                return self._end_call(now_ns, index, breaker)
+            case TradingState.HALTED:
+                breaker.open_call(now_ns)
+                return [_state_of(index, breaker, Reason.HALT_OVER)]
+            case _:
+                halt_ns = breaker.durations.halt_us * NS_A_US
+                breaker.enter(TradingState.HALTED, now_ns + halt_ns if halt_ns else None)
+                return [_state_of(index, breaker, Reason.LIMIT)]
+
+    def _end_call(self, now_ns: int, index: int, breaker: Breaker) -> list[Report]:
+        clearing = self._book.clearing(index, breaker.reference_ticks)
+        reports: list[Report] = [auction_report(ReportKind.UNCROSSED, index, None)]
+        if clearing:
+            band = breaker.auction_band()
+            if band and not band.lower_ticks <= clearing.price_ticks <= band.upper_ticks:
+                breaker.extend_call()
+                return [_state_of(index, breaker, Reason.EXTENDED)]
+            reports = self._book.uncross(index, clearing)
+            self._follow_auction(breaker, clearing.price_ticks, now_ns)
+        reports += self._book.cancel_markets(index)
+        if breaker.band:
+            reports += self._carry_band(index)
+        if breaker.closes:
+            breaker.enter(TradingState.CLOSED)
+        else:
+            self._go_on(breaker, now_ns)
+        return [*reports, _state_of(index, breaker, Reason.CALL_OVER)]
+
+    def _follow_auction(self, breaker: Breaker, price_ticks: int, now_ns: int) -> None:
+        """An auction has traded: the bands follow its price."""
+        if not breaker.batch:
+            breaker.empty_windows()
+        breaker.trade(price_ticks, now_ns)
+        replaces = not breaker.batch or (
+            breaker.rule.source is ReferenceSource.AUCTION and breaker.moves_reference(price_ticks, now_ns)
+        )
+        if breaker.band and replaces:
+            breaker.replace_reference(price_ticks, now_ns)
+
+
+def _state_of(index: int, breaker: Breaker, reason: Reason) -> TradingStateChanged:
+    return TradingStateChanged(reason, index, breaker.state, breaker.until_ns or 0)
 
 
 def _count_canceled(reports: list[Report]) -> int:

@@ -1,6 +1,6 @@
 """The order book: price-time priority, self-trade prevention, fill or kill.
 
-The book takes orders that the gate has let through, at their effective prices. Rows 13 to 20 of the rejection table
+The book takes orders that the gate has let through, at their effective prices. Rows 14 to 21 of the rejection table
 need to know what rests, so they are decided here.
 """
 
@@ -9,7 +9,9 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from .auction import Clearing, clear
 from .messages import (
+    Auction,
     Cancel,
     LevelChanged,
     OrderReport,
@@ -37,6 +39,7 @@ class Order:
     open_lots : What is left of it.
     self_trade_prevention : Mode while it takes.
     post_only, reduce_only : Its flags.
+    market : It has collected as a market order: what an auction leaves of it is canceled.
     """
 
     instrument: int
@@ -49,6 +52,7 @@ class Order:
     self_trade_prevention: SelfTradePrevention
     post_only: bool
     reduce_only: bool
+    market: bool = False
 
 
 def beyond(side: Side, limit_ticks: int, price_ticks: int) -> bool:
@@ -170,6 +174,11 @@ class Book:
         ask_price_ticks, ask_quantity_lots = self._ladders[instrument][Side.SELL].best()
         return TopOfBook(instrument, bid_price_ticks, ask_price_ticks, bid_quantity_lots, ask_quantity_lots)
 
+    def best_ticks(self, instrument: int, side: Side) -> int | None:
+        """The best price of one side, None when it is empty."""
+        order = self._ladders[instrument][side].first()
+        return order.price_ticks if order else None
+
     def depth(self, instrument: int, side: Side) -> dict[int, int]:
         """Quantity by price of all levels of one side, best price first."""
         ladder = self._ladders[instrument][side]
@@ -194,43 +203,51 @@ class Book:
 
     # Rejections that depend on what rests, in the order of the table
 
-    def refuse_new_order(self, order: Order) -> Reason | None:
-        """Why a new order is rejected, None when it is not."""
-        if order.token in self._resting:  # 13
+    def refuse_new_order(self, order: Order, *, collects: bool) -> Reason | None:
+        """Why a new order is rejected, None when it is not; `collects` says whether it would match at once or not."""
+        if order.token in self._resting:  # 14
             return Reason.SLOT_IN_USE
-        if order.generation == self._last_generation[order.token]:  # 14
+        if order.generation == self._last_generation[order.token]:  # 15
             return Reason.GENERATION_USED
-        if order.post_only and self.would_trade(order.instrument, order.side, order.price_ticks):  # 20
+        if order.post_only and not collects and self.would_trade(order.instrument, order.side, order.price_ticks):  # 21
             return Reason.POST_ONLY
         return None
 
     def refuse_cancel(self, cancel: Cancel) -> Reason | None:
         """Why a cancel is rejected, None when it is not."""
-        return None if self._names_resting_order(cancel) else Reason.UNKNOWN_ORDER  # 15
+        return None if self._names_resting_order(cancel) else Reason.UNKNOWN_ORDER  # 16
 
     def refuse_replace(
-        self, replace: Replace, price_ticks: int, link: int, *, trading: bool, balance_quote: int, multiplier_quote: int
+        self,
+        replace: Replace,
+        price_ticks: int,
+        link: int,
+        *,
+        halted: bool,
+        collects: bool,
+        balance_quote: int,
+        multiplier_quote: int,
     ) -> Reason | None:
         """Why a replace is rejected, None when it is not.
 
         `price_ticks` is the effective price; `balance_quote` is the account's, before anything is returned.
         """
         order = self._resting.get(replace.token)
-        if order is None or not self._names_resting_order(replace) or replace.side is not order.side:  # 15
+        if order is None or not self._names_resting_order(replace) or replace.side is not order.side:  # 16
             return Reason.UNKNOWN_ORDER
-        if order.reduce_only and link != 0:  # 16
+        if order.reduce_only and link != 0:  # 17
             return Reason.NOT_PRIVILEGED
-        if replace.expected_quantity_lots not in (0, order.open_lots):  # 17
+        if replace.expected_quantity_lots not in (0, order.open_lots):  # 18
             return Reason.QUANTITY_MISMATCH
         if self.keeps_place(replace, price_ticks):
             return None
-        if not trading:  # 18
+        if halted:  # 19
             return Reason.HALTED
         old_quote = order.open_lots * order.price_ticks * multiplier_quote
         new_quote = replace.quantity_lots * price_ticks * multiplier_quote
-        if not order.reduce_only and new_quote > old_quote and balance_quote + old_quote < new_quote:  # 19
+        if not order.reduce_only and new_quote > old_quote and balance_quote + old_quote < new_quote:  # 20
             return Reason.CREDIT
-        if order.post_only and self.would_trade(order.instrument, order.side, price_ticks):  # 20
+        if order.post_only and not collects and self.would_trade(order.instrument, order.side, price_ticks):  # 21
             return Reason.POST_ONLY
         return None
 
@@ -250,6 +267,12 @@ class Book:
 
     # What happens to orders; each method answers with its reports
 
+    def collect(self, order: Order) -> list[Report]:
+        """Accept a new order that waits for an auction."""
+        self._last_generation[order.token] = order.generation
+        self._rest(order)
+        return [_order_report(ReportKind.ACCEPTED, order)]
+
     def enter(self, order: Order, time_in_force: TimeInForce) -> list[Report]:
         """Accept a new order: it trades, and what is left rests or is canceled."""
         self._last_generation[order.token] = order.generation
@@ -264,8 +287,8 @@ class Book:
                 reports.append(self._drop_rest(order, Reason.IMMEDIATE_REST))
         return reports
 
-    def replace(self, replace: Replace, price_ticks: int) -> list[Report]:
-        """Give a resting order a new open quantity and an effective price."""
+    def replace(self, replace: Replace, price_ticks: int, *, collects: bool) -> list[Report]:
+        """Give a resting order a new open quantity and an effective price; it may trade unless the book `collects`."""
         order = self._resting[replace.token]
         if self.keeps_place(replace, price_ticks):
             self._reduce_resting(order, order.open_lots - replace.quantity_lots)
@@ -273,7 +296,10 @@ class Book:
         self._reduce_resting(order, order.open_lots)
         order.price_ticks = price_ticks
         order.open_lots = replace.quantity_lots
-        reports: list[Report] = [_order_report(ReportKind.REPLACED, order), *self._take(order)]
+        order.market = False
+        reports: list[Report] = [_order_report(ReportKind.REPLACED, order)]
+        if not collects:
+            reports += self._take(order)
         if order.open_lots:
             self._rest(order)
         return reports
@@ -290,11 +316,59 @@ class Book:
         """Cancel every order, in ascending token."""
         return self._cancel_each(sorted(self._resting), reason)
 
-    def cancel_outside(self, instrument: int, lower_ticks: int, upper_ticks: int) -> list[Report]:
+    def cancel_beyond(self, instrument: int, lower_ticks: int, upper_ticks: int) -> list[Report]:
         """Cancel what a new band would let trade outside: bids above it, then asks below it, best price first."""
         bids = [order for order in self.resting(instrument, Side.BUY) if order.price_ticks > upper_ticks]
         asks = [order for order in self.resting(instrument, Side.SELL) if order.price_ticks < lower_ticks]
         return self._cancel_each([order.token for order in bids + asks], Reason.BAND_MOVED)
+
+    def cancel_outside(self, instrument: int, window: range) -> list[Report]:
+        """Cancel what a new window does not hold: bids, then asks, best price first."""
+        orders = self.resting(instrument, Side.BUY) + self.resting(instrument, Side.SELL)
+        outside = [order.token for order in orders if order.price_ticks not in window]
+        return self._cancel_each(outside, Reason.WINDOW_MOVED)
+
+    def cancel_markets(self, instrument: int) -> list[Report]:
+        """Cancel what an auction has left of market orders, in ascending token."""
+        left = [token for token, order in self._resting.items() if order.market and order.instrument == instrument]
+        return self._cancel_each(sorted(left), Reason.IMMEDIATE_REST)
+
+    def clearing(self, instrument: int, reference_ticks: int) -> Clearing | None:
+        """What an auction would trade now, None when no bid meets an ask."""
+        return clear(self.depth(instrument, Side.BUY), self.depth(instrument, Side.SELL), reference_ticks)
+
+    def uncross(self, instrument: int, clearing: Clearing) -> list[Report]:
+        """Trade at the clearing's price until its volume is used up."""
+        reports: list[Report] = []
+        trades = 0
+        volume_lots = clearing.volume_lots
+        while volume_lots:
+            bid = self._ladders[instrument][Side.BUY].first()
+            ask = self._ladders[instrument][Side.SELL].first()
+            assert bid is not None and ask is not None
+            quantity_lots = min(bid.open_lots, ask.open_lots, volume_lots)
+            self._reduce_resting(bid, quantity_lots)
+            self._reduce_resting(ask, quantity_lots)
+            volume_lots -= quantity_lots
+            trades += 1
+            reports += [
+                Trade(
+                    instrument=instrument,
+                    side=0,
+                    price_ticks=clearing.price_ticks,
+                    quantity_lots=quantity_lots,
+                    account=bid.account,
+                    token=bid.token,
+                    generation=bid.generation,
+                    remaining_lots=bid.open_lots,
+                    maker_account=ask.account,
+                    maker_token=ask.token,
+                    maker_generation=ask.generation,
+                    maker_remaining_lots=ask.open_lots,
+                ),
+                *self.changed_levels(),
+            ]
+        return [*reports, auction_report(ReportKind.UNCROSSED, instrument, clearing, trades)]
 
     def _cancel_each(self, tokens: Iterable[int], reason: Reason) -> list[Report]:
         """Cancel orders; behind each its level is told."""
@@ -403,6 +477,21 @@ class Book:
         taker.open_lots = 0
         self._released(taker, quantity_lots)
         return _canceled(taker, quantity_lots, reason)
+
+
+def auction_report(kind: ReportKind, instrument: int, clearing: Clearing | None, trades: int = 0) -> Auction:
+    """The report of an auction."""
+    if clearing is None:
+        return Auction(kind, instrument)
+    return Auction(
+        kind,
+        instrument,
+        clearing.surplus_side or 0,
+        clearing.price_ticks,
+        clearing.volume_lots,
+        clearing.surplus_lots,
+        trades,
+    )
 
 
 def _order_report(kind: ReportKind, order: Order) -> OrderReport:

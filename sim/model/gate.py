@@ -1,12 +1,13 @@
 """The gate before the book: who may send what, window, band, trading state, credit, kill and watchdog.
 
-Rows 1 to 12 and 21 to 23 of the rejection table are decided here, in their order.
+Rows 1 to 13 and 22 to 25 of the rejection table are decided here, in their order.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
 
 from .book import Order, beyond
+from .breaker import Breaker
 from .messages import (
     ALL_INSTRUMENTS,
     AccountCommand,
@@ -16,15 +17,23 @@ from .messages import (
     ExpiryAction,
     GrantCredit,
     Heartbeat,
+    MoveWindow,
     NewOrder,
     Opcode,
     OrderType,
     PlainCommand,
     Reason,
+    ReferenceSource,
     Replace,
+    ScheduledState,
     SetBand,
+    SetBreaker,
+    SetDynamicBand,
     SetInstrument,
+    SetReferenceRule,
+    SetSchedule,
     Side,
+    StateCommand,
     TimeInForce,
     TradingState,
 )
@@ -35,19 +44,10 @@ TIMEOUT_LIMIT_NS = 1 << 63
 RESERVE_LIMIT_QUOTE = 1 << 46
 BALANCE_LIMIT_QUOTE = 1 << 62
 PRIVILEGED_LINK = 0
-
-
-@dataclass(slots=True)
-class Band:
-    """Where trades may print: from `lower_ticks` to `upper_ticks`, and what happens to prices beyond."""
-
-    lower_ticks: int
-    upper_ticks: int
-    policy: BandPolicy
-
-    def bound(self, side: Side) -> int:
-        """The price a taker of this side cannot go beyond."""
-        return self.upper_ticks if side is Side.BUY else self.lower_ticks
+SHORTEST_US = 1_000
+PPM = 1_000_000
+MOST_BUCKETS = 64
+MOST_TRADES_LOG2 = 6
 
 
 @dataclass(slots=True)
@@ -56,40 +56,36 @@ class Instrument:
 
     Attributes
     ----------
-    window_base_ticks, window_ticks : The prices that can rest: from the base, so many.
     ladder_offset : First of its ladder rows; it has as many as its window.
     multiplier_quote : Quote units that one lot is worth per tick.
     top_of_book, depth : Which of its market data reports are on.
-    state : Halted or trading.
-    band : Its band, if it has one.
+    breaker : Its window, state and bands.
     """
 
-    window_base_ticks: int
-    window_ticks: int
     ladder_offset: int
     multiplier_quote: int
     top_of_book: bool
     depth: bool
-    state: TradingState = TradingState.HALTED
-    band: Band | None = None
-
-    def in_window(self, price_ticks: int) -> bool:
-        """Whether a price can rest."""
-        return self.window_base_ticks <= price_ticks < self.window_base_ticks + self.window_ticks
+    breaker: Breaker
 
     def shares_rows(self, other: "Instrument") -> bool:
         """Whether another instrument has one of its ladder rows."""
         return (
-            self.ladder_offset < other.ladder_offset + other.window_ticks
-            and other.ladder_offset < self.ladder_offset + self.window_ticks
+            self.ladder_offset < other.ladder_offset + other.breaker.window_ticks
+            and other.ladder_offset < self.ladder_offset + self.breaker.window_ticks
         )
 
     def effective_price(self, side: Side, price_ticks: int) -> int:
         """A limit after clamping to the band, where the policy says so."""
-        band = self.band
-        if band is None or band.policy is BandPolicy.REJECT or not beyond(side, band.bound(side), price_ticks):
+        band = self.breaker.price_band()
+        if band is None or self.breaker.policy is BandPolicy.REJECT:
             return price_ticks
-        return band.bound(side)
+        return band.bound(side) if beyond(side, band.bound(side), price_ticks) else price_ticks
+
+    def outside_band(self, side: Side, price_ticks: int) -> bool:
+        """Whether the band forbids an effective price."""
+        band = self.breaker.price_band()
+        return band is not None and beyond(side, band.bound(side), price_ticks)
 
 
 class Gate:
@@ -142,7 +138,7 @@ class Gate:
         match command:
             case AccountCommand() | GrantCredit() | Heartbeat() | PlainCommand(opcode=Opcode.READ_CLOCK):
                 return command.instrument != 0
-            case PlainCommand(instrument=instrument) if instrument == ALL_INSTRUMENTS:
+            case (PlainCommand() | StateCommand()) if command.instrument == ALL_INSTRUMENTS:
                 return False
         return command.instrument >= len(self.instruments)
 
@@ -176,6 +172,23 @@ class Gate:
                 return not command.lower_ticks <= command.reference_ticks <= command.upper_ticks
             case Heartbeat():
                 return command.timeout_ns >= TIMEOUT_LIMIT_NS
+            case StateCommand():
+                return _too_short(command.duration_us)
+            case SetBreaker():
+                optional = (command.limit_us, command.halt_us, command.indicative_us)
+                return any(map(_too_short, optional)) or min(command.call_us, command.extension_us) < SHORTEST_US
+            case SetDynamicBand():
+                return _malformed_window(
+                    command.short_width_ticks, command.short_bucket_us, command.short_buckets
+                ) or _malformed_window(command.long_width_ticks, command.long_bucket_us, command.long_buckets)
+            case SetReferenceRule():
+                last_trades = command.source is ReferenceSource.LAST_TRADES
+                return max(command.width_ppm, command.move_ppm) > PPM or command.trades_log2 > (
+                    MOST_TRADES_LOG2 if last_trades else 0
+                )
+            case SetSchedule():
+                call = command.state in (ScheduledState.OPENING_CALL, ScheduledState.CLOSING_CALL)
+                return _too_short(command.duration_us) if call else command.duration_us != 0
         return False
 
     # Rows 2 to 12, one method for each column of the table
@@ -199,20 +212,25 @@ class Gate:
             return Reason.UNKNOWN_INSTRUMENT
         if command.account in self.killed and not command.reduce_only:  # 6
             return Reason.KILLED
-        if instrument.state is TradingState.HALTED:  # 7
+        breaker = instrument.breaker
+        if not (breaker.matches or breaker.collects):  # 7
             return Reason.HALTED
-        if command.order_type is OrderType.MARKET and instrument.band is None:  # 8
+        market = command.order_type is OrderType.MARKET
+        immediate = command.time_in_force is not TimeInForce.GTC and not market
+        if breaker.collects and (immediate or command.post_only):  # 8
+            return Reason.AUCTION_CALL
+        if market and breaker.band is None:  # 9
             return Reason.NO_BAND
         price_ticks = self.price_of(command)
-        if not instrument.in_window(price_ticks):  # 9
+        if not breaker.in_window(price_ticks):  # 10
             return Reason.OUTSIDE_WINDOW
-        if instrument.band and beyond(command.side, instrument.band.bound(command.side), price_ticks):  # 10
+        if not market and instrument.outside_band(command.side, price_ticks):  # 11
             return Reason.OUTSIDE_BAND
         if not command.reduce_only:
             reserve_quote = command.quantity_lots * price_ticks * instrument.multiplier_quote
-            if reserve_quote >= RESERVE_LIMIT_QUOTE:  # 11
+            if reserve_quote >= RESERVE_LIMIT_QUOTE:  # 12
                 return Reason.CREDIT
-            if self.balances_quote[command.account] < reserve_quote:  # 12
+            if self.balances_quote[command.account] < reserve_quote:  # 13
                 return Reason.CREDIT
         return None
 
@@ -234,11 +252,11 @@ class Gate:
         if command.account in self.killed:  # 6
             return Reason.KILLED
         price_ticks = instrument.effective_price(command.side, command.price_ticks)
-        if not instrument.in_window(price_ticks):  # 9
+        if not instrument.breaker.in_window(price_ticks):  # 10
             return Reason.OUTSIDE_WINDOW
-        if instrument.band and beyond(command.side, instrument.band.bound(command.side), price_ticks):  # 10
+        if instrument.outside_band(command.side, price_ticks):  # 11
             return Reason.OUTSIDE_BAND
-        if command.quantity_lots * price_ticks * instrument.multiplier_quote >= RESERVE_LIMIT_QUOTE:  # 11
+        if command.quantity_lots * price_ticks * instrument.multiplier_quote >= RESERVE_LIMIT_QUOTE:  # 12
             return Reason.CREDIT
         return None
 
@@ -249,15 +267,15 @@ class Gate:
     def refuse_set_instrument(self, command: SetInstrument, holds_orders: bool) -> Reason | None:
         """Why an instrument cannot be set; `holds_orders` says whether orders of it rest."""
         present = self.instruments[command.instrument]
-        if present and (present.state is TradingState.TRADING or holds_orders):  # 21
+        if present and (_trades(present) or holds_orders):  # 22
             return Reason.INSTRUMENT_ACTIVE
         wanted = instrument_of(command)
         others = [other for other in self.instruments if other and other is not present]
         if (
-            wanted.ladder_offset % wanted.window_ticks
-            or wanted.ladder_offset + wanted.window_ticks > self._ticks
+            wanted.ladder_offset % wanted.breaker.window_ticks
+            or wanted.ladder_offset + wanted.breaker.window_ticks > self._ticks
             or any(wanted.shares_rows(other) for other in others)
-        ):  # 22
+        ):  # 23
             return Reason.LADDER_CONFLICT
         return None
 
@@ -266,19 +284,41 @@ class Gate:
         instrument = self.instruments[command.instrument]
         if instrument is None:  # 5
             return Reason.UNKNOWN_INSTRUMENT
-        if not (instrument.in_window(command.lower_ticks) and instrument.in_window(command.upper_ticks)):  # 9
+        breaker = instrument.breaker
+        if not (breaker.in_window(command.lower_ticks) and breaker.in_window(command.upper_ticks)):  # 10
             return Reason.OUTSIDE_WINDOW
         return None
 
-    def refuse_trading_state(self, command: PlainCommand) -> Reason | None:
-        """Why a halt or resume is rejected, None when it is not."""
+    def refuse_set_breaker(self, command: SetBreaker, holds_orders: bool) -> Reason | None:
+        """Why an instrument's breaker cannot be set; `holds_orders` says whether orders of it rest."""
+        instrument = self.instruments[command.instrument]
+        if instrument is None:  # 5
+            return Reason.UNKNOWN_INSTRUMENT
+        other_mode = command.mode is not instrument.breaker.durations.mode
+        if other_mode and (_trades(instrument) or holds_orders):  # 22
+            return Reason.INSTRUMENT_ACTIVE
+        return None
+
+    def refuse_move_window(self, command: MoveWindow) -> Reason | None:
+        """Why a window cannot move, None when it can."""
+        instrument = self.instruments[command.instrument]
+        if instrument is None:  # 5
+            return Reason.UNKNOWN_INSTRUMENT
+        window = range(command.window_base_ticks, command.window_base_ticks + instrument.breaker.window_ticks)
+        band = instrument.breaker.band
+        if window.stop > PRICE_LIMIT_TICKS or (band and not (band.lower_ticks in window and band.upper_ticks in window)):  # 10
+            return Reason.OUTSIDE_WINDOW
+        return None
+
+    def refuse_unknown(self, command: Command) -> Reason | None:
+        """Whether a command names an instrument that is not set (which all together never are)."""
         if command.instrument != ALL_INSTRUMENTS and self.instruments[command.instrument] is None:  # 5
             return Reason.UNKNOWN_INSTRUMENT
         return None
 
     def refuse_grant(self, command: GrantCredit) -> Reason | None:
         """Why a grant is rejected, None when it is not."""
-        if abs(self.balances_quote[command.account] + command.amount_quote) > BALANCE_LIMIT_QUOTE:  # 23
+        if abs(self.balances_quote[command.account] + command.amount_quote) > BALANCE_LIMIT_QUOTE:  # 24
             return Reason.CREDIT
         return None
 
@@ -288,8 +328,9 @@ class Gate:
         """The effective price of a new order: its limit after clamping, or the band's bound of a market order."""
         instrument = self.instrument(command.instrument)
         if command.order_type is OrderType.MARKET:
-            assert instrument.band is not None  # row 8
-            return instrument.band.bound(command.side)
+            band = instrument.breaker.band_in_force()
+            assert band is not None  # row 9
+            return band.bound(command.side)
         return instrument.effective_price(command.side, command.price_ticks)
 
     def instrument(self, index: int) -> Instrument:
@@ -312,10 +353,22 @@ class Gate:
 def instrument_of(command: SetInstrument) -> Instrument:
     """The instrument that a command asks for: halted and without a band."""
     return Instrument(
-        window_base_ticks=command.window_base_ticks,
-        window_ticks=1 << command.window_log2,
         ladder_offset=command.ladder_offset,
         multiplier_quote=command.multiplier_quote,
         top_of_book=command.top_of_book,
         depth=command.depth,
+        breaker=Breaker(command.window_base_ticks, 1 << command.window_log2),
     )
+
+
+def _trades(instrument: Instrument) -> bool:
+    return instrument.breaker.state not in (TradingState.HALTED, TradingState.CLOSED)
+
+
+def _too_short(duration_us: int) -> bool:
+    return 0 < duration_us < SHORTEST_US
+
+
+def _malformed_window(width_ticks: int, bucket_us: int, buckets: int) -> bool:
+    off = width_ticks == bucket_us == buckets == 0
+    return not off and (bucket_us < SHORTEST_US or not 1 <= buckets <= MOST_BUCKETS)

@@ -29,6 +29,13 @@ class Opcode(IntEnum):
     RESTORE_ACCOUNT = 22
     HEARTBEAT = 23
     READ_CLOCK = 24
+    SET_BREAKER = 25
+    SET_DYNAMIC_BAND = 26
+    SET_REFERENCE_RULE = 27
+    CALL = 28
+    SET_CALL_END = 29
+    SET_SCHEDULE = 30
+    MOVE_WINDOW = 31
 
 
 class Side(IntEnum):
@@ -80,6 +87,38 @@ class BandPolicy(IntEnum):
 
     REJECT = 1
     CLAMP = 2
+    HALT = 3
+
+
+class TradingMode(IntEnum):
+    """Order by order, or by auctions alone."""
+
+    CONTINUOUS = 1
+    BATCH = 2
+
+
+class BreakerFlags(IntFlag):
+    """COLLECT: new orders collect while halted."""
+
+    COLLECT = 1
+
+
+class ReferenceSource(IntEnum):
+    """Where the reference price comes from."""
+
+    HOST = 1
+    LAST_TRADES = 2
+    WINDOW_MEAN = 3
+    AUCTION = 4
+
+
+class ScheduledState(IntEnum):
+    """The entries of a timetable."""
+
+    PRE_OPEN = 1
+    OPENING_CALL = 2
+    CLOSING_CALL = 3
+    CLOSED = 4
 
 
 class ExpiryAction(IntEnum):
@@ -109,6 +148,8 @@ class ReportKind(IntEnum):
     TRADING_STATE = 8
     TOP_OF_BOOK = 9
     LEVEL = 10
+    INDICATIVE = 11
+    UNCROSSED = 12
 
 
 class Reason(IntEnum):
@@ -132,6 +173,8 @@ class Reason(IntEnum):
     POST_ONLY = 16
     INSTRUMENT_ACTIVE = 17
     LADDER_CONFLICT = 18
+    AUCTION_CALL = 19
+    BOOK_CROSSED = 20
     REQUESTED = 32
     IMMEDIATE_REST = 33
     NOT_FILLABLE = 34
@@ -139,15 +182,25 @@ class Reason(IntEnum):
     MASS_CANCEL = 36
     ACCOUNT_KILLED = 37
     BAND_MOVED = 38
+    WINDOW_MOVED = 39
     OPERATOR = 48
     WATCHDOG = 49
+    LIMIT = 50
+    HALT_OVER = 51
+    CALL_OVER = 52
+    EXTENDED = 53
+    SCHEDULE = 54
 
 
 class TradingState(IntEnum):
-    """Whether an instrument trades."""
+    """How an instrument trades."""
 
     HALTED = 1
     TRADING = 2
+    LIMIT = 3
+    CALL = 4
+    PRE_OPEN = 5
+    CLOSED = 6
 
 
 LAST = 1
@@ -250,7 +303,7 @@ class SetBand:
 
 @dataclass(slots=True)
 class PlainCommand:
-    """Halt or resume an instrument (or all), or read the clock."""
+    """Resume an instrument (or all), or read the clock."""
 
     opcode: Opcode
     instrument: int
@@ -280,8 +333,113 @@ class Heartbeat:
     action: ExpiryAction
 
 
+@dataclass(slots=True)
+class StateCommand:
+    """Halt an instrument (or all), or open a call in it; a duration of zero is the usual one."""
+
+    opcode: Opcode
+    instrument: int
+    epoch: int
+    number: int
+    duration_us: int
+
+
+@dataclass(slots=True)
+class SetBreaker:
+    """Set how long an instrument's states last, and how it trades."""
+
+    instrument: int
+    epoch: int
+    number: int
+    limit_us: int
+    halt_us: int
+    call_us: int
+    extension_us: int
+    indicative_us: int
+    mode: TradingMode
+    collects: bool
+
+
+@dataclass(slots=True)
+class SetDynamicBand:
+    """Set the two rolling windows of an instrument."""
+
+    instrument: int
+    epoch: int
+    number: int
+    short_width_ticks: int
+    short_bucket_us: int
+    long_width_ticks: int
+    long_bucket_us: int
+    short_buckets: int
+    long_buckets: int
+
+
+@dataclass(slots=True)
+class SetReferenceRule:
+    """Set where an instrument's reference price comes from, and how wide its static band is."""
+
+    instrument: int
+    epoch: int
+    number: int
+    width_ticks: int
+    width_ppm: int
+    auction_width_ticks: int
+    move_ppm: int
+    hold_us: int
+    source: ReferenceSource
+    trades_log2: int
+
+
+@dataclass(slots=True)
+class SetCallEnd:
+    """Lengthen an instrument's calls."""
+
+    instrument: int
+    epoch: int
+    number: int
+    extra_us: int
+
+
+@dataclass(slots=True)
+class SetSchedule:
+    """Set one entry of an instrument's timetable."""
+
+    instrument: int
+    epoch: int
+    number: int
+    at_ns: int
+    duration_us: int
+    state: ScheduledState
+
+
+@dataclass(slots=True)
+class MoveWindow:
+    """Give an instrument's window another base."""
+
+    instrument: int
+    epoch: int
+    number: int
+    window_base_ticks: int
+
+
 Command = (
-    NewOrder | Cancel | Replace | AccountCommand | SetInstrument | SetBand | PlainCommand | GrantCredit | Heartbeat
+    NewOrder
+    | Cancel
+    | Replace
+    | AccountCommand
+    | SetInstrument
+    | SetBand
+    | PlainCommand
+    | GrantCredit
+    | Heartbeat
+    | StateCommand
+    | SetBreaker
+    | SetDynamicBand
+    | SetReferenceRule
+    | SetCallEnd
+    | SetSchedule
+    | MoveWindow
 )
 
 # Little-endian; B 1 byte, H 2, I 4, Q 8 unsigned, q 8 signed, Ns N reserved bytes. Each begins with the common header:
@@ -296,6 +454,13 @@ _SET_BAND = Struct("<BBHI IIIB 11s")
 _PLAIN_COMMAND = Struct("<BBHI 24s")
 _GRANT_CREDIT = Struct("<BBHI qI 12s")
 _HEARTBEAT = Struct("<BBHI QB 15s")
+_STATE_COMMAND = Struct("<BBHI I 20s")
+_SET_BREAKER = Struct("<BBHI IIIII BB 2s")
+_SET_DYNAMIC_BAND = Struct("<BBHI IIII BB 6s")
+_SET_REFERENCE_RULE = Struct("<BBHI IIIII BB 2s")
+_SET_CALL_END = Struct("<BBHI I 20s")
+_SET_SCHEDULE = Struct("<BBHI QIB 11s")
+_MOVE_WINDOW = Struct("<BBHI I 20s")
 
 
 def _require_zero(*reserved: bytes) -> None:
@@ -385,6 +550,49 @@ def _heartbeat(command: bytes) -> Heartbeat:
     return Heartbeat(instrument, epoch, number, timeout, ExpiryAction(action))
 
 
+def _state_command(command: bytes) -> StateCommand:
+    opcode, instrument, epoch, number, duration, reserved = _STATE_COMMAND.unpack(command)
+    _require_zero(reserved)
+    return StateCommand(Opcode(opcode), instrument, epoch, number, duration)
+
+
+def _set_breaker(command: bytes) -> SetBreaker:
+    _, instrument, epoch, number, *durations, mode, flags, reserved = _SET_BREAKER.unpack(command)
+    _require_zero(reserved)
+    collects = _has_flag(flags, BreakerFlags.COLLECT, BreakerFlags)
+    return SetBreaker(instrument, epoch, number, *durations, TradingMode(mode), collects)
+
+
+def _set_dynamic_band(command: bytes) -> SetDynamicBand:
+    _, *fields, reserved = _SET_DYNAMIC_BAND.unpack(command)
+    _require_zero(reserved)
+    return SetDynamicBand(*fields)
+
+
+def _set_reference_rule(command: bytes) -> SetReferenceRule:
+    _, instrument, epoch, number, *numbers, source, trades_log2, reserved = _SET_REFERENCE_RULE.unpack(command)
+    _require_zero(reserved)
+    return SetReferenceRule(instrument, epoch, number, *numbers, ReferenceSource(source), trades_log2)
+
+
+def _set_call_end(command: bytes) -> SetCallEnd:
+    _, instrument, epoch, number, extra, reserved = _SET_CALL_END.unpack(command)
+    _require_zero(reserved)
+    return SetCallEnd(instrument, epoch, number, extra)
+
+
+def _set_schedule(command: bytes) -> SetSchedule:
+    _, instrument, epoch, number, at, duration, state, reserved = _SET_SCHEDULE.unpack(command)
+    _require_zero(reserved)
+    return SetSchedule(instrument, epoch, number, at, duration, ScheduledState(state))
+
+
+def _move_window(command: bytes) -> MoveWindow:
+    _, instrument, epoch, number, base, reserved = _MOVE_WINDOW.unpack(command)
+    _require_zero(reserved)
+    return MoveWindow(instrument, epoch, number, base)
+
+
 _DECODERS = {
     Opcode.NEW_ORDER: _new_order,
     Opcode.CANCEL: _cancel,
@@ -392,13 +600,20 @@ _DECODERS = {
     Opcode.MASS_CANCEL: _account_command,
     Opcode.SET_INSTRUMENT: _set_instrument,
     Opcode.SET_BAND: _set_band,
-    Opcode.HALT: _plain_command,
+    Opcode.HALT: _state_command,
     Opcode.RESUME: _plain_command,
     Opcode.GRANT_CREDIT: _grant_credit,
     Opcode.KILL_ACCOUNT: _account_command,
     Opcode.RESTORE_ACCOUNT: _account_command,
     Opcode.HEARTBEAT: _heartbeat,
     Opcode.READ_CLOCK: _plain_command,
+    Opcode.SET_BREAKER: _set_breaker,
+    Opcode.SET_DYNAMIC_BAND: _set_dynamic_band,
+    Opcode.SET_REFERENCE_RULE: _set_reference_rule,
+    Opcode.CALL: _state_command,
+    Opcode.SET_CALL_END: _set_call_end,
+    Opcode.SET_SCHEDULE: _set_schedule,
+    Opcode.MOVE_WINDOW: _move_window,
 }
 
 
@@ -483,7 +698,10 @@ class Rejected:
 
 @dataclass(slots=True)
 class Trade:
-    """Two orders traded at the maker's price; `side` is the taker's."""
+    """Two orders traded at the maker's price; `side` is the taker's.
+
+    In an auction it is zero; the buyer stands as the taker and the seller as the maker.
+    """
 
     instrument: int
     side: int
@@ -535,7 +753,7 @@ class Done:
 
 @dataclass(slots=True)
 class BandMoved:
-    """An instrument's band is now this one."""
+    """An instrument's static band is now this one."""
 
     instrument: int
     lower_ticks: int
@@ -553,17 +771,18 @@ class BandMoved:
 
 @dataclass(slots=True)
 class TradingStateChanged:
-    """An instrument's trading state is now this one."""
+    """An instrument's trading state is now this one, until a timer ends it (zero: none does)."""
 
     reason: int
     instrument: int
     state: TradingState
+    until_ns: int
     side: int = 0
     kind: ReportKind = ReportKind.TRADING_STATE
 
     def body(self) -> bytes:
         """Bytes 32 to 63."""
-        return _STATE_BODY.pack(self.state)
+        return _STATE_BODY.pack(self.until_ns, self.state)
 
 
 @dataclass(slots=True)
@@ -602,7 +821,25 @@ class LevelChanged:
         return _LEVEL_BODY.pack(self.price_ticks, self.quantity_lots)
 
 
-Report = OrderReport | Rejected | Trade | Done | BandMoved | TradingStateChanged | TopOfBook | LevelChanged
+@dataclass(slots=True)
+class Auction:
+    """What an auction would do now, or has done; `side` is that of the surplus."""
+
+    kind: ReportKind
+    instrument: int
+    side: int = 0
+    price_ticks: int = 0
+    volume_lots: int = 0
+    surplus_lots: int = 0
+    trades: int = 0
+    reason: int = 0
+
+    def body(self) -> bytes:
+        """Bytes 32 to 63."""
+        return _AUCTION_BODY.pack(self.price_ticks, self.trades, self.volume_lots, self.surplus_lots)
+
+
+Report = OrderReport | Rejected | Trade | Done | BandMoved | TradingStateChanged | TopOfBook | LevelChanged | Auction
 
 # kind, reason, instrument, link, number, time_ns, command_number, entry_cycle, exit_cycle, epoch, side, flags
 _REPORT_HEADER = Struct("<BBBB I Q I II H BB")
@@ -610,7 +847,8 @@ _ORDER_BODY = Struct("<IIIHHI 12x")
 _TRADE_BODY = Struct("<IIIHHI IHHI")
 _DONE_BODY = Struct("<I4xI4xq 8x")
 _BAND_BODY = Struct("<IIIB 19x")
-_STATE_BODY = Struct("<B 31x")
+_STATE_BODY = Struct("<QB 23x")
+_AUCTION_BODY = Struct("<IIQQ 8x")
 _TOP_BODY = Struct("<IIQQ 8x")
 _LEVEL_BODY = Struct("<I4xQ 16x")
 

@@ -434,12 +434,13 @@ GOLDEN_REPORTS = [
         01 02 01 00 00 08 07 06 05 04 03 02 01           # link, number, time
         63 00 00 00 00 00 00 00 00 00 00 00              # command 99, entry cycle, exit cycle
         03 00 00 00                                      # epoch 3, no side, not the last
+        00 e4 0b 54 02 00 00 00                          # until 10,000,000,000 ns = 0x02540be400
         01                                               # state HALTED
-        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00     # reserved
+        00 00 00 00 00 00 00                             # reserved
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
-        {"kind": 8, "reason": 49, "instrument": 5, "side": 0, "flags": 0, "state": 1},
-        messages.TradingStateChanged(messages.Reason.WATCHDOG, 5, messages.TradingState.HALTED),
+        {"kind": 8, "reason": 49, "instrument": 5, "side": 0, "flags": 0, "until_ns": 10_000_000_000, "state": 1},
+        messages.TradingStateChanged(messages.Reason.WATCHDOG, 5, messages.TradingState.HALTED, 10_000_000_000),
     ),
     Golden(
         "top of book",

@@ -36,6 +36,13 @@ GOOD: dict[Opcode, dict[str, int]] = {
     Opcode.RESTORE_ACCOUNT: {},
     Opcode.HEARTBEAT: {"timeout_ns": 2**63 - 1, "action": 1},
     Opcode.READ_CLOCK: {},
+    Opcode.SET_BREAKER: {"limit_us": 1_000, "call_us": 1_000, "extension_us": 1_000, "mode": 1},
+    Opcode.SET_DYNAMIC_BAND: {"short_width_ticks": 2, "short_bucket_us": 1_000, "short_buckets": 64},
+    Opcode.SET_REFERENCE_RULE: {"width_ppm": 1_000_000, "move_ppm": 1_000_000, "source": 2, "trades_log2": 6},
+    Opcode.CALL: {"duration_us": 1_000},
+    Opcode.SET_CALL_END: {"extra_us": 1},
+    Opcode.SET_SCHEDULE: {"at_ns": 1, "duration_us": 1_000, "state": 2},
+    Opcode.MOVE_WINDOW: {"window_base_ticks": 101},
 }
 """A command of each kind that is carried out."""
 
@@ -52,8 +59,11 @@ NO_INSTRUMENT = [
 ENUMS = {
     Opcode.NEW_ORDER: {"side": 3, "order_type": 3, "time_in_force": 4, "self_trade_prevention": 6},
     Opcode.REPLACE: {"side": 3},
-    Opcode.SET_BAND: {"policy": 3},
+    Opcode.SET_BAND: {"policy": 4},
     Opcode.HEARTBEAT: {"action": 3},
+    Opcode.SET_BREAKER: {"mode": 3},
+    Opcode.SET_REFERENCE_RULE: {"source": 5},
+    Opcode.SET_SCHEDULE: {"state": 5},
 }
 """For each enum, the value after its last member; zero is no member either."""
 
