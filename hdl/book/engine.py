@@ -7,11 +7,13 @@ cycle, which is known by registers alone. What they change is posted, and carrie
     stale findings    AGAIN* -> EXECUTE
     a taker           (LOOK*, fill-or-kill) -> MATCH* / SELF_TAKER ... -> RETIRE, CANCEL_TAKER or REST
     a replace         REPLACE (-> WEIGH* -> REPLACE, where credit hangs on it) -> RETIRE, or MATCH*
-    a sweep           SWEEP* -> REMOVE* -> SWEEP* ... -> SWEEP_DONE -> RETIRE
-    a band that moves MOVE_BAND, BAND* -> REMOVE* -> MOVE_BAND ... -> RETIRE
+    what cancels many SELECT* (`hdl.book.selection`) -> REMOVE* -> SELECT* ... -> SELECTED -> RETIRE: a sweep, a band or
+                      a window that moves
+    an auction        AUCTION* (`hdl.book.uncross`) -> RETIRE
 
     market data       TELL -> EXECUTE, before the next command (`hdl.book.market_data`, `hdl.book.depth`); levels also
-                      in MATCH_TELL, before a taker meets the first order of a level, and in REMOVE_SETTLE
+                      in MATCH_TELL, before a taker meets the first order of a level, in REMOVE_SETTLE and in AUCTION
+    the breaker       is asked in TELL, behind the market data (`hdl.book.reviews`)
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -19,12 +21,27 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..beats import RESERVE_BITS, Action, Cause, GuardedCommand, Preview, Release
+from ..beats import (
+    RESERVE_BITS,
+    Action,
+    CallEnd,
+    Cause,
+    GuardedCommand,
+    Preview,
+    Release,
+    Review,
+    Traded,
+    Uncrossed,
+    Verdict,
+)
 from ..config import BookConfig
 from ..protocol.commands import (
+    AccountCommand,
     InstrumentFlags,
+    MoveWindow,
     NewOrder,
     OrderFlags,
+    OrderType,
     Replace,
     SelfTradePrevention,
     SetBand,
@@ -32,7 +49,16 @@ from ..protocol.commands import (
     Side,
     TimeInForce,
 )
-from ..protocol.reports import Done, LevelChanged, Reason, ReportKind, TopOfBook, Trade
+from ..protocol.reports import (
+    Auction,
+    Done,
+    LevelChanged,
+    Reason,
+    ReportKind,
+    TopOfBook,
+    Trade,
+    TradingStateChanged,
+)
 from .depth import Depth
 from .ladder import Ladder, line_of
 from .market_data import MarketData
@@ -40,9 +66,23 @@ from .orders import OrderPool
 from .posting import posting_layout
 from .reader import Reader
 from .report_slot import Follow, ReportSlot
+from .reviews import Reviews, bests_layout
+from .selection import Selection
+from .uncross import Uncross
 
 BODY = 256
 """First bit of a report's body, and the width of a command."""
+
+TAKING = (
+    *("REPLACE", "WEIGH_LOTS", "WEIGH_QUOTE", "WEIGH"),
+    *("LOOK", "LOOK_LEVEL", "LOOK_FIRST", "LOOK_MAKER", "LOOK_BEHIND", "LOOK_FOUND"),
+    *("MATCH_SETTLE", "MATCH", "MATCH_LEVEL", "MATCH_TELL", "MATCH_FETCH", "MATCH_NEXT", "MATCH_MAKER", "SELF_TAKER"),
+)
+"""States behind which an order may trade."""
+
+_band = SetBand.as_shape()
+STATIC_BAND = slice(_band["lower_ticks"].offset, _band["policy"].offset + _band["policy"].width)
+"""What a report tells of a band: these bits of a `BandMove`, laid out as in `SetBand`."""
 
 
 class Engine(wiring.Component):
@@ -56,15 +96,27 @@ class Engine(wiring.Component):
 
     Attributes
     ----------
-    commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind a
-        `SET_INSTRUMENT`, a `MOVE_BAND` or a `SWEEP` of everyone nothing may be on its way.
+    commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind one that is not
+        `ANSWER`, `NEW`, `CANCEL`, `REPLACE` or the `SWEEP` of an account nothing may be on its way.
     advance, preview, b_price_ticks : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
         `busy`.
+    collecting : A bit an instrument: its orders collect, nothing matches and post-only does not count. Changes only while
+        no command is on its way.
+    watched : A bit an instrument: behind every command that changes a level of it, the breaker is asked. At other times
+        only behind one whose order is at its bound: if that changes a level, or is canceled with `IMMEDIATE_REST`.
+    review, verdict : The question to the breaker and its answer, between two commands; where the state has changed that
+        is reported.
+    traded : Stream out: the trades, one by one, and each auction that traded. The next trade waits until it is taken.
+    trading : A taker may still trade, or a trade waits to be taken; by registers alone. In the cycle in which a command
+        that has traded is taken from `commands`, and whenever another could be carried out behind it, `traded` is
+        valid with its last trade, or that has been taken. A command in its first cycles here may still become a taker.
+    uncrossed : How the last auction went; steady from the cycle on in which its command is taken.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
     released : Stream out: reserves that return, each valid from the cycle after its report was drafted.
     busy : Memories clear after a reset, or the engine works on behind the last command it has taken.
     working : It is busy, or what the last command has changed is not all in place yet.
     resting : For each instrument, whether any of its orders rests. True between commands.
+    bests_of : Each instrument's best prices. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.
     ready : High once the memories are cleared after a reset; commands wait for it.
     """
@@ -81,7 +133,15 @@ class Engine(wiring.Component):
                 "advance": In(1),
                 "preview": In(Preview),
                 "b_price_ticks": In(32),
+                "collecting": In(config.instruments),
+                "watched": In(config.instruments),
+                "review": Out(stream.Signature(Review)),
+                "verdict": In(stream.Signature(Verdict)),
+                "traded": Out(stream.Signature(Traded)),
+                "trading": Out(1),
+                "uncrossed": Out(Uncrossed),
                 "resting": Out(config.instruments),
+                "bests_of": Out(bests_layout(config)),
                 "cycle": In(32),
                 "ready": Out(1),
             }
@@ -112,6 +172,7 @@ class Engine(wiring.Component):
             reader.preview.eq(self.preview),
             reader.b_price_ticks.eq(self.b_price_ticks),
             reader.price_ticks.eq(command.price_ticks),
+            reader.collecting.eq(self.collecting),
             reader.windows.eq(ladder.windows),
             reader.bests.eq(ladder.bests),
             reader.order.eq(pool.order),
@@ -183,6 +244,9 @@ class Engine(wiring.Component):
             self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
             self.ready.eq(pool.ready & ladder.ready),
         ]
+        for shown, pair in zip(self.bests_of, ladder.bests, strict=True):
+            for best_of, best in zip((shown.bid, shown.ask), pair, strict=True):
+                m.d.comb += [best_of.any.eq(best.any), best_of.price_ticks.eq(best.price_ticks)]
         bests = ladder.bests[instrument]
         facing = Signal.like(bests[0])  # the best price that the taker meets
         m.d.sync += facing.eq(bests[~taker.sell])
@@ -198,11 +262,27 @@ class Engine(wiring.Component):
             market_data.level.eq(ladder.level),
         ]
         m.submodules.depth = depth = Depth(config)
+        m.submodules.reviews = reviews = Reviews(config)
+        wiring.connect(m, reviews.review, wiring.flipped(self.review))
+        wiring.connect(m, reviews.verdict, wiring.flipped(self.verdict))
+        stranded = Signal()  # what is left of an immediate order is canceled
+        last_cause = Signal(Cause)  # of the command that was carried out last
+        closed = Signal(init=1)  # that was the last of its cause
+        m.d.comb += [
+            reviews.watched.eq(self.watched),
+            reviews.changed.eq(posting.change.enable),
+            reviews.changed_instrument.eq(posting.change.instrument),
+            reviews.at_bound.eq(command.at_bound),
+            reviews.stranded.eq(stranded),
+            reviews.stranded_instrument.eq(instrument),
+            reviews.bests.eq(self.bests_of),
+            reviews.time_ns.eq(last_cause.time_ns),
+        ]
         news = Signal()  # something may have to be told before the next command
         m.d.comb += [
             depth.coming_instrument.eq(posting.change.instrument),
             depth.change.eq(posted.change),
-            news.eq(depth.due | market_data.due),
+            news.eq(depth.due | ((market_data.due | reviews.due) & closed)),
             self.busy.eq(~self.ready | ~ladder.settled | news),
             self.working.eq(self.busy | posted.change.enable),
         ]
@@ -346,17 +426,6 @@ class Engine(wiring.Component):
             link(before, after)
             write_order(token, order, 0, enabled)
 
-        def remove(order, token):
-            """Note the order that the pool shows, to be unlinked."""
-            m.d.sync += [
-                removed.eq(order),
-                removed_token.eq(token),
-                removed_next.eq(pool.next),
-                removed_previous.eq(pool.previous),
-            ]
-
-        last_cause = Signal(Cause)  # of the command that was carried out last, for market data
-
         fok = entry.time_in_force == TimeInForce.FOK
         single = Signal()
         with m.Switch(command.action):
@@ -390,12 +459,74 @@ class Engine(wiring.Component):
                 )
             ),
         ]
-        # News come up right behind the command that they are of, before the next one is carried out.
+        # News come up right behind the command that they are of, before the next one is carried out. Where others of the
+        # same cause follow, all but levels wait for the last of them.
         with m.If(executing & self.commands.valid & ~news):
-            m.d.sync += last_cause.eq(command.cause)
+            m.d.sync += [last_cause.eq(command.cause), closed.eq(1)]
+            with m.Switch(command.action):
+                with m.Case(Action.ANSWER, Action.MOVE_BAND):
+                    m.d.sync += closed.eq(command.last)
+                with m.Case(Action.SWEEP):
+                    m.d.sync += closed.eq(~command.markets)
+                with m.Case(Action.UNCROSS):
+                    m.d.sync += closed.eq(0)
 
-        token = Signal(range(config.orders + 1))  # where a sweep is
-        asks = Signal()  # which side a band's move is at
+        # Every trade is told; the register is free again when the next one can follow.
+        def tell_trade(price_ticks, auction=0):
+            m.d.sync += [
+                self.traded.valid.eq(1),
+                self.traded.payload.instrument.eq(instrument),
+                self.traded.payload.auction.eq(auction),
+                self.traded.payload.price_ticks.eq(price_ticks),
+                self.traded.payload.time_ns.eq(command.cause.time_ns),
+            ]
+
+        with m.If(self.traded.ready):
+            m.d.sync += self.traded.valid.eq(0)
+
+        # Market orders that collect are marked, and here it says where there are any.
+        markets = Signal(config.instruments)
+        marked = markets.bit_select(instrument, 1)
+
+        m.submodules.selection = selection = Selection(config)
+        m.submodules.uncross = uncross = Uncross(config)
+        search = ladder.search
+        m.d.comb += [
+            selection.command.eq(command),
+            selection.window.eq(ladder.windows[instrument]),
+            selection.bests.eq(bests),
+            selection.settled.eq(ladder.settled),
+            selection.order.eq(pool.order),
+            uncross.call.eq(data.View(CallEnd, command.body)),
+            uncross.indicates.eq(command.action == Action.INDICATE),
+            uncross.bests.eq(bests),
+            uncross.settled.eq(ladder.settled & ~ladder.settling),
+            uncross.bid.eq(pool.order),
+            uncross.bid_next.eq(pool.next),
+            uncross.ask.eq(pool.maker),
+            uncross.ask_next.eq(pool.maker_next),
+            uncross.waiting.eq(depth.due),
+        ]
+        for walker in (selection, uncross):
+            m.d.comb += [
+                walker.level.eq(ladder.level),
+                walker.search_taken.eq(search.ready),
+                walker.found_valid.eq(ladder.found.valid),
+                walker.found.eq(ladder.found.payload),
+            ]
+
+        def walk(walker):
+            """Ports and search of the ladder are for a component that walks along it."""
+            m.d.comb += [
+                walker.go.eq(1),
+                pool.read.eq(walker.read),
+                pool.read_enable.eq(1),
+                ladder.read_line.eq(walker.read_line),
+                ladder.read_enable.eq(1),
+                search.valid.eq(walker.search),
+                ladder.found.ready.eq(1),
+            ]
+            m.d.sync += level_line.eq(walker.search_line)
 
         def carry_out_answer():
             report(command.kind, reason=command.reason)
@@ -441,6 +572,7 @@ class Engine(wiring.Component):
                 order.self_trade_prevention.eq(entry.self_trade_prevention),
                 order.post_only.eq((flags & OrderFlags.POST_ONLY.value) != 0),
                 order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
+                order.market.eq(entry.order_type == OrderType.MARKET),
             ]
             accepted, rests = Signal(), Signal()
             with m.If(found.verdict.in_use):
@@ -456,6 +588,8 @@ class Engine(wiring.Component):
                 m.d.comb += follow.eq(Mux(single, Follow.LAST, Follow.MORE))
             m.d.comb += rests.eq(accepted & single & drafted)
             rest(order, entry_token, found.line, found.level, rests)
+            with m.If(rests & order.market):
+                m.d.sync += marked.eq(1)
             write_order(entry_token, order, Mux(single, order.quantity_lots, 0), accepted & drafted)
             m.d.sync += [
                 taker.eq(order),
@@ -545,6 +679,7 @@ class Engine(wiring.Component):
                 ]
                 write_order(entry_token, replaced, entry.quantity_lots, accepted & drafted)
             with m.Else():
+                m.d.sync += taker.market.eq(0)
                 enabled = accepted & drafted
                 unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
             with m.If(weighs):
@@ -594,6 +729,21 @@ class Engine(wiring.Component):
                 top.ask_quantity_lots.eq(market_data.top.ask_quantity_lots),
             ]
 
+        def tell_state():
+            """Give the breaker what it needs, and draft the state that it has led to."""
+            changed = data.View(TradingStateChanged, draft)
+            m.d.comb += [
+                reviews.free.eq(ladder.settled),
+                drafting.eq(reviews.telling),
+                reviews.told.eq(reviews.telling & drafted),
+                follow.eq(Follow.MORE),
+                header.kind.eq(ReportKind.TRADING_STATE),
+                header.reason.eq(Reason.LIMIT),
+                header.instrument.eq(reviews.instrument),
+                changed.until_ns.eq(self.verdict.payload.until_ns),
+                changed.state.eq(self.verdict.payload.state),
+            ]
+
         # The level behind an emptied one follows while that is carried out, or later; self-trade prevention may still
         # be at the emptied one then.
         behind = ladder.behind
@@ -620,9 +770,10 @@ class Engine(wiring.Component):
                         for state in ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "MATCH_TELL", "SELF_TAKER")
                     ).any()
                 ),
+                self.trading.eq(self.traded.valid | Cat(fsm.ongoing(state) for state in TAKING).any()),
             ]
             with m.State("EXECUTE"):
-                m.d.sync += [count.eq(0), token.eq(0), asks.eq(0), followed.eq(0)]
+                m.d.sync += [count.eq(0), followed.eq(0)]
                 m.d.comb += able.eq(present & ~(reads & reader.stale))
                 with m.Switch(command.action):
                     for action, carry_out in (
@@ -639,10 +790,15 @@ class Engine(wiring.Component):
                             m.next = "REPLACE"
                     with m.Case(Action.SWEEP):
                         with m.If(able):
-                            m.next = "SWEEP"
-                    with m.Case(Action.MOVE_BAND):
+                            m.next = "SELECT"
+                            with m.If(command.markets & ~marked):
+                                m.next = "RETIRE"
+                    with m.Case(Action.MOVE_BAND, Action.MOVE_WINDOW):
                         with m.If(able):
-                            m.next = "MOVE_BAND"
+                            m.next = "SELECT"
+                    with m.Case(Action.UNCROSS, Action.INDICATE):
+                        with m.If(able):
+                            m.next = "AUCTION"
                 with m.If(news):
                     m.next = "TELL"
                 with m.Elif(present & reads & reader.stale):
@@ -662,6 +818,8 @@ class Engine(wiring.Component):
                     tell_level()
                 with m.Elif(market_data.due):
                     tell_top()
+                with m.Elif(reviews.due):
+                    tell_state()
                 with m.Else():
                     m.next = "EXECUTE"
             with m.State("REPLACE"):
@@ -798,6 +956,7 @@ class Engine(wiring.Component):
                 both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
                 decrements = self_trade & (mode == SelfTradePrevention.DECREMENT)
                 meets = ~self_trade | decrements  # the smaller quantity is taken from both
+                m.d.comb += able.eq(~self.traded.valid)
                 # Each of these is a comparison or a difference of registers: none waits for another.
                 read_maker(maker_next)
                 maker_larger = maker.quantity_lots > taker.quantity_lots
@@ -849,6 +1008,8 @@ class Engine(wiring.Component):
                             taker.quantity_lots.eq(taker_left),
                             decremented.eq(taken),
                         ]
+                        with m.If(~self_trade):
+                            tell_trade(maker.price_ticks)
                         with m.If(both | decrements):
                             m.next = "SELF_TAKER"
                         with m.Else():
@@ -866,6 +1027,7 @@ class Engine(wiring.Component):
 
             with m.State("CANCEL_TAKER"):
                 report_canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
+                m.d.comb += stranded.eq(drafted & (cancel_reason == Reason.IMMEDIATE_REST))
                 with m.If(drafted):
                     m.next = "EXECUTE"
             with m.State("REST"):
@@ -888,7 +1050,19 @@ class Engine(wiring.Component):
                 ]
                 m.next = "REPLACE"
 
-            # An order that a sweep or a band cancels leaves.
+            # Orders are chosen, one by one, and leave.
+            with m.State("SELECT"):
+                walk(selection)
+                m.d.sync += [
+                    removed.eq(pool.order),
+                    removed_token.eq(selection.token),
+                    removed_next.eq(pool.next),
+                    removed_previous.eq(pool.previous),
+                ]
+                with m.If(selection.chosen):
+                    m.next = "REMOVE"
+                with m.Elif(selection.ended):
+                    m.next = "SELECTED"
             with m.State("REMOVE"):
                 with m.If(ladder.settled):
                     report_canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
@@ -910,64 +1084,86 @@ class Engine(wiring.Component):
             with m.State("REMOVE_SETTLE"):
                 tell_level()
                 with m.If(~depth.due):
-                    m.next = "MOVE_BAND"
-                    with m.If(command.action == Action.SWEEP):
-                        m.next = "SWEEP"
-
-            # Sweep: look at every slot, one a cycle where nothing is found.
-            with m.State("SWEEP"):
-                read_order(token)
-                m.next = "SWEEP_LOOK"
-                with m.If(token == config.orders):
-                    m.next = "SWEEP_DONE"
-            with m.State("SWEEP_LOOK"):
-                meant = (pool.order.quantity_lots != 0) & (command.everyone | (pool.order.account == entry.account))
-                remove(pool.order, token)
-                read_order(token + 1)
-                m.d.sync += token.eq(token + 1)
-                with m.If(meant):
-                    m.next = "REMOVE"
-                with m.Elif(token == config.orders - 1):
-                    m.next = "SWEEP_DONE"
-            with m.State("SWEEP_DONE"):
+                    m.next = "SELECT"
+            with m.State("SELECTED"):
                 done = data.View(Done, draft)
-                report(ReportKind.DONE)
-                m.d.comb += done.count.eq(count)
-                with m.If(command.everyone):
-                    m.d.comb += header.reason.eq(command.reason)
+                with m.If(command.action == Action.MOVE_BAND):
+                    report(ReportKind.BAND_MOVED)
+                    m.d.comb += [
+                        draft_body.eq(command.body[STATIC_BAND]),
+                        follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
+                    ]
+                with m.Elif(~command.markets):
+                    report(ReportKind.DONE)
+                    m.d.comb += done.count.eq(count)
+                    with m.If(command.action == Action.MOVE_WINDOW):
+                        window = ladder.windows[instrument]
+                        m.d.comb += [
+                            ladder.set_window.enable.eq(drafted),
+                            ladder.set_window.instrument.eq(instrument),
+                            ladder.set_window.window.eq(window),
+                            ladder.set_window.window.base_ticks.eq(
+                                data.View(MoveWindow, command.body).window_base_ticks
+                            ),
+                        ]
+                    with m.Elif(command.everyone):
+                        m.d.comb += header.reason.eq(command.reason)
+                    with m.Else():
+                        m.d.comb += done.account.eq(data.View(AccountCommand, command.body).account)
                 with m.Else():
-                    m.d.comb += done.account.eq(entry.account)
-                with m.If(drafted):
+                    m.d.sync += marked.eq(0)
+                with m.If(drafted | command.markets):
                     m.next = "RETIRE"
 
-            # Band: cancel from the best price on until the side is inside; bids first, then asks.
-            band = data.View(SetBand, command.body)
-            band_best = Signal.like(bests[0])
-            with m.State("MOVE_BAND"):
-                m.d.sync += band_best.eq(bests[asks])
-                with m.If(ladder.settled):
-                    m.next = "BAND_TRY"
-            with m.State("BAND_TRY"):
-                best = band_best
-                outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
-                read_level(best.line)
-                with m.If(outside):
-                    m.next = "BAND_LEVEL"
-                with m.Elif(~asks):
-                    m.d.sync += asks.eq(1)
-                    m.next = "MOVE_BAND"
-                with m.Else():
-                    m.next = "BAND_DONE"
-            with m.State("BAND_LEVEL"):
-                read_order(ladder.level.head)
-                m.d.comb += ladder.read_enable.eq(0)  # the level stays
-                m.next = "BAND_ORDER"
-            with m.State("BAND_ORDER"):
-                remove(pool.order, ladder.level.head)
-                m.next = "REMOVE"
-            with m.State("BAND_DONE"):
-                report(ReportKind.BAND_MOVED)
-                m.d.comb += draft_body.eq(command.body[64:])
-                with m.If(drafted):
-                    m.next = "RETIRE"
+            with m.State("AUCTION"):
+                walk(uncross)
+                m.d.comb += [
+                    pool.read_maker.eq(uncross.read_maker),
+                    pool.read_maker_enable.eq(1),
+                    posting.order.eq(uncross.posting.order),
+                    posting.change.eq(uncross.posting.change),
+                    posting.change.instrument.eq(instrument),
+                    uncross.drafted.eq(drafted),
+                    follow.eq(Follow.MORE),
+                ]
+                found = uncross.discovered
+                with m.If(uncross.telling):
+                    tell_level()
+                with m.Elif(uncross.trading):
+                    buyer, seller = uncross.buyer, uncross.seller
+                    report(ReportKind.TRADE)
+                    report_order(buyer.order, buyer.token, uncross.quantity_lots, uncross.buyer_left_lots)
+                    m.d.comb += [
+                        header.side.eq(0),
+                        draft.price_ticks.eq(found.price_ticks),
+                        draft.maker_account.eq(seller.order.account),
+                        draft.maker_token.eq(seller.token),
+                        draft.maker_generation.eq(seller.order.generation),
+                        draft.maker_remaining_lots.eq(uncross.seller_left_lots),
+                    ]
+                    with m.If(drafted):
+                        m.d.sync += count.eq(count + 1)
+                with m.Elif(uncross.ended):
+                    result = data.View(Auction, draft)
+                    m.d.comb += [
+                        able.eq(~self.traded.valid),
+                        drafting.eq(uncross.indicates | uncross.within),
+                        header.kind.eq(Mux(uncross.indicates, ReportKind.INDICATIVE, ReportKind.UNCROSSED)),
+                        header.side.eq(Mux(found.bids_left, Side.BUY.value, Mux(found.asks_left, Side.SELL.value, 0))),
+                        follow.eq(Mux(uncross.indicates, Follow.LAST, Follow.MORE)),
+                        result.price_ticks.eq(found.price_ticks),
+                        result.trades.eq(count),
+                        result.volume_lots.eq(found.volume_lots),
+                        result.surplus_lots.eq(found.surplus_lots),
+                    ]
+                    with m.If(drafted | ~drafting):
+                        m.next = "RETIRE"
+                        with m.If(~uncross.indicates):
+                            m.d.sync += [
+                                self.uncrossed.within.eq(uncross.within),
+                                self.uncrossed.any.eq(found.any),
+                                self.uncrossed.price_ticks.eq(found.price_ticks),
+                            ]
+                        with m.If(~uncross.indicates & uncross.within & found.any):
+                            tell_trade(found.price_ticks, auction=1)
         return m
