@@ -98,7 +98,7 @@ class Engine(wiring.Component):
     ----------
     commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind one that is not
         `ANSWER`, `NEW`, `CANCEL`, `REPLACE` or the `SWEEP` of an account nothing may be on its way.
-    advance, preview, b_price_ticks : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
+    advance, preview, b_price_ticks, repriced : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
         `busy`.
     collecting : A bit an instrument: its orders collect, nothing matches and post-only does not count. Changes only while
         no command is on its way.
@@ -133,6 +133,7 @@ class Engine(wiring.Component):
                 "advance": In(1),
                 "preview": In(Preview),
                 "b_price_ticks": In(32),
+                "repriced": In(1),
                 "collecting": In(config.instruments),
                 "watched": In(config.instruments),
                 "review": Out(stream.Signature(Review)),
@@ -172,6 +173,7 @@ class Engine(wiring.Component):
             reader.preview.eq(self.preview),
             reader.b_price_ticks.eq(self.b_price_ticks),
             reader.price_ticks.eq(command.price_ticks),
+            reader.repriced.eq(self.repriced),
             reader.collecting.eq(self.collecting),
             reader.windows.eq(ladder.windows),
             reader.bests.eq(ladder.bests),

@@ -83,6 +83,7 @@ class Reader(wiring.Component):
     Attributes
     ----------
     advance, preview, b_price_ticks : From the guard (`hdl.guard.guard.Guard`).
+    repriced : In this cycle the order in c gets another effective price than it had in b. Nothing advances then.
     collecting : A bit an instrument: no order of it takes. Changes only while no command is on its way.
     windows, bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
@@ -115,6 +116,7 @@ class Reader(wiring.Component):
                 "advance": In(1),
                 "preview": In(Preview),
                 "b_price_ticks": In(32),
+                "repriced": In(1),
                 "collecting": In(config.instruments),
                 "windows": In(data.ArrayLayout(Window, config.instruments)),
                 "bests": In(data.ArrayLayout(data.ArrayLayout(best, 2), config.instruments)),
@@ -417,7 +419,7 @@ class Reader(wiring.Component):
                 c_slot.eq(c_known),
                 c_line.eq(c_line_known),
                 b_stale.eq(b_stale | b_turned | best_moved(b, b_rests, sell, b_price_ticks, takes)),
-                c_stale.eq(c_stale | c_outdated),
+                c_stale.eq(c_stale | c_outdated | self.repriced),
                 found.eq(self.findings),
                 found.verdict.eq(verdict_on(found.order, d)),
                 self.stale.eq(self.stale | d_outdated),

@@ -49,7 +49,7 @@ class Breaker(wiring.Component):
     first, first_kind : The timer that acts first. Right while `idle`.
     traded, review, verdict, uncrossed, bests_of, resting : See `hdl.book.engine.Engine`.
     settled : Every trade told is in the band in force.
-    watched : What the book is to ask about whenever best prices change: limit states, and bands that trades move.
+    watched : What the book is to ask about when a level changes: limit states, and bands that trades have moved.
     """
 
     def __init__(self, config: BookConfig):
@@ -92,6 +92,9 @@ class Breaker(wiring.Component):
         retimed = Signal(1 << ceil_log2(config.instruments))
         _, retimed_index = lowest_set(retimed)
         at_end = index == config.instruments - 1
+        trade = self.traded.payload
+        stirred = Signal(config.instruments)  # a trade may have moved a bound to where its order comes to rest
+        answered = self.verdict.valid & self.verdict.ready
 
         m.d.comb += [
             retimed.eq(rolling.retimed),
@@ -104,7 +107,12 @@ class Breaker(wiring.Component):
         ]
         for number in range(config.instruments):
             each = instruments[number]
-            m.d.comb += self.watched[number].eq(each.dynamic | (each.state == TradingState.LIMIT))
+            trades = self.traded.valid & ~trade.auction & (trade.instrument == number) & each.dynamic
+            m.d.comb += self.watched[number].eq((each.state == TradingState.LIMIT) | stirred[number] | trades)
+            with m.If(trades):
+                m.d.sync += stirred[number].eq(1)
+            with m.Elif(answered & (index == number)):
+                m.d.sync += stirred[number].eq(0)
         with m.If(rolling.force.enable):
             forced = instruments[rolling.force.instrument]
             m.d.sync += [
@@ -113,7 +121,8 @@ class Breaker(wiring.Component):
             ]
 
         # How the best prices lie to each other and to the bounds.
-        bid, ask = Signal(Best), Signal(Best)
+        bid, ask, asked_bid, asked_ask = (Signal(Best, name=name) for name in ("bid", "ask", "asked_bid", "asked_ask"))
+        review = self.review.payload
         crossed, beyond = Signal(), Signal()
         m.d.sync += [
             work.at_bound.eq(
@@ -171,10 +180,14 @@ class Breaker(wiring.Component):
                         m.d.sync += index.eq(0)
                         m.next = "LIMIT"
                 with m.Elif(self.review.valid & ~self.traded.valid & rolling.settled):
+                    m.d.comb += self.review.ready.eq(1)
                     m.d.sync += [
                         job.eq(Job.REVIEW),
-                        work.now_ns.eq(self.review.payload.time_ns),
-                        index.eq(self.review.payload.instrument),
+                        work.stranded.eq(review.stranded),
+                        asked_bid.eq(review.bid),
+                        asked_ask.eq(review.ask),
+                        work.now_ns.eq(review.time_ns),
+                        index.eq(review.instrument),
                     ]
                     m.next = "LOAD"
                 with m.Elif(rolling.retimed != 0):
@@ -200,7 +213,7 @@ class Breaker(wiring.Component):
             with m.State("LOOK"):
                 look()
                 with m.If(job == Job.REVIEW):
-                    m.d.sync += [bid.eq(self.review.payload.bid), ask.eq(self.review.payload.ask)]
+                    m.d.sync += [bid.eq(asked_bid), ask.eq(asked_ask)]
                 m.next = "COMPARE"
             with m.State("COMPARE"):
                 m.next = "ACT"

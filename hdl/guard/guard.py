@@ -393,7 +393,7 @@ class Guard(wiring.Component):
                 b.late.eq(late),
                 b.barred.eq(barred),
                 b.price_ticks.eq(price_check.effective_ticks),
-                b.at_bound.eq(price_check.at_bound),
+                b.at_bound.eq((new | replace) & price_check.at_bound),
                 b.waits.eq((new | replace) & instrument.dynamic & ~early.any & ~barred),
             ]
 

@@ -113,12 +113,11 @@ def add_states(work: Work) -> None:
 
     # Does a limit state begin or end?
     begins, ends, trips = Signal(), Signal(), Signal()
-    review = breaker.review
     reviewed = work.job == Job.REVIEW
     with m.State("JUDGE"):
         starts = (rules.state == TradingState.TRADING) & work.at_bound
         matches = (rules.state == TradingState.TRADING) | (rules.state == TradingState.LIMIT)
-        strands = matches & reviewed & review.payload.stranded
+        strands = matches & reviewed & work.stranded
         trip = (row.policy == BandPolicy.HALT) & ~row.tripped & (starts | strands)
         m.d.sync += [
             begins.eq(starts),
@@ -151,7 +150,6 @@ def add_states(work: Work) -> None:
             verdict.payload.changed.eq(begins | ends),
             verdict.payload.state.eq(rules.state),
             verdict.payload.until_ns.eq(Mux(row.phase.set, row.phase.time_ns, 0)),
-            review.ready.eq(verdict.ready),
         ]
         with m.If(verdict.ready):
             m.next = "STORE"
