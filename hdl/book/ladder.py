@@ -64,9 +64,7 @@ def change_layout(config: BookConfig) -> data.StructLayout:
 
 def found_layout(config: BookConfig) -> data.StructLayout:
     """What a search finds: whether there is `any` level, its line of the ladder and its price."""
-    return data.StructLayout(
-        {"line": unsigned(exact_log2(config.ticks) + 1), "price_ticks": unsigned(32), "any": 1}
-    )
+    return data.StructLayout({"line": unsigned(exact_log2(config.ticks) + 1), "price_ticks": unsigned(32), "any": 1})
 
 
 def line_of(window, sell, price_ticks, row_bits: int):
