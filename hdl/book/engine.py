@@ -100,8 +100,8 @@ class Engine(wiring.Component):
         `ANSWER`, `NEW`, `CANCEL`, `REPLACE` or the `SWEEP` of an account nothing may be on its way.
     advance, preview, b_price_ticks : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
         `busy`.
-    collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while no
-        command is on its way and nothing is `working`.
+    collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while
+        no command is on its way and nothing is `working`.
     watched : A bit an instrument: behind every command that changes a level of it, the breaker is asked. At other times
         only behind one whose order is at its bound: if that changes a level, or is canceled with `IMMEDIATE_REST`.
     review, verdict : The question to the breaker and its answer, between two commands; where the state has changed that
