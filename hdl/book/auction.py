@@ -8,9 +8,8 @@ the rules of `docs/circuit-breaker.md` decide:
   that level. For asks alike.
 - Nothing is left at either: between the next bid level and the next ask level nothing at all is left over, and the
   reference decides among those ticks.
-- There is no tick between the two: the one with less quantity wins, as above.
-- They are equal: at every tick from behind the bid level after the next to before the ask level after the next the
-  same quantity is left over, of bids or of asks. The reference decides among those.
+- There is no tick between the two: at the bid level its own quantity is left over and at the ask level its own, and no
+  less at any other tick. The one with less quantity wins, and where they are equal the one nearer to the reference.
 
 So no tick is looked at where no order rests, and few levels behind those that trade.
 """
@@ -90,8 +89,6 @@ class Discovery(wiring.Component):
         found = self.discovered
         taken = Signal(sum_shape(self._config))
         lowest, highest = Signal(32), Signal(32)  # the reference decides among these
-        balanced = Signal()  # whatever it decides, the quantity at the next level is left over
-        between_ticks = Signal(32)  # up to here of bids, beyond of asks
 
         def want(sell, level, then):
             """The next level of a side goes there, before the next state."""
@@ -103,7 +100,7 @@ class Discovery(wiring.Component):
         with m.FSM():
             with m.State("REST"):
                 with m.If(self.start):
-                    m.d.sync += [self.done.eq(0), bid.eq(0), ask.eq(0), found.eq(0), balanced.eq(0)]
+                    m.d.sync += [self.done.eq(0), bid.eq(0), ask.eq(0), found.eq(0)]
                     m.next = "BID"
             with m.State("BID"):
                 m.d.sync += [found.volume_lots.eq(found.volume_lots + taken), taken.eq(0)]
@@ -157,21 +154,15 @@ class Discovery(wiring.Component):
             with m.State("ADJACENT"):
                 fewer_bids = next_bid.quantity_lots < next_ask.quantity_lots
                 fewer_asks = next_ask.quantity_lots < next_bid.quantity_lots
+                nearer_bid = self.reference_ticks <= next_bid.price_ticks
+                at_bid = fewer_bids | (~fewer_asks & nearer_bid)
                 m.d.sync += [
-                    found.price_ticks.eq(Mux(fewer_bids, next_bid.price_ticks, next_ask.price_ticks)),
-                    found.surplus_lots.eq(Mux(fewer_bids, next_bid.quantity_lots, next_ask.quantity_lots)),
-                    found.bids_left.eq(fewer_bids),
-                    found.asks_left.eq(fewer_asks),
-                    between_ticks.eq(next_bid.price_ticks),
-                    balanced.eq(1),
+                    found.price_ticks.eq(Mux(at_bid, next_bid.price_ticks, next_ask.price_ticks)),
+                    found.surplus_lots.eq(Mux(at_bid, next_bid.quantity_lots, next_ask.quantity_lots)),
+                    found.bids_left.eq(at_bid),
+                    found.asks_left.eq(~at_bid),
                 ]
                 m.next = "DONE"
-                with m.If(~fewer_bids & ~fewer_asks):
-                    m.next = "BEHIND_BID"
-            with m.State("BEHIND_BID"):
-                want(0, next_bid, "BEHIND_ASK")
-            with m.State("BEHIND_ASK"):
-                want(1, next_ask, "RANGE")
             with m.State("RANGE"):
                 from_bid, from_ask = Signal(32), Signal(32)
                 m.d.comb += [from_bid.eq(next_bid.price_ticks + 1), from_ask.eq(next_ask.price_ticks - 1)]
@@ -190,13 +181,6 @@ class Discovery(wiring.Component):
                     )
                 )
                 m.d.sync += found.price_ticks.eq(nearest)
-                m.next = "SURPLUS"
-            with m.State("SURPLUS"):
-                with m.If(balanced):
-                    m.d.sync += [
-                        found.bids_left.eq(found.price_ticks <= between_ticks),
-                        found.asks_left.eq(found.price_ticks > between_ticks),
-                    ]
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.sync += self.done.eq(1)

@@ -100,8 +100,8 @@ class Engine(wiring.Component):
         `ANSWER`, `NEW`, `CANCEL`, `REPLACE` or the `SWEEP` of an account nothing may be on its way.
     advance, preview, b_price_ticks, repriced : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
         `busy`.
-    collecting : A bit an instrument: its orders collect, nothing matches and post-only does not count. Changes only while
-        no command is on its way.
+    collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while
+        no command is on its way and nothing is `working`.
     watched : A bit an instrument: behind every command that changes a level of it, the breaker is asked. At other times
         only behind one whose order is at its bound: if that changes a level, or is canceled with `IMMEDIATE_REST`.
     review, verdict : The question to the breaker and its answer, between two commands; where the state has changed that
@@ -461,8 +461,8 @@ class Engine(wiring.Component):
                 )
             ),
         ]
-        # News come up right behind the command that they are of, before the next one is carried out. Where others of the
-        # same cause follow, all but levels wait for the last of them.
+        # News come up right behind the command that they are of, before the next one is carried out. Where others of
+        # the same cause follow, all but levels wait for the last of them.
         with m.If(executing & self.commands.valid & ~news):
             m.d.sync += [last_cause.eq(command.cause), closed.eq(1)]
             with m.Switch(command.action):

@@ -36,7 +36,8 @@ class Reviews(wiring.Component):
     bests : Best prices.
     time_ns : Time of the cause; steady while due.
     review, verdict : To the breaker, and its answer.
-    telling, instrument : `verdict` says that the state of `instrument` has changed, and has to be told, while `telling`.
+    telling, instrument : `verdict` says that the state of `instrument` has changed: that has to be told, while
+        `telling`.
     told : It is taken.
     """
 

@@ -76,7 +76,8 @@ class Selection(wiring.Component):
         sweeps, moves_window = (command.action == action for action in (Action.SWEEP, Action.MOVE_WINDOW))
         place = Signal(range(self._config.orders + 1))  # where the sweep is
         asks = Signal()  # the side that is looked at
-        best = Signal.like(self.bests[0])
+        at = Signal(found_layout(self._config))  # the level that is looked at, the best one or one that was `searched`
+        searched = Signal()
 
         # What stays: from `lower_ticks` to `upper_ticks`.
         band = data.View(BandMove, command.body)
@@ -105,14 +106,20 @@ class Selection(wiring.Component):
         with m.FSM():
             with m.State("START"):
                 m.d.comb += self.read.eq(place)
-                m.d.sync += best.eq(self.bests[asks])
+                best = self.bests[asks]
+                m.d.sync += [
+                    at.any.eq(best.any),
+                    at.price_ticks.eq(best.price_ticks),
+                    at.line.eq(best.line),
+                    searched.eq(0),
+                ]
                 with m.If(self.go & sweeps):
                     m.next = "LOOK"
                     with m.If(place == self._config.orders):
                         m.d.comb += self.ended.eq(1)
                         m.next = "START"
                 with m.Elif(self.go & self.settled):
-                    m.next = "BEST"
+                    m.next = "EDGE"
             with m.State("LOOK"):
                 order = self.order
                 account = data.View(AccountCommand, command.body).account
@@ -127,11 +134,11 @@ class Selection(wiring.Component):
                     m.d.comb += self.ended.eq(1)
                     m.next = "START"
 
-            with m.State("BEST"):
-                m.d.comb += self.read_line.eq(best.line)
-                with m.If(best.any & outside(best.price_ticks)):
+            with m.State("EDGE"):
+                m.d.comb += self.read_line.eq(at.line)
+                with m.If(at.any & outside(at.price_ticks)):
                     m.next = "LEVEL"
-                with m.Elif(best.any & moves_window):
+                with m.Elif(at.any & moves_window & ~searched):
                     m.next = "SEARCH"
                 with m.Else():
                     end_side()
@@ -140,17 +147,16 @@ class Selection(wiring.Component):
                 with m.If(self.search_taken):
                     m.next = "FOUND"
             with m.State("FOUND"):
-                m.d.comb += self.read_line.eq(self.found.line)
+                # The search is circular: it may come round to what stays.
                 with m.If(self.found_valid):
-                    # The search is circular: it may come round to what stays.
-                    with m.If(self.found.any & outside(self.found.price_ticks)):
-                        m.next = "LEVEL"
-                    with m.Else():
-                        end_side()
+                    m.d.sync += [at.eq(self.found), searched.eq(1)]
+                    m.next = "EDGE"
             head = Signal.like(self.token)
             with m.State("LEVEL"):
-                m.d.comb += self.read.eq(self.level.head)
                 m.d.sync += head.eq(self.level.head)
+                m.next = "HEAD"
+            with m.State("HEAD"):
+                m.d.comb += self.read.eq(head)
                 m.next = "ORDER"
             with m.State("ORDER"):
                 m.d.comb += [self.token.eq(head), self.chosen.eq(1)]

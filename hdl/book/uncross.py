@@ -187,10 +187,13 @@ class Uncross(wiring.Component):
                     self.found.price_ticks > cursor.price_ticks,
                     self.found.price_ticks < cursor.price_ticks,
                 )
-                m.d.comb += self.read_line.eq(self.found.line)
                 with m.If(self.found_valid):
-                    m.d.sync += [cursor.eq(self.found), cursor.any.eq(self.found.any & worse)]
-                    m.next = "LEVEL"
+                    m.d.sync += [
+                        cursor.eq(self.found),
+                        cursor.any.eq(self.found.any & worse),
+                        given.bit_select(sell, 1).eq(0),
+                    ]
+                    m.next = "WALK"
             with m.State("LEVEL"):
                 m.d.comb += discovery.levels.valid.eq(1)
                 m.d.sync += given.bit_select(sell, 1).eq(1)

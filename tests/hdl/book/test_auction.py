@@ -28,26 +28,24 @@ def exhaustive(bids: Levels, asks: Levels, reference_ticks: int) -> tuple[int, i
     most_trades = [price for price in volume if volume[price] == most]
     least = min(abs(surplus[price]) for price in most_trades)
     best = [price for price in most_trades if abs(surplus[price]) == least]
-    if all(surplus[price] > 0 for price in best):
-        price = max(best)
-    elif all(surplus[price] < 0 for price in best):
-        price = min(best)
-    else:
-        price = min(best, key=lambda at: (abs(at - reference_ticks), at))
+    bought = [price for price in best if surplus[price] > 0][-1:]
+    sold = [price for price in best if surplus[price] < 0][:1]
+    even = [price for price in best if surplus[price] == 0]
+    price = min(bought + sold + even, key=lambda at: abs(at - reference_ticks))
     return price, most, surplus[price]
 
 
 def random_levels(rng: Random, low: int, high: int) -> Levels:
     """Levels of one side; few prices and few quantities, so that ties come often."""
     prices = rng.sample(range(low, high + 1), rng.randrange(min(6, high - low + 2)))
-    largest = rng.choice((1, 2, 3, 9, (1 << 34)))
+    largest = rng.choice((1, 2, 3, 9, 1 << 32))
     return {price: rng.randint(1, largest) for price in prices}
 
 
 def random_books(rng: Random) -> Iterator[tuple[Levels, Levels, int]]:
     """Books on a few ticks, with a reference somewhere there, or none."""
     yield {202: 200, 201: 200, 200: 300}, {198: 100, 199: 200, 200: 400}, 0  # the worked check
-    yield {10: 3, 5: 2}, {1: 3, 6: 2}, 8  # two are left over at every tick
+    yield {10: 3, 5: 2}, {1: 3, 6: 2}, 8  # as many are left over at every tick
     for _ in range(BOOKS):
         low = rng.choice((0, 7, (1 << 32) - 12))
         bids, asks = (random_levels(rng, low, low + rng.choice((2, 5, 11))) for _ in range(2))
@@ -99,4 +97,4 @@ def test_exhaustive_search_decides_as_the_rules_are_written() -> None:
     assert exhaustive({5: 1}, {3: 4}, 5) == (3, 1, -3)
     assert [exhaustive({9: 1}, {3: 1}, at)[0] for at in (0, 3, 6, 9, 12)] == [3, 3, 6, 9, 9]
     assert exhaustive({3: 1}, {5: 1}, 4) == (0, 0, 0)
-    assert [exhaustive({10: 3, 5: 2}, {1: 3, 6: 2}, at)[0] for at in (0, 4, 8, 20)] == [1, 4, 8, 10]
+    assert [exhaustive({10: 3, 5: 2}, {1: 3, 6: 2}, at)[0] for at in (0, 4, 8, 20)] == [5, 5, 6, 6]
