@@ -72,6 +72,7 @@ class Appliance(wiring.Component):
             engine.b_price_ticks.eq(guard.b_price_ticks),
             engine.repriced.eq(guard.repriced),
             engine.collecting.eq(guard.collecting),
+            engine.dynamic.eq(guard.dynamic),
             engine.watched.eq(guard.watched),
             guard.resting.eq(engine.resting),
             guard.bests_of.eq(engine.bests_of),

@@ -102,6 +102,7 @@ class Engine(wiring.Component):
         `busy`.
     collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while
         no command is on its way and nothing is `working`.
+    dynamic : A bit an instrument: its trades move its bounds. Behind every command that trades, the breaker is asked.
     watched : A bit an instrument: behind every command that changes a level of it, the breaker is asked. At other times
         only behind one whose order is at its bound: if that changes a level, or is canceled with `IMMEDIATE_REST`.
     review, verdict : The question to the breaker and its answer, between two commands; where the state has changed that
@@ -135,6 +136,7 @@ class Engine(wiring.Component):
                 "b_price_ticks": In(32),
                 "repriced": In(1),
                 "collecting": In(config.instruments),
+                "dynamic": In(config.instruments),
                 "watched": In(config.instruments),
                 "review": Out(stream.Signature(Review)),
                 "verdict": In(stream.Signature(Verdict)),
@@ -271,6 +273,7 @@ class Engine(wiring.Component):
         last_cause = Signal(Cause)  # of the command that was carried out last
         closed = Signal(init=1)  # that was the last of its cause
         m.d.comb += [
+            reviews.dynamic.eq(self.dynamic),
             reviews.watched.eq(self.watched),
             reviews.changed.eq(posting.change.enable),
             reviews.changed_instrument.eq(posting.change.instrument),
@@ -1012,6 +1015,7 @@ class Engine(wiring.Component):
                         ]
                         with m.If(~self_trade):
                             tell_trade(maker.price_ticks)
+                            m.d.comb += reviews.traded.eq(1)
                         with m.If(both | decrements):
                             m.next = "SELF_TAKER"
                         with m.Else():

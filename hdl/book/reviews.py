@@ -19,7 +19,7 @@ class Reviews(wiring.Component):
     """Asks for one instrument after the other, lowest first, between two commands.
 
     An instrument is asked for if one of its levels has changed, while it is in its limit state or by an order at the
-    bound; or if quantity was left of an immediate order at the bound.
+    bound; if quantity was left of an immediate order at the bound; or if it has traded and trades move its bounds.
 
     Parameters
     ----------
@@ -29,6 +29,7 @@ class Reviews(wiring.Component):
     ----------
     watched : A bit an instrument: it is in its limit state.
     changed, changed_instrument : A level of that instrument changes.
+    traded, dynamic : That instrument trades; a bit an instrument: trades move its bounds.
     at_bound : The limit of the order that changes it, or that `stranded`, is the bound.
     stranded, stranded_instrument : Quantity is left of an immediate order of that instrument.
     due : The breaker may have to be asked: no command may be carried out.
@@ -49,6 +50,8 @@ class Reviews(wiring.Component):
                 "watched": In(config.instruments),
                 "changed": In(1),
                 "changed_instrument": In(instrument),
+                "traded": In(1),
+                "dynamic": In(config.instruments),
                 "at_bound": In(1),
                 "stranded": In(1),
                 "stranded_instrument": In(instrument),
@@ -71,7 +74,8 @@ class Reviews(wiring.Component):
         instrument, review = self.instrument, self.review.payload
         stays = ~done
         for index in range(count):
-            changed = self.changed & (self.changed_instrument == index) & (self.at_bound | self.watched[index])
+            asks = self.at_bound | self.watched[index] | (self.traded & self.dynamic[index])
+            changed = self.changed & (self.changed_instrument == index) & asks
             strands = self.stranded & (self.stranded_instrument == index) & self.at_bound
             m.d.sync += [
                 pending[index].eq((pending[index] & stays[index]) | changed | strands),

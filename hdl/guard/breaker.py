@@ -49,7 +49,6 @@ class Breaker(wiring.Component):
     first, first_kind : The timer that acts first. Right while `idle`.
     traded, review, verdict, uncrossed, bests_of, resting : See `hdl.book.engine.Engine`.
     settled : Every trade told is in the band in force.
-    watched : What the book is to ask about when a level changes: limit states, and bands that trades have moved.
     """
 
     def __init__(self, config: BookConfig):
@@ -77,7 +76,6 @@ class Breaker(wiring.Component):
                 "bests_of": In(data.ArrayLayout(data.StructLayout({"bid": Best, "ask": Best}), instruments)),
                 "resting": In(instruments),
                 "settled": Out(1),
-                "watched": Out(instruments),
             }
         )
 
@@ -92,9 +90,6 @@ class Breaker(wiring.Component):
         retimed = Signal(1 << ceil_log2(config.instruments))
         _, retimed_index = lowest_set(retimed)
         at_end = index == config.instruments - 1
-        trade = self.traded.payload
-        stirred = Signal(config.instruments)  # a trade may have moved a bound to where its order comes to rest
-        answered = self.verdict.valid & self.verdict.ready
 
         m.d.comb += [
             retimed.eq(rolling.retimed),
@@ -105,14 +100,6 @@ class Breaker(wiring.Component):
             self.beat.cause.instrument.eq(index),
             self.beat.body.eq(self.command),
         ]
-        for number in range(config.instruments):
-            each = instruments[number]
-            trades = self.traded.valid & ~trade.auction & (trade.instrument == number) & each.dynamic
-            m.d.comb += self.watched[number].eq((each.state == TradingState.LIMIT) | stirred[number] | trades)
-            with m.If(trades):
-                m.d.sync += stirred[number].eq(1)
-            with m.Elif(answered & (index == number)):
-                m.d.sync += stirred[number].eq(0)
         with m.If(rolling.force.enable):
             forced = instruments[rolling.force.instrument]
             m.d.sync += [

@@ -31,7 +31,7 @@ from ..protocol.commands import (
     Side,
     TimeInForce,
 )
-from ..protocol.reports import Reason
+from ..protocol.reports import Reason, TradingState
 from .admission import Watchdog, WellFormed
 from .answers import reject
 from .band import Instrument, PriceCheck
@@ -125,7 +125,7 @@ class Guard(wiring.Component):
     advance, preview, b_price_ticks : For the book's reader (`hdl.book.reader.Reader`): commands move on in this cycle;
         what enters a then; the effective price of the command in b.
     repriced : For the book's reader: the order in c has got another effective price than it had in b.
-    collecting, watched, verdict : For the book.
+    collecting, dynamic, watched, verdict : For the book.
     released, busy, working, resting, bests_of, traded, trading, review, uncrossed : From the book
         (`hdl.book.engine.Engine`).
     epoch : The device epoch.
@@ -145,6 +145,7 @@ class Guard(wiring.Component):
                 "released": In(stream.Signature(Release)),
                 "repriced": Out(1),
                 "collecting": Out(config.instruments),
+                "dynamic": Out(config.instruments),
                 "watched": Out(config.instruments),
                 "bests_of": In(data.ArrayLayout(data.StructLayout({"bid": Best, "ask": Best}), config.instruments)),
                 "traded": In(stream.Signature(Traded)),
@@ -179,14 +180,16 @@ class Guard(wiring.Component):
         wiring.connect(m, breaker.verdict, wiring.flipped(self.verdict))
 
         instruments = breaker.instruments
+        each_instrument = [instruments[index] for index in range(config.instruments)]
         timer_due = Signal()
         m.d.comb += [
             timer_due.eq(breaker.first.set & (self.time_ns >= breaker.first.time_ns)),
             breaker.uncrossed.eq(self.uncrossed),
             breaker.bests_of.eq(self.bests_of),
             breaker.resting.eq(self.resting),
-            self.watched.eq(breaker.watched),
-            *(self.collecting[index].eq(instruments[index].collects) for index in range(config.instruments)),
+            *(self.collecting[index].eq(each.collects) for index, each in enumerate(each_instrument)),
+            *(self.dynamic[index].eq(each.dynamic) for index, each in enumerate(each_instrument)),
+            *(self.watched[index].eq(each.state == TradingState.LIMIT) for index, each in enumerate(each_instrument)),
             accounts.released_multiplier_quote.eq(instruments[accounts.multiplier_of].multiplier_quote),
             watchdog.time_ns.eq(self.time_ns),
         ]

@@ -163,6 +163,6 @@ def add_parameters(work: Work) -> None:
             work.rejects(Reason.OUTSIDE_WINDOW)
 
     def moves_window(draft):
-        m.d.comb += draft.action.eq(Action.MOVE_WINDOW)
+        m.d.comb += [draft.action.eq(Action.MOVE_WINDOW), draft.reason.eq(Reason.WINDOW_MOVED)]
 
     work.sends("MOVE_WINDOW", "STORE", moves_window)
