@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from .book.engine import Engine
 from .config import BookConfig
-from .guard.guard import Guard, LinkCommand
+from .guard.entrant import LinkCommand
+from .guard.guard import Guard
 from .link.registers import RegisterBlock, RegisterBus
 from .protocol.reports import ReportHeader
 

@@ -98,8 +98,8 @@ class Engine(wiring.Component):
     ----------
     commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind one that is not
         `ANSWER`, `NEW`, `CANCEL`, `REPLACE` or the `SWEEP` of an account nothing may be on its way.
-    advance, preview, b_price_ticks, repriced : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
-        `busy`.
+    advance, preview, b_price_ticks, repriced : See `hdl.book.reader.Reader`: commands on their way here. Nothing
+        advances while `busy`.
     collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while
         no command is on its way and nothing is `working`.
     dynamic : A bit an instrument: its trades move its bounds. Behind every command that trades, the breaker is asked.

@@ -5,8 +5,9 @@ looked at again:
 
     READY -> LOAD -> LOOK -> ACT -> (what the job needs) -> STORE -> TELL -> NEXT (-> LOAD) -> FINISH
 
-Operator commands and timers have the guard to themselves, so they may take their time and send the book one beat after the other.
-While orders flow the breaker only answers the book's reviews, and files the timers of windows that trades have started.
+Operator commands and timers have the guard to themselves, so they may take their time and send the book one beat after
+the other. While orders flow the breaker only answers the book's reviews, and files the timers of windows that trades
+have started.
 """
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value

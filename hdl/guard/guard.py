@@ -11,102 +11,31 @@ An order whose reserve is affordable whatever its exact worth goes on at once, a
 it waits in c for the exact outcome. It also waits while a command of the same account, or a move of its balance, is
 still on its way: the effect of one command is seen by the next. So does an order of an instrument whose band trades
 move: behind the trades before it, its price is checked again if the band did move. An operator command or a timer
-(`hdl.guard.operator`, `hdl.guard.breaker`) has the guard to itself: nothing enters behind it before the book has carried it out.
+(`hdl.guard.operator`, `hdl.guard.breaker`) has the guard to itself: nothing enters behind it before the book has
+carried it out.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..beats import RESERVE_BITS, Action, Best, Cause, GuardedCommand, Preview, Release, Review, Traded, Uncrossed
-from ..beats import Verdict as LimitVerdict
+from ..beats import Best, GuardedCommand, Preview, Release, Review, Traded, Uncrossed, Verdict
 from ..bits import bit_length
 from ..config import BookConfig
-from ..protocol.commands import (
-    ALL_INSTRUMENTS,
-    NewOrder,
-    Opcode,
-    OrderFlags,
-    OrderType,
-    Side,
-    TimeInForce,
-)
-from ..protocol.reports import Reason, TradingState
-from .admission import Watchdog, WellFormed
-from .answers import reject
-from .band import Instrument, PriceCheck
+from ..protocol.commands import NewOrder, Opcode, Side
+from ..protocol.reports import TradingState
+from .admission import Watchdog
 from .breaker import Breaker
-from .credit import Account, Accounts, Move
-from .operator import OF_INSTRUMENTS, operate
+from .credit import Account, Accounts
+from .entrant import Entrant, LinkCommand, TokenRange
+from .operator import operate
+from .orders import balance_bits, check, decide
 
 FIRST_OPERATOR_OPCODE = Opcode.SET_INSTRUMENT.value
 
 HORIZON_NS = 1_000_000
-"""No timer that the book starts is shorter, so commands that are stamped closer together than this may be on their way at
-the same time: no timer that one of them starts acts before another."""
-
-
-class LinkCommand(data.Struct):
-    """A command and the link it came by."""
-
-    link: unsigned(8)
-    command: unsigned(256)
-
-
-class TokenRange(data.Struct):
-    """The order slots that a link may use: `count` of them from `first` on."""
-
-    first: unsigned(17)
-    count: unsigned(17)
-
-
-class Verdict(data.Struct):
-    """A reason to reject, if there is `any`."""
-
-    any: 1
-    reason: Reason
-
-
-class Entrant(data.Struct):
-    """A command on its way through the guard.
-
-    Attributes
-    ----------
-    cause : For the reports.
-    command : The 32 bytes.
-    timer : No command: a timer is due.
-    operator : Has the guard to itself.
-    rules : Its instrument, as the guard knows it.
-    slots : The order slots its link may use.
-    early : Reasons that go before the kill switch. From b on.
-    late : Reasons that come after it. From b on.
-    barred : The late reason is the trading state. From b on.
-    price_ticks, at_bound : An order's effective price; it is the bound of its side. From b on.
-    waits : It has to wait for the trades before it. From b on.
-    row : Its account's row. From b on.
-    touched : The row has been written since it was looked at.
-    factor_bits : Quantity and multiplier together are below two to this. In b.
-    worth_bits : The reserve is below two to this. In c.
-    balance_bits : The balance is at least two to one less than this; zero if it is not positive. In c.
-    """
-
-    cause: Cause
-    command: unsigned(256)
-    timer: 1
-    operator: 1
-    rules: Instrument
-    slots: TokenRange
-    early: Verdict
-    late: Verdict
-    barred: 1
-    price_ticks: unsigned(32)
-    at_bound: 1
-    waits: 1
-    row: Account
-    touched: 1
-    factor_bits: unsigned(6)
-    worth_bits: unsigned(7)
-    balance_bits: unsigned(7)
+"""No timer that the book starts is shorter. Commands that are stamped closer together than this may be on their way at
+the same time, because no timer that one of them starts acts before another of them."""
 
 
 class Guard(wiring.Component):
@@ -151,7 +80,7 @@ class Guard(wiring.Component):
                 "traded": In(stream.Signature(Traded)),
                 "trading": In(1),
                 "review": In(stream.Signature(Review)),
-                "verdict": Out(stream.Signature(LimitVerdict)),
+                "verdict": Out(stream.Signature(Verdict)),
                 "uncrossed": In(Uncrossed),
                 "advance": Out(1),
                 "preview": Out(Preview),
@@ -281,12 +210,12 @@ class Guard(wiring.Component):
                 c.eq(b),
                 c.touched.eq(b.touched | touched(b)),
                 c.worth_bits.eq(b.factor_bits + bit_length(b.price_ticks)),
-                c.balance_bits.eq(self._balance_bits(b.row)),
+                c.balance_bits.eq(balance_bits(b.row)),
             ]
         with m.Else():
             for entrant in (a, b, c):
                 m.d.sync += entrant.touched.eq(entrant.touched | touched(entrant))
-        self._check(m, a, b, advance)
+        check(m, config, self.epoch, a, b, advance)
 
         # To the book.
         beat = Signal(GuardedCommand)
@@ -314,7 +243,21 @@ class Guard(wiring.Component):
         with m.Elif(self.commands.ready):
             m.d.sync += self.commands.valid.eq(0)
 
-        self._decide(m, c, c_valid, passes, beat, push, free, accounts, breaker)
+        told = ~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled
+        decide(
+            m,
+            c,
+            c_valid & ~c.operator,
+            passes,
+            beat,
+            push,
+            free,
+            self.commands,
+            self.repriced,
+            told,
+            accounts,
+            instruments,
+        )
         operate(
             m,
             config,
@@ -334,202 +277,3 @@ class Guard(wiring.Component):
         with m.If(breaker.push):
             m.d.comb += [beat.eq(breaker.beat), push.eq(1)]
         return m
-
-    def _balance_bits(self, row) -> Value:
-        return Mux(row.balance_quote < 0, 0, bit_length(row.balance_quote[:63]))
-
-    def _check(self, m, a, b, advance):
-        """From a to b: every verdict that needs neither account nor book."""
-        m.submodules.well_formed = well_formed = WellFormed(self._config)
-        m.submodules.price_check = price_check = PriceCheck()
-        entry = data.View(NewOrder, a.command)
-        opcode = entry.header.opcode
-        instrument = a.rules
-        new, cancel, replace = (opcode == name for name in (Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE))
-        mine = a.slots
-        reduce_only = new & ((Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0)
-        one_instrument = Signal()
-        with m.Switch(opcode):
-            with m.Case(*OF_INSTRUMENTS):
-                m.d.comb += one_instrument.eq(a.cause.instrument != ALL_INSTRUMENTS)
-        early, late = Signal(Verdict), Signal(Verdict)
-        market = entry.order_type == OrderType.MARKET
-        post_only = (Value.cast(entry.flags) & OrderFlags.POST_ONLY.value) != 0
-        at_once = ~market & ((entry.time_in_force != TimeInForce.GTC) | post_only)
-        barred = Signal()
-        m.d.comb += [
-            well_formed.command.eq(a.command),
-            price_check.instrument.eq(instrument),
-            price_check.sell.eq(entry.side == Side.SELL),
-            price_check.market.eq(new & market),
-            price_check.price_ticks.eq(entry.price_ticks),
-            early.any.eq(1),
-            late.any.eq(1),
-        ]
-        with m.If(a.timer):
-            m.d.comb += early.any.eq(0)
-        with m.Elif(well_formed.malformed):
-            m.d.comb += early.reason.eq(Reason.MALFORMED)
-        with m.Elif(entry.header.epoch != self.epoch):
-            m.d.comb += early.reason.eq(Reason.WRONG_EPOCH)
-        with m.Elif((a.operator | reduce_only) & (a.cause.link != 0)):
-            m.d.comb += early.reason.eq(Reason.NOT_PRIVILEGED)
-        with m.Elif((new | cancel | replace) & ((entry.token < mine.first) | (entry.token >= mine.first + mine.count))):
-            m.d.comb += early.reason.eq(Reason.TOKEN_NOT_YOURS)
-        with m.Elif((new | cancel | replace | one_instrument) & ~instrument.known):
-            m.d.comb += early.reason.eq(Reason.UNKNOWN_INSTRUMENT)
-        with m.Else():
-            m.d.comb += early.any.eq(0)
-
-        with m.If(new & ~instrument.enters):
-            m.d.comb += [late.reason.eq(Reason.HALTED), barred.eq(1)]
-        with m.Elif(new & instrument.collects & at_once):
-            m.d.comb += [late.reason.eq(Reason.AUCTION_CALL), barred.eq(1)]
-        with m.Elif((new | replace) & ~price_check.allowed):
-            m.d.comb += late.reason.eq(price_check.reason)
-        with m.Else():
-            m.d.comb += late.any.eq(0)
-
-        with m.If(advance):
-            m.d.sync += [
-                b.early.eq(early),
-                b.late.eq(late),
-                b.barred.eq(barred),
-                b.price_ticks.eq(price_check.effective_ticks),
-                b.at_bound.eq((new | replace) & price_check.at_bound),
-                b.waits.eq((new | replace) & instrument.dynamic & ~early.any & ~barred),
-            ]
-
-    def _decide(self, m, c, c_valid, passes, beat, push, free, accounts, breaker):
-        """In c: kill switch and credit of the order flow, and its beat for the book."""
-        entry = data.View(NewOrder, c.command)
-        opcode = entry.header.opcode
-        new, replace = opcode == Opcode.NEW_ORDER, opcode == Opcode.REPLACE
-        reduce_only = (Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0
-        in_book = data.View(NewOrder, self.commands.payload.body).account
-
-        reserves = (new & ~reduce_only) | replace
-        killed = reserves & c.row.killed
-        asks = Signal()  # credit is all that is left to ask
-        awaited = accounts.awaited | (self.commands.valid & (in_book == entry.account))
-        affordable = Signal()
-        outcome = Signal.like(accounts.outcome)
-        m.submodules.second_price_check = price_check = PriceCheck()
-        instruments = breaker.instruments
-        m.d.comb += [
-            price_check.instrument.eq(c.rules),
-            price_check.sell.eq(entry.side == Side.SELL),
-            price_check.market.eq(new & (entry.order_type == OrderType.MARKET)),
-            price_check.price_ticks.eq(entry.price_ticks),
-            asks.eq(reserves & ~c.early.any & ~killed & ~c.late.any),
-            accounts.asked.eq(entry.account),
-            affordable.eq((c.worth_bits <= RESERVE_BITS) & (c.balance_bits > c.worth_bits)),
-            accounts.moves.payload.account.eq(entry.account),
-            accounts.moves.payload.quantity_lots.eq(entry.quantity_lots),
-            accounts.moves.payload.price_ticks.eq(c.price_ticks),
-            accounts.moves.payload.multiplier_quote.eq(c.rules.multiplier_quote),
-        ]
-
-        def to_book():
-            m.d.comb += [push.eq(1), passes.eq(1)]
-
-        with m.Switch(opcode):
-            with m.Case(Opcode.NEW_ORDER):
-                m.d.comb += [
-                    beat.action.eq(Action.NEW),
-                    beat.immediate.eq((entry.time_in_force != TimeInForce.GTC) & ~c.rules.collects),
-                ]
-            with m.Case(Opcode.CANCEL):
-                m.d.comb += beat.action.eq(Action.CANCEL)
-            with m.Case(Opcode.REPLACE):
-                m.d.comb += [beat.action.eq(Action.REPLACE), beat.halted.eq(~c.rules.enters)]
-            with m.Default():
-                m.d.comb += [beat.action.eq(Action.SWEEP), beat.reason.eq(Reason.MASS_CANCEL)]
-
-        with m.FSM():
-            with m.State("FLOW"):
-                with m.If(c_valid & c.waits):
-                    m.next = "UNSETTLED"
-                with m.Elif(c_valid & ~c.operator):
-                    with m.If(c.early.any):
-                        reject(m, beat, c.command, c.early.reason)
-                        to_book()
-                    with m.Elif(killed):
-                        reject(m, beat, c.command, Reason.KILLED)
-                        to_book()
-                    with m.Elif(c.late.any):
-                        reject(m, beat, c.command, c.late.reason)
-                        to_book()
-                    with m.Elif(~asks):
-                        to_book()
-                    with m.Elif(awaited):
-                        pass
-                    with m.Elif(c.touched):
-                        m.next = "LOOK"
-                    with m.Elif(affordable):
-                        m.d.comb += [
-                            accounts.moves.payload.move.eq(Move.RESERVE),
-                            accounts.moves.valid.eq(free),
-                        ]
-                        with m.If(accounts.moves.ready):
-                            to_book()
-                    with m.Else():
-                        m.d.comb += [
-                            accounts.moves.payload.move.eq(Mux(new, Move.TRY, Move.OWE)),
-                            accounts.moves.valid.eq(1),
-                        ]
-                        with m.If(accounts.moves.ready):
-                            m.next = "TRYING"
-            with m.State("LOOK"):
-                m.d.comb += accounts.look.eq(entry.account)
-                m.next = "LOOKED"
-            with m.State("LOOKED"):
-                m.d.sync += [
-                    c.row.eq(accounts.row),
-                    c.balance_bits.eq(self._balance_bits(accounts.row)),
-                    c.touched.eq(0),
-                ]
-                m.next = "FLOW"
-            with m.State("TRYING"):
-                m.d.sync += outcome.eq(accounts.outcome)
-                with m.If(accounts.outcome_valid):
-                    m.next = "TRIED"
-            with m.State("TRIED"):
-                with m.If(outcome.overflow | (new & outcome.short)):
-                    reject(m, beat, c.command, Reason.CREDIT)
-                with m.Else():
-                    m.d.comb += [
-                        beat.reserve_quote.eq(outcome.value_quote),
-                        beat.deficit_quote.eq(outcome.deficit_quote),
-                    ]
-                to_book()
-                with m.If(free):
-                    m.next = "FLOW"
-
-            # Behind the trades before it: an order whose band has moved is checked again.
-            current = instruments[c.cause.instrument]
-            bounds_moved = Signal()
-            with m.State("UNSETTLED"):
-                m.d.sync += bounds_moved.eq(
-                    (c.rules.lower_ticks != current.lower_ticks) | (c.rules.upper_ticks != current.upper_ticks)
-                )
-                with m.If(~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled):
-                    m.next = "SETTLED"
-            with m.State("SETTLED"):
-                m.d.sync += [c.rules.lower_ticks.eq(current.lower_ticks), c.rules.upper_ticks.eq(current.upper_ticks)]
-                m.next = "CHECK_AGAIN"
-                with m.If(~bounds_moved):
-                    m.d.sync += c.waits.eq(0)
-                    m.next = "FLOW"
-            with m.State("CHECK_AGAIN"):
-                m.d.comb += self.repriced.eq(c.price_ticks != price_check.effective_ticks)
-                m.d.sync += [
-                    c.late.any.eq(~price_check.allowed),
-                    c.late.reason.eq(price_check.reason),
-                    c.price_ticks.eq(price_check.effective_ticks),
-                    c.at_bound.eq(price_check.at_bound),
-                ]
-                m.next = "WEIGH_AGAIN"
-            with m.State("WEIGH_AGAIN"):
-                m.d.sync += [c.worth_bits.eq(c.factor_bits + bit_length(c.price_ticks)), c.waits.eq(0)]
-                m.next = "FLOW"

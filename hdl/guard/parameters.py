@@ -29,7 +29,7 @@ RULE = ("width_ticks", "width_ppm", "auction_width_ticks", "move_ppm", "hold_us"
 
 
 def add_parameters(work: Work) -> None:
-    """Add the state COMMAND and those that it leads to; all end in STORE, REJECT, or where `hdl.guard.states` begins."""
+    """Add the state COMMAND and those it leads to; they end in STORE or REJECT, or go on in `hdl.guard.states`."""
     m, row, rules, breaker = work.m, work.row, work.rules, work.breaker
     command, beat = breaker.command, breaker.beat
     opcode = data.View(Header, command[: Header.as_shape().size]).opcode

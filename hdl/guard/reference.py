@@ -14,8 +14,9 @@ from .work import Work
 def add_reference(work: Work) -> None:
     """Add the states END_SHORT and END_LONG (a bucket is over), HOLD and REPLACE, MOVE_BAND and TELL_BAND.
 
-    HOLD asks whether `price_ticks` replaces the reference, and leads to REPLACE if it does; that leads to MOVE_BAND, which gives the
-    instrument another static band, and TELL_BAND, which tells the book. What follows is SWEEP behind an auction, else STORE.
+    HOLD asks whether `price_ticks` replaces the reference, and leads to REPLACE if it does; that leads to MOVE_BAND,
+    which gives the instrument another static band, and TELL_BAND, which tells the book. Behind an auction SWEEP comes
+    between the two, and TOLD_BAND behind; else STORE.
     """
     m, row, rules, price_ticks = work.m, work.row, work.rules, work.price_ticks
     trades = work.rolling.row

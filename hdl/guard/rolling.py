@@ -100,7 +100,7 @@ def emptied(row) -> list:
 class Ask(enum.Enum, shape=4):
     """What the breaker asks for.
 
-    LOAD: nothing, but to see the row. RESET: there is nothing known. BAND: another static band. WINDOWS: these windows, empty.
+    LOAD: nothing, but to see the row. RESET: nothing is known. BAND: another static band. WINDOWS: others, empty.
     LAST: the last trades count anew. EMPTY: the windows are. TRADE: an auction's. END: a bucket is over.
     """
 

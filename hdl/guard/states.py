@@ -15,8 +15,8 @@ TRIP_US = 1_000
 def add_states(work: Work) -> None:
     """Add the states HALT, CALL, RESUME, ENTER, TIMER and JUDGE.
 
-    HALT, CALL and RESUME are for commands, TIMER is for what is due. They and others lead to ENTER, with the state to enter and how long it
-    lasts, and from there to STORE. JUDGE is for limit states.
+    HALT, CALL and RESUME are for commands, TIMER is for what is due. They and others lead to ENTER, with the state that
+    begins and how long it lasts, and from there to STORE. JUDGE is for limit states.
     """
     m, row, rules = work.m, work.row, work.rules
     breaker = work.breaker
