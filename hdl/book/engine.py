@@ -56,22 +56,19 @@ from ..protocol.reports import (
     Reason,
     ReportKind,
     TopOfBook,
-    Trade,
     TradingStateChanged,
 )
 from .depth import Depth
+from .drafting import Drafting, sides
 from .ladder import Ladder, line_of
 from .market_data import MarketData
 from .orders import OrderPool
-from .posting import posting_layout
+from .posting import Posting, posting_layout
 from .reader import Reader
 from .report_slot import Follow, ReportSlot
 from .reviews import Reviews, bests_layout
 from .selection import Selection
 from .uncross import Uncross
-
-BODY = 256
-"""First bit of a report's body, and the width of a command."""
 
 TAKING = (
     *("REPLACE", "WEIGH_LOTS", "WEIGH_QUOTE", "WEIGH"),
@@ -292,81 +289,10 @@ class Engine(wiring.Component):
             self.working.eq(self.busy | posted.change.enable),
         ]
 
-        # A draft: every report is laid out like a trade, unless a state writes the body itself.
-        draft = Signal(Trade)
-        draft_body = Value.cast(draft)[BODY:]
-        drafting = Signal()
-        follow = Signal(Follow, init=Follow.LAST)
-        releasing = Signal()
-        able = Signal(init=1)  # the state may act
-        drafted = Signal()
-        release = Signal(Release)
-        release_free = Signal()
-        header = draft.header
-        m.d.comb += [
-            follow.eq(Follow.LAST),
-            header.link.eq(command.cause.link),
-            header.command_number.eq(command.cause.number),
-            header.time_ns.eq(command.cause.time_ns),
-            header.entry_cycle.eq(command.cause.entry_cycle),
-            header.instrument.eq(instrument),
-            release.instrument.eq(instrument),
-            slot.cycle.eq(self.cycle),
-            slot.drafts.payload.report.eq(draft),
-            slot.drafts.payload.follow.eq(follow),
-            release_free.eq(~self.released.valid | self.released.ready),
-            slot.drafts.valid.eq(drafting & release_free & able),
-            drafted.eq(slot.drafts.ready & release_free & able),
-        ]
-        with m.If(release_free):
-            m.d.sync += [self.released.valid.eq(drafting & releasing & drafted), self.released.payload.eq(release)]
-
-        def sides(sell: Value) -> Value:
-            return Mux(sell, Side.SELL.value, Side.BUY.value)
-
-        def report(kind: ReportKind, *, reason=None):
-            """Draft a report in this cycle; `drafted` tells that it has left."""
-            m.d.comb += [drafting.eq(1), header.kind.eq(kind)]
-            if reason is not None:
-                m.d.comb += header.reason.eq(reason)
-
-        def report_order(order, token, quantity_lots, remaining_lots):
-            m.d.comb += [
-                header.side.eq(sides(order.sell)),
-                draft.price_ticks.eq(order.price_ticks),
-                draft.quantity_lots.eq(quantity_lots),
-                draft.account.eq(order.account),
-                draft.token.eq(token),
-                draft.generation.eq(order.generation),
-                draft.remaining_lots.eq(remaining_lots),
-            ]
-
-        def return_reserve(order, quantity_lots):
-            m.d.comb += [
-                releasing.eq(~order.reduce_only),
-                release.account.eq(order.account),
-                release.price_ticks.eq(order.price_ticks),
-                release.quantity_lots.eq(quantity_lots),
-            ]
-
-        def report_canceled(order, token, quantity_lots, remaining_lots, reason):
-            report(ReportKind.CANCELED, reason=reason)
-            report_order(order, token, quantity_lots, remaining_lots)
-            return_reserve(order, quantity_lots)
-
-        def report_rejected(reason, returns):
-            """Echo bytes 8 to 23 of the command; when the guard `returns` its reserve, so does the book."""
-            report(ReportKind.REJECTED, reason=reason)
-            m.d.comb += [
-                header.side.eq(command.body[entry_side.offset : entry_side.offset + entry_side.width]),
-                draft_body[:128].eq(command.body[64:192]),
-                releasing.eq(returns),
-                release.account.eq(entry.account),
-                release.price_ticks.eq(command.price_ticks),
-                release.quantity_lots.eq(entry.quantity_lots),
-            ]
-
-        entry_side = NewOrder.as_shape()["side"]
+        drafts = Drafting(m, command, slot.drafts, self.released)
+        draft, header, follow = drafts.report, drafts.header, drafts.follow
+        able, drafted = drafts.able, drafts.done  # the state may act; what it drafts leaves
+        m.d.comb += slot.cycle.eq(self.cycle)
 
         def read_order(token):
             m.d.comb += [pool.read.eq(token), pool.read_enable.eq(1)]
@@ -377,59 +303,7 @@ class Engine(wiring.Component):
         def read_level(line):
             m.d.comb += [ladder.read_line.eq(line), ladder.read_enable.eq(1)]
 
-        # What is posted depends on registers alone; only whether it is `enabled` on what the state decides.
-        def write_order(token, order, quantity_lots, enabled):
-            m.d.comb += [
-                posting.order.enable.eq(enabled),
-                posting.order.token.eq(token),
-                posting.order.order.eq(order),
-                posting.order.order.quantity_lots.eq(quantity_lots),
-            ]
-
-        def change_level(at_line, price_ticks, enabled):
-            m.d.comb += [
-                posting.change.enable.eq(enabled),
-                posting.change.line.eq(at_line),
-                posting.change.price_ticks.eq(price_ticks),
-            ]
-            return posting.change
-
-        def link(first, second):
-            m.d.comb += [
-                posting.next.token.eq(first),
-                posting.next.to.eq(second),
-                posting.previous.token.eq(second),
-                posting.previous.to.eq(first),
-            ]
-
-        def rest(order, token, at_line, shown, enabled):
-            """The order goes to the back of its level."""
-            empty = shown.quantity_lots == 0
-            changed = change_level(at_line, order.price_ticks, enabled)
-            m.d.comb += [
-                changed.level.head.eq(Mux(empty, token, shown.head)),
-                changed.level.tail.eq(token),
-                changed.level.quantity_lots.eq(shown.quantity_lots + order.quantity_lots),
-                changed.appeared.eq(empty),
-                posting.next.enable.eq(enabled & ~empty),
-                posting.previous.enable.eq(enabled & ~empty),
-            ]
-            link(shown.tail, token)
-
-        def unlink(order, token, after, before, at_line, shown, enabled):
-            """The order leaves its level; its slot is free."""
-            first, last = shown.head == token, shown.tail == token
-            changed = change_level(at_line, order.price_ticks, enabled)
-            m.d.comb += [
-                changed.level.head.eq(Mux(first, after, shown.head)),
-                changed.level.tail.eq(Mux(last, before, shown.tail)),
-                changed.level.quantity_lots.eq(shown.quantity_lots - order.quantity_lots),
-                changed.vanished.eq(first & last),
-                posting.next.enable.eq(enabled & ~first),
-                posting.previous.enable.eq(enabled & ~last),
-            ]
-            link(before, after)
-            write_order(token, order, 0, enabled)
+        posts = Posting(m, posting)
 
         fok = entry.time_in_force == TimeInForce.FOK
         single = Signal()
@@ -455,7 +329,7 @@ class Engine(wiring.Component):
                 retiring
                 | (
                     slot.drafts.ready
-                    & release_free
+                    & drafts.free
                     & (
                         canceling
                         | (replacing & in_place & (weighed | ~owes))
@@ -534,16 +408,16 @@ class Engine(wiring.Component):
             m.d.sync += level_line.eq(walker.search_line)
 
         def carry_out_answer():
-            report(command.kind, reason=command.reason)
+            drafts.kind(command.kind, reason=command.reason)
             m.d.comb += [
                 header.side.eq(command.side),
                 follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
-                draft_body.eq(command.body),
+                drafts.body.eq(command.body),
             ]
 
         def carry_out_set_instrument():
             definition = data.View(SetInstrument, command.body)
-            report(ReportKind.DONE)
+            drafts.kind(ReportKind.DONE)
             with m.If(drafted):
                 m.d.comb += [
                     ladder.set_window.enable.eq(1),
@@ -581,21 +455,21 @@ class Engine(wiring.Component):
             ]
             accepted, rests = Signal(), Signal()
             with m.If(found.verdict.in_use):
-                report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
+                drafts.rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
             with m.Elif(found.verdict.same_generation):
-                report_rejected(Reason.GENERATION_USED, ~order.reduce_only)
+                drafts.rejected(Reason.GENERATION_USED, ~order.reduce_only)
             with m.Elif(order.post_only & found.takes):
-                report_rejected(Reason.POST_ONLY, ~order.reduce_only)
+                drafts.rejected(Reason.POST_ONLY, ~order.reduce_only)
             with m.Else():
                 m.d.comb += accepted.eq(1)
-                report(ReportKind.ACCEPTED)
-                report_order(order, entry_token, order.quantity_lots, order.quantity_lots)
+                drafts.kind(ReportKind.ACCEPTED)
+                drafts.order(order, entry_token, order.quantity_lots, order.quantity_lots)
                 m.d.comb += follow.eq(Mux(single, Follow.LAST, Follow.MORE))
             m.d.comb += rests.eq(accepted & single & drafted)
-            rest(order, entry_token, found.line, found.level, rests)
+            posts.rest(order, entry_token, found.line, found.level, rests)
             with m.If(rests & order.market):
                 m.d.sync += marked.eq(1)
-            write_order(entry_token, order, Mux(single, order.quantity_lots, 0), accepted & drafted)
+            posts.order(entry_token, order, Mux(single, order.quantity_lots, 0), accepted & drafted)
             m.d.sync += [
                 taker.eq(order),
                 taker_token.eq(entry_token),
@@ -619,11 +493,11 @@ class Engine(wiring.Component):
         def carry_out_cancel():
             order = found.order
             leaves = found.verdict.named & drafted
-            unlink(order, entry_token, found.next, found.previous, found.line, found.level, leaves)
+            posts.unlink(order, entry_token, found.next, found.previous, found.line, found.level, leaves)
             with m.If(found.verdict.named):
-                report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
+                drafts.canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
             with m.Else():
-                report_rejected(Reason.UNKNOWN_ORDER, 0)
+                drafts.rejected(Reason.UNKNOWN_ORDER, 0)
                 m.d.comb += header.side.eq(0)
 
         old_quote = Signal(RESERVE_BITS)
@@ -652,41 +526,41 @@ class Engine(wiring.Component):
             order, replaced = found.order, taker
             accepted, weighs = Signal(), Signal()
             with m.If(unknown):
-                report_rejected(Reason.UNKNOWN_ORDER, 1)
+                drafts.rejected(Reason.UNKNOWN_ORDER, 1)
             with m.Elif(order.reduce_only & ~privileged):
-                report_rejected(Reason.NOT_PRIVILEGED, 1)
+                drafts.rejected(Reason.NOT_PRIVILEGED, 1)
             with m.Elif(mismatched):
-                report_rejected(Reason.QUANTITY_MISMATCH, 1)
+                drafts.rejected(Reason.QUANTITY_MISMATCH, 1)
             with m.Elif(command.halted & ~in_place):
-                report_rejected(Reason.HALTED, 1)
+                drafts.rejected(Reason.HALTED, 1)
             with m.Elif(owes & ~weighed):
                 m.d.comb += weighs.eq(1)
             with m.Elif(owes & outweighed):
-                report_rejected(Reason.CREDIT, 1)
+                drafts.rejected(Reason.CREDIT, 1)
             with m.Elif(order.post_only & found.takes):
-                report_rejected(Reason.POST_ONLY, 1)
+                drafts.rejected(Reason.POST_ONLY, 1)
             with m.Else():
                 m.d.comb += accepted.eq(1)
-                report(ReportKind.REPLACED)
-                report_order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
+                drafts.kind(ReportKind.REPLACED)
+                drafts.order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
                 # A reduce-only order holds no reserve: what the guard has set aside for the new one returns.
                 returned = Signal(order_shape)
                 m.d.comb += returned.eq(Mux(order.reduce_only, replaced, order))
-                return_reserve(returned, returned.quantity_lots)
-                m.d.comb += [releasing.eq(1), follow.eq(Mux(~in_place & found.takes, Follow.MORE, Follow.LAST))]
+                drafts.return_reserve(returned, returned.quantity_lots)
+                m.d.comb += [drafts.releasing.eq(1), follow.eq(Mux(~in_place & found.takes, Follow.MORE, Follow.LAST))]
             with m.If(in_place):
-                changed = change_level(found.line, order.price_ticks, accepted & drafted)
+                changed = posts.level(found.line, order.price_ticks, accepted & drafted)
                 m.d.comb += [
                     changed.level.eq(found.level),
                     changed.level.quantity_lots.eq(
                         found.level.quantity_lots - order.quantity_lots + entry.quantity_lots
                     ),
                 ]
-                write_order(entry_token, replaced, entry.quantity_lots, accepted & drafted)
+                posts.order(entry_token, replaced, entry.quantity_lots, accepted & drafted)
             with m.Else():
                 m.d.sync += taker.market.eq(0)
                 enabled = accepted & drafted
-                unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
+                posts.unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
             with m.If(weighs):
                 m.next = "WEIGH_LOTS"
             with m.Elif(drafted):
@@ -706,7 +580,7 @@ class Engine(wiring.Component):
             """Draft the level that waits longest, if any does."""
             told = data.View(LevelChanged, draft)
             m.d.comb += [
-                drafting.eq(depth.telling),
+                drafts.active.eq(depth.telling),
                 depth.told.eq(depth.telling & drafted),
                 follow.eq(Follow.MORE),
                 header.kind.eq(ReportKind.LEVEL),
@@ -723,7 +597,7 @@ class Engine(wiring.Component):
                 market_data.free.eq(ladder.settled),
                 ladder.read_line.eq(market_data.read_line),
                 ladder.read_enable.eq(market_data.read_enable),
-                drafting.eq(market_data.telling),
+                drafts.active.eq(market_data.telling),
                 market_data.told.eq(drafted),
                 follow.eq(Follow.MORE),
                 header.kind.eq(ReportKind.TOP_OF_BOOK),
@@ -739,7 +613,7 @@ class Engine(wiring.Component):
             changed = data.View(TradingStateChanged, draft)
             m.d.comb += [
                 reviews.free.eq(ladder.settled),
-                drafting.eq(reviews.telling),
+                drafts.active.eq(reviews.telling),
                 reviews.told.eq(reviews.telling & drafted),
                 follow.eq(Follow.MORE),
                 header.kind.eq(ReportKind.TRADING_STATE),
@@ -981,31 +855,26 @@ class Engine(wiring.Component):
                     vanished.eq(gone & (level.head == level.tail)),
                 ]
                 with m.If(newest):
-                    report_canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
+                    drafts.canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
                     with m.If(drafted):
                         m.next = "RETIRE"
                 with m.Else():
                     with m.If(self_trade):
-                        report_canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
+                        drafts.canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
                     with m.Else():
-                        report(ReportKind.TRADE)
-                        report_order(taker, taker_token, taken, taker_left)
-                        m.d.comb += [
-                            draft.price_ticks.eq(maker.price_ticks),
-                            draft.maker_account.eq(maker.account),
-                            draft.maker_token.eq(level.head),
-                            draft.maker_generation.eq(maker.generation),
-                            draft.maker_remaining_lots.eq(maker_left),
-                        ]
+                        drafts.kind(ReportKind.TRADE)
+                        drafts.order(taker, taker_token, taken, taker_left)
+                        drafts.maker(maker, level.head, maker_left)
+                        m.d.comb += draft.price_ticks.eq(maker.price_ticks)
                     m.d.comb += follow.eq(Mux(both | decrements, Follow.MORE, follow_of(spent, vanished)))
-                    changed = change_level(level_line, maker.price_ticks, drafted)
+                    changed = posts.level(level_line, maker.price_ticks, drafted)
                     m.d.comb += [
                         changed.level.head.eq(Mux(gone, maker_next, level.head)),
                         changed.level.tail.eq(level.tail),
                         changed.level.quantity_lots.eq(level.quantity_lots - taken),
                         changed.vanished.eq(vanished),
                     ]
-                    write_order(level.head, maker, maker_left, drafted)
+                    posts.order(level.head, maker, maker_left, drafted)
                     with m.If(drafted):
                         m.d.sync += [
                             level.eq(changed.level),
@@ -1025,20 +894,20 @@ class Engine(wiring.Component):
                 quantity = Mux(both, taker.quantity_lots, decremented)
                 left = Mux(both, 0, taker.quantity_lots)
                 spent = both | (taker.quantity_lots == 0)
-                report_canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
+                drafts.canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
                 m.d.comb += follow.eq(follow_of(spent, level_vanished))
                 read_maker(level.head)
                 with m.If(drafted):
                     go_on(spent, level_vanished)
 
             with m.State("CANCEL_TAKER"):
-                report_canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
+                drafts.canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
                 m.d.comb += stranded.eq(drafted & (cancel_reason == Reason.IMMEDIATE_REST))
                 with m.If(drafted):
                     m.next = "EXECUTE"
             with m.State("REST"):
-                rest(taker, taker_token, taker_line, ladder.level, 1)
-                write_order(taker_token, taker, taker.quantity_lots, 1)
+                posts.rest(taker, taker_token, taker_line, ladder.level, 1)
+                posts.order(taker_token, taker, taker.quantity_lots, 1)
                 m.d.comb += slot.end.eq(1)
                 m.next = "RETIRE"
 
@@ -1071,11 +940,11 @@ class Engine(wiring.Component):
                     m.next = "SELECTED"
             with m.State("REMOVE"):
                 with m.If(ladder.settled):
-                    report_canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
+                    drafts.canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
                     m.d.comb += [
                         follow.eq(Follow.MORE),
                         header.instrument.eq(removed.instrument),
-                        release.instrument.eq(removed.instrument),
+                        drafts.release.instrument.eq(removed.instrument),
                     ]
                     with m.If(drafted):
                         m.d.sync += count.eq(count + 1)
@@ -1085,7 +954,7 @@ class Engine(wiring.Component):
                 m.next = "REMOVE_UNLINK"
             with m.State("REMOVE_UNLINK"):
                 m.d.comb += posting.change.instrument.eq(removed.instrument)
-                unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
+                posts.unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
                 m.next = "REMOVE_SETTLE"
             with m.State("REMOVE_SETTLE"):
                 tell_level()
@@ -1094,13 +963,13 @@ class Engine(wiring.Component):
             with m.State("SELECTED"):
                 done = data.View(Done, draft)
                 with m.If(command.action == Action.MOVE_BAND):
-                    report(ReportKind.BAND_MOVED)
+                    drafts.kind(ReportKind.BAND_MOVED)
                     m.d.comb += [
-                        draft_body.eq(command.body[STATIC_BAND]),
+                        drafts.body.eq(command.body[STATIC_BAND]),
                         follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
                     ]
                 with m.Elif(~command.markets):
-                    report(ReportKind.DONE)
+                    drafts.kind(ReportKind.DONE)
                     m.d.comb += done.count.eq(count)
                     with m.If(command.action == Action.MOVE_WINDOW):
                         window = ladder.windows[instrument]
@@ -1137,23 +1006,17 @@ class Engine(wiring.Component):
                     tell_level()
                 with m.Elif(uncross.trading):
                     buyer, seller = uncross.buyer, uncross.seller
-                    report(ReportKind.TRADE)
-                    report_order(buyer.order, buyer.token, uncross.quantity_lots, uncross.buyer_left_lots)
-                    m.d.comb += [
-                        header.side.eq(0),
-                        draft.price_ticks.eq(found.price_ticks),
-                        draft.maker_account.eq(seller.order.account),
-                        draft.maker_token.eq(seller.token),
-                        draft.maker_generation.eq(seller.order.generation),
-                        draft.maker_remaining_lots.eq(uncross.seller_left_lots),
-                    ]
+                    drafts.kind(ReportKind.TRADE)
+                    drafts.order(buyer.order, buyer.token, uncross.quantity_lots, uncross.buyer_left_lots)
+                    drafts.maker(seller.order, seller.token, uncross.seller_left_lots)
+                    m.d.comb += [header.side.eq(0), draft.price_ticks.eq(found.price_ticks)]
                     with m.If(drafted):
                         m.d.sync += count.eq(count + 1)
                 with m.Elif(uncross.ended):
                     result = data.View(Auction, draft)
                     m.d.comb += [
                         able.eq(~self.traded.valid),
-                        drafting.eq(uncross.indicates | uncross.within),
+                        drafts.active.eq(uncross.indicates | uncross.within),
                         header.kind.eq(Mux(uncross.indicates, ReportKind.INDICATIVE, ReportKind.UNCROSSED)),
                         header.side.eq(Mux(found.bids_left, Side.BUY.value, Mux(found.asks_left, Side.SELL.value, 0))),
                         follow.eq(Mux(uncross.indicates, Follow.LAST, Follow.MORE)),
@@ -1162,7 +1025,7 @@ class Engine(wiring.Component):
                         result.volume_lots.eq(found.volume_lots),
                         result.surplus_lots.eq(found.surplus_lots),
                     ]
-                    with m.If(drafted | ~drafting):
+                    with m.If(drafted | ~drafts.active):
                         m.next = "RETIRE"
                         with m.If(~uncross.indicates):
                             m.d.sync += [

@@ -35,8 +35,8 @@ class Selection(wiring.Component):
     command : The command at work: `SWEEP`, `MOVE_BAND` or `MOVE_WINDOW`.
     window, bests : Of its instrument.
     settled : All bests are true, and nothing changes.
-    read, order : The pool's read port, for `order`.
-    read_line, level : The ladder's.
+    read, order : The pool's read port; the address is a register.
+    read_line, level : The ladder's alike.
     search, search_line, search_taken, found_valid, found : The ladder's search; `search_line` is steady from the cycle
         before on.
     chosen : The order that the pool shows leaves; its slot is `token`.
@@ -74,7 +74,8 @@ class Selection(wiring.Component):
         m = Module()
         command = self.command
         sweeps, moves_window = (command.action == action for action in (Action.SWEEP, Action.MOVE_WINDOW))
-        place = Signal(range(self._config.orders + 1))  # where the sweep is
+        place = Signal.like(self.token)  # the slot that a sweep is shown
+        reading = Signal(range(self._config.orders + 1))  # and the one that it reads, or any other
         asks = Signal()  # the side that is looked at
         at = Signal(found_layout(self._config))  # the level that is looked at, the best one or one that was `searched`
         searched = Signal()
@@ -90,7 +91,11 @@ class Selection(wiring.Component):
         ]
         # An edge that lies outside the window as it is has another price's line, and nothing beyond it to be found.
         far_edge_ticks = Mux(asks, upper_ticks, lower_ticks)
-        m.d.comb += self.search_line.eq(line_of(self.window, asks, far_edge_ticks, self._row_bits))
+        m.d.comb += [
+            self.search_line.eq(line_of(self.window, asks, far_edge_ticks, self._row_bits)),
+            self.read.eq(reading),
+            self.read_line.eq(at.line),
+        ]
 
         def outside(price_ticks):
             below, above = price_ticks < lower_ticks, price_ticks > upper_ticks
@@ -105,7 +110,6 @@ class Selection(wiring.Component):
 
         with m.FSM():
             with m.State("START"):
-                m.d.comb += self.read.eq(place)
                 best = self.bests[asks]
                 m.d.sync += [
                     at.any.eq(best.any),
@@ -114,8 +118,9 @@ class Selection(wiring.Component):
                     searched.eq(0),
                 ]
                 with m.If(self.go & sweeps):
+                    m.d.sync += [place.eq(reading), reading.eq(reading + 1)]
                     m.next = "LOOK"
-                    with m.If(place == self._config.orders):
+                    with m.If(reading == self._config.orders):
                         m.d.comb += self.ended.eq(1)
                         m.next = "START"
                 with m.Elif(self.go & self.settled):
@@ -125,17 +130,17 @@ class Selection(wiring.Component):
                 account = data.View(AccountCommand, command.body).account
                 marked = order.market & (order.instrument == command.cause.instrument)
                 meant = Mux(command.markets, marked, command.everyone | (order.account == account))
-                m.d.comb += [self.token.eq(place), self.read.eq(place + 1)]
-                m.d.sync += place.eq(place + 1)
+                m.d.comb += self.token.eq(place)
                 with m.If((order.quantity_lots != 0) & meant):
                     m.d.comb += self.chosen.eq(1)
                     m.next = "START"
                 with m.Elif(place == self._config.orders - 1):
                     m.d.comb += self.ended.eq(1)
                     m.next = "START"
+                with m.Else():
+                    m.d.sync += [place.eq(reading), reading.eq(reading + 1)]
 
             with m.State("EDGE"):
-                m.d.comb += self.read_line.eq(at.line)
                 with m.If(at.any & outside(at.price_ticks)):
                     m.next = "LEVEL"
                 with m.Elif(at.any & moves_window & ~searched):
@@ -151,16 +156,14 @@ class Selection(wiring.Component):
                 with m.If(self.found_valid):
                     m.d.sync += [at.eq(self.found), searched.eq(1)]
                     m.next = "EDGE"
-            head = Signal.like(self.token)
             with m.State("LEVEL"):
-                m.d.sync += head.eq(self.level.head)
+                m.d.sync += reading.eq(self.level.head)
                 m.next = "HEAD"
             with m.State("HEAD"):
-                m.d.comb += self.read.eq(head)
                 m.next = "ORDER"
             with m.State("ORDER"):
-                m.d.comb += [self.token.eq(head), self.chosen.eq(1)]
+                m.d.comb += [self.token.eq(reading), self.chosen.eq(1)]
                 m.next = "START"
         with m.If(self.ended):
-            m.d.sync += [place.eq(0), asks.eq(0)]
+            m.d.sync += [reading.eq(0), asks.eq(0)]
         return m

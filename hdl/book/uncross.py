@@ -1,6 +1,7 @@
 """The auction of one instrument: finds its price, and trades at it.
 
-    levels   best bid, best ask and those behind them, as price discovery wants them: WALK, LEVEL, SEARCH*, FOUND*
+    levels   best bid, best ask and those behind them, as price discovery wants them: WALK*, (SEARCH*, FOUND*, WALK,)
+             READ_LEVEL, LEVEL
     trades   the first orders of both best levels trade: PAIR*, READ, READ_ASK, PAIRED, TRADE*, BID_SETTLES, TRADE_ASK*,
              ASK_SETTLES; then the levels are told: TELL*
 
@@ -19,7 +20,7 @@ from ..config import BookConfig
 from .auction import Discovery, discovered_layout
 from .ladder import best_layout, found_layout, level_layout
 from .orders import order_layout
-from .posting import posting_layout
+from .posting import Posting, posting_layout
 
 
 def party_layout(config: BookConfig) -> data.StructLayout:
@@ -43,7 +44,7 @@ class Uncross(wiring.Component):
     call : What is to be known of the instrument.
     bests : Of the instrument.
     settled : All bests are true, their heads as well.
-    read, bid, bid_next : The pool's read port, for buyers.
+    read, bid, bid_next : The pool's read port, for buyers; the address is a register, as those of the others.
     read_maker, ask, ask_next : The one for makers, for sellers.
     read_line, level : The ladder's.
     search, search_line, search_taken, found_valid, found : The ladder's search; `search_line` is steady from the cycle
@@ -104,6 +105,7 @@ class Uncross(wiring.Component):
         m.submodules.discovery = discovery = Discovery(config)
         found, call = discovery.discovered, self.call
         bests = Signal.like(self.bests)  # as they were when they were looked at last
+        line = Signal.like(self.read_line)
         crossed = bests[0].any & bests[1].any & (bests[0].price_ticks >= bests[1].price_ticks)
 
         # The walk along the levels: where it is on each side, and whether that one has been given away.
@@ -117,6 +119,9 @@ class Uncross(wiring.Component):
             discovery.levels.payload.quantity_lots.eq(self.level.quantity_lots),
             self.search_line.eq(cursor.line),
             self.discovered.eq(found),
+            self.read.eq(bests[0].head),
+            self.read_maker.eq(bests[1].head),
+            self.read_line.eq(line),
         ]
 
         # The pair that trades.
@@ -132,23 +137,19 @@ class Uncross(wiring.Component):
             ask_left.eq(Mux(ask_larger, ask.order.quantity_lots - bid.order.quantity_lots, 0)),
         ]
 
+        posts = Posting(m, self.posting)
+
         def change(best, party, behind, level, left_lots, enabled):
             """The first order of a best level has traded."""
-            posting = self.posting
             gone = left_lots == 0
+            changed = posts.level(best.line, best.price_ticks, enabled)
             m.d.comb += [
-                posting.order.enable.eq(enabled),
-                posting.order.token.eq(party.token),
-                posting.order.order.eq(party.order),
-                posting.order.order.quantity_lots.eq(left_lots),
-                posting.change.enable.eq(enabled),
-                posting.change.line.eq(best.line),
-                posting.change.price_ticks.eq(best.price_ticks),
-                posting.change.level.head.eq(Mux(gone, behind, level.head)),
-                posting.change.level.tail.eq(level.tail),
-                posting.change.level.quantity_lots.eq(level.quantity_lots - taken),
-                posting.change.vanished.eq(gone & (level.head == level.tail)),
+                changed.level.head.eq(Mux(gone, behind, level.head)),
+                changed.level.tail.eq(level.tail),
+                changed.level.quantity_lots.eq(level.quantity_lots - taken),
+                changed.vanished.eq(gone & (level.head == level.tail)),
             ]
+            posts.order(party.token, party.order, left_lots, enabled)
 
         with m.FSM():
             with m.State("REST"):
@@ -166,7 +167,7 @@ class Uncross(wiring.Component):
                 m.d.sync += given.eq(0)
                 m.next = "WALK"
             with m.State("WALK"):
-                m.d.comb += self.read_line.eq(cursor.line)
+                m.d.sync += line.eq(cursor.line)
                 with m.If(discovery.done):
                     outside = (found.price_ticks < call.lower_ticks) | (found.price_ticks > call.upper_ticks)
                     m.d.sync += self.within.eq(~(found.any & (call.bounded != 0) & outside))
@@ -175,7 +176,9 @@ class Uncross(wiring.Component):
                     with m.If(given.bit_select(sell, 1)):
                         m.next = "SEARCH"
                     with m.Else():
-                        m.next = "LEVEL"
+                        m.next = "READ_LEVEL"
+            with m.State("READ_LEVEL"):
+                m.next = "LEVEL"
             with m.State("SEARCH"):
                 m.d.comb += self.search.eq(1)
                 with m.If(self.search_taken):
@@ -204,21 +207,19 @@ class Uncross(wiring.Component):
                     m.next = "PAIR"
 
             with m.State("PAIR"):
-                m.d.sync += bests.eq(self.bests)
+                m.d.sync += [bests.eq(self.bests), line.eq(self.bests[0].line)]
                 with m.If(self.settled):
                     m.next = "READ"
             with m.State("READ"):
-                m.d.comb += [
-                    self.read.eq(bests[0].head),
-                    self.read_maker.eq(bests[1].head),
-                    self.read_line.eq(bests[0].line),
+                m.d.sync += [
+                    bid.token.eq(bests[0].head),
+                    ask.token.eq(bests[1].head),
+                    line.eq(bests[1].line),
                 ]
-                m.d.sync += [bid.token.eq(bests[0].head), ask.token.eq(bests[1].head)]
                 m.next = "END"
                 with m.If(crossed):
                     m.next = "READ_ASK"
             with m.State("READ_ASK"):
-                m.d.comb += self.read_line.eq(bests[1].line)
                 m.d.sync += [
                     bid.order.eq(self.bid),
                     bid_next.eq(self.bid_next),
