@@ -116,8 +116,8 @@ class Breaker(wiring.Component):
             work.at_bound.eq(
                 rules.banded
                 & (
-                    (bid.any & (bid.price_ticks == rules.upper_ticks))
-                    | (ask.any & (ask.price_ticks == rules.lower_ticks))
+                    (bid.any & (bid.price_ticks >= rules.upper_ticks))
+                    | (ask.any & (ask.price_ticks <= rules.lower_ticks))
                 )
             ),
             crossed.eq(bid.any & ask.any & (bid.price_ticks >= ask.price_ticks)),

@@ -37,7 +37,7 @@ class Work:
     job, index, now_ns : What is at work: for what, which instrument, and its time.
     row, rules : The instrument's row, and what the fast path knows of it.
     stored, store : The row as it was; in this cycle it is stored.
-    at_bound, fits : A best price stands at its bound; the book is not crossed, nor beyond the band.
+    at_bound, fits : A best price stands at its bound, or beyond; the book is not crossed, nor beyond the band.
     stranded : See `hdl.beats.Review`.
     span_us, span_ns : A duration; in nanoseconds two cycles later.
     tells, reason, last : The state is reported, with this reason; as the last report.
