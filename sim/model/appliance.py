@@ -493,7 +493,8 @@ class Appliance:
                 return self._end_phase(now_ns, index, breaker)
             case Timer.INDICATIVE:
                 assert breaker.indicative_ns is not None
-                breaker.indicative_ns += breaker.durations.indicative_us * NS_A_US
+                period_ns = breaker.durations.indicative_us * NS_A_US
+                breaker.indicative_ns = breaker.indicative_ns + period_ns if period_ns else None
                 clearing = self._book.clearing(index, breaker.reference_ticks)
                 return [auction_report(ReportKind.INDICATIVE, index, clearing)]
 
