@@ -242,7 +242,7 @@ class _Sender:
             self.set_call_end: 8,
             self.set_schedule: 10,
             self.move_window: 10,
-            self.auction: 16,
+            self.auction: 24,
             self.at_bound: 24,
         }
         timeless = self.steps[0] == 0  # what waits for a timer waits for long
@@ -902,14 +902,19 @@ class _Sender:
             return self.read_clock(link)
         duration_us = rng.choice((0, 1_000, 1_000, self.period_us()))
         near = rng.choice((1, 2, window.spread_ticks, 2 * window.spread_ticks))
+        center = window.center_ticks
+        if window.bounds_ticks and rng.random() < 0.4:  # beyond a bound, where the auction may not trade
+            lower, upper = window.bounds_ticks
+            center = rng.choice((lower - near - rng.randint(0, 3), upper + near + rng.randint(0, 3)))
         lots = rng.choice(((1,), (2, 4), range(1, 7)))
         sides = (rng.choice((_BUY, _SELL)),) if rng.random() < 0.1 else (_BUY, _SELL)
         if rng.random() < min(0.5, 32 / self.config.orders):  # among themselves; a mass cancel visits every slot
             self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
+            self.beliefs.clear()
         for _ in range(rng.choice((2, 3, 5, 8))):
             luck, side = rng.random(), rng.choice(sides)
             kind = _ORDER_KINDS[0 if luck < 0.75 else 4 if luck < 0.9 else rng.randrange(1, 4)]
-            price = window.clip(window.center_ticks + rng.randint(-near, near))
+            price = window.clip(center + rng.randint(-near, near))
             price = 0 if kind[0] == OrderType.MARKET.value else price
             self.then(self.place(instrument, rng.choice(self.accounts), side, kind, price, rng.choice(lots), _MODES[0]))
         luck = rng.random()

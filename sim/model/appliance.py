@@ -553,14 +553,14 @@ class Appliance:
 
     def _follow_auction(self, breaker: Breaker, price_ticks: int, now_ns: int) -> None:
         """An auction has traded: the bands follow its price."""
-        if not breaker.batch:
-            breaker.empty_windows()
-        breaker.trade(price_ticks, now_ns)
         replaces = not breaker.batch or (
             breaker.rule.source is ReferenceSource.AUCTION and breaker.moves_reference(price_ticks, now_ns)
         )
         if breaker.band and replaces:
             breaker.replace_reference(price_ticks, now_ns)
+        if not breaker.batch:
+            breaker.empty_windows()
+        breaker.trade(price_ticks, now_ns)  # behind the reference: the band that was may not hold this price
 
 
 def _state_of(index: int, breaker: Breaker, reason: Reason) -> TradingStateChanged:
