@@ -182,6 +182,7 @@ class _Sender:
         self.time_ns = index * EPISODE_NS
         self.gap_ns = rng.choice((0, 10, 100))
         self.steps = rng.choice(_STEPS)
+        self.bands = rng.random() < 0.9  # whether any are set
         self.deadlines_ns: list[int] = []
         self.wide = rng.random() < min(0.2, 256 / config.orders)  # all slots, all prices, and much longer
         self.accounts = rng.sample(range(config.accounts), min(config.accounts, rng.choice((1, 2, 4, 4, 8, 8))))
@@ -230,7 +231,7 @@ class _Sender:
             self.halt: 8,
             self.resume: 60,
             self.read_clock: 6,
-            self.meeting: 60,
+            self.meeting: 70,
             self.held: 12,
             self.set_instrument: 8,
         }
@@ -241,9 +242,10 @@ class _Sender:
             self.call: 12,
             self.set_call_end: 8,
             self.set_schedule: 10,
-            self.move_window: 10,
+            self.move_window: 14,
             self.auction: 24,
             self.at_bound: 24,
+            self.parted: 12,
         }
         timeless = self.steps[0] == 0  # what waits for a timer waits for long
         for make, weight in breaking.items():
@@ -257,6 +259,9 @@ class _Sender:
         }
         for make, weight in sweeping.items():
             weights[make] = weight / 8 if self.wide else weight
+        if not self.bands:
+            for make in (self.set_band, self.at_bound, self.parted):
+                weights[make] = 0
         habits = [weight * self.rng.choice((0.3, 1, 1, 1, 3)) for weight in weights.values()]
         cumulative = [int(1_000 * sum(habits[: i + 1])) for i in range(len(habits))]
         return list(weights), cumulative
@@ -357,6 +362,10 @@ class _Sender:
 
     def open_market(self) -> None:
         rng = self.rng
+        if rng.random() < 0.1:  # none is set
+            self.then(
+                *[(opcode.value, ALL_INSTRUMENTS, _NOTHING) for opcode in (Opcode.HALT, Opcode.CALL, Opcode.RESUME)]
+            )
         count = self.config.instruments
         for instrument in rng.sample(range(count), max(1, count - rng.choice((0, 1)))):
             window = self.choose_window()
@@ -405,10 +414,10 @@ class _Sender:
             window.base_ticks, window.offset, window.multiplier_quote, window.log2, self.market_data()
         )
         self.then((Opcode.SET_INSTRUMENT.value, instrument, body))
-        if self.rng.random() < 0.8:
+        if self.bands and self.rng.random() < 0.85:
             self.then(self.band_of(instrument))
-        if self.rng.random() < 0.8:
-            mode = TradingMode.BATCH if self.rng.random() < 0.12 else TradingMode.CONTINUOUS
+        if self.rng.random() < 0.7:
+            mode = TradingMode.BATCH if self.rng.random() < 0.2 else TradingMode.CONTINUOUS
             self.then(self.breaker_of(instrument, mode.value))
         if self.rng.random() < 0.4:
             self.then(self.set_dynamic_band(_PRIVILEGED_LINK, instrument))
@@ -462,6 +471,10 @@ class _Sender:
         if self.windows and self.rng.random() < 0.97:
             return self.rng.choice(list(self.windows))
         return self.rng.randrange(self.config.instruments)
+
+    def operated(self) -> int:
+        """An instrument for an operator's command, more often one that is not set."""
+        return self.instrument() if self.rng.random() < 0.9 else self.rng.randrange(self.config.instruments)
 
     def price(self, instrument: int, side: int, aggression: float) -> int:
         window = self.windows.get(instrument)
@@ -576,6 +589,8 @@ class _Sender:
         if rng.random() < min(0.75, 64 / self.config.orders):  # among themselves; a mass cancel visits every slot
             clearing = [(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts]
             restoring = [(Opcode.RESTORE_ACCOUNT.value, 0, _ACCOUNT.pack(account)) for account in (mine, other)]
+            if rng.random() < 0.6:  # out of a call
+                restoring.append((Opcode.HALT.value, instrument, _NOTHING))
             orders = [*clearing, *restoring, (Opcode.RESUME.value, instrument, _NOTHING), *orders]
         self.then(*orders[1:])
         return orders[0]
@@ -716,7 +731,7 @@ class _Sender:
         return Opcode.HALT.value, instrument, _NOTHING
 
     def set_band(self, link: int) -> _Unsent:
-        return self.band_of(self.instrument())
+        return self.band_of(self.operated())
 
     def anyone(self) -> int:
         """One instrument or, at times, all."""
@@ -728,7 +743,7 @@ class _Sender:
         """A halt; at times bands that move over the halted book follow at once."""
         instrument, duration_us = self.anyone(), self.duration_us(none=0.5)
         self.expect(duration_us)
-        if self.rng.random() < 0.5:
+        if self.bands and self.rng.random() < 0.5:
             self.then(*[self.set_band(_PRIVILEGED_LINK) for _ in range(self.rng.randrange(6))])
         if duration_us and self.rng.random() < 0.1:  # it stays until then, or ends at another time
             self.then((Opcode.HALT.value, instrument, _STATE.pack(self.rng.choice((duration_us, self.period_us())))))
@@ -760,8 +775,9 @@ class _Sender:
         action = rng.choice((ExpiryAction.HALT, ExpiryAction.HALT_AND_CANCEL)).value
         if link == _PRIVILEGED_LINK and 0 < timeout < EPISODE_NS:
             self.deadlines_ns.append(self.time_ns + timeout)
-            if rng.random() < 0.15:
-                self.then((Opcode.HALT.value, ALL_INSTRUMENTS, _NOTHING))
+            if rng.random() < 0.3:  # nothing trades, or halts end with it
+                duration_us = rng.choice((0, timeout // _NS_A_US if timeout >= _NS_A_MS else 0))
+                self.then((Opcode.HALT.value, ALL_INSTRUMENTS, _STATE.pack(duration_us)))
         return Opcode.HEARTBEAT.value, 0, _HEARTBEAT.pack(timeout, action)
 
     def read_clock(self, link: int) -> _Unsent:
@@ -783,7 +799,7 @@ class _Sender:
 
     def set_breaker(self, link: int) -> _Unsent:
         """Other durations; another mode, now and then, while it is trading."""
-        instrument = self.instrument()
+        instrument = self.operated()
         window = self.windows.get(instrument)
         mode = window.mode if window else TradingMode.CONTINUOUS.value
         unsent = self.breaker_of(instrument, mode if self.rng.random() < 0.85 else 3 - mode)
@@ -803,7 +819,7 @@ class _Sender:
 
     def set_dynamic_band(self, link: int, instrument: int | None = None) -> _Unsent:
         rng = self.rng
-        instrument = self.instrument() if instrument is None else instrument
+        instrument = self.operated() if instrument is None else instrument
         window = self.windows.get(instrument)
         spread = window.spread_ticks if window else 1
         fields = []
@@ -820,19 +836,26 @@ class _Sender:
 
     def set_reference_rule(self, link: int, instrument: int | None = None) -> _Unsent:
         rng = self.rng
-        instrument = self.instrument() if instrument is None else instrument
+        instrument = self.operated() if instrument is None else instrument
         window = self.windows.get(instrument)
+        if window:
+            self.drift(window)
         spread, center = (window.spread_ticks, window.center_ticks) if window else (1, 1)
         share = min(_PPM, (spread * _PPM + center) // max(1, center))  # of the center, about the spread
         width = rng.choice((0, 0, 1, spread, 2 * spread))
-        width_ppm = rng.choice((0, 0, share, rng.randint(0, _PPM), _PPM, _PPM + 1))
+        width_ppm = rng.choice((0, 0, share, rng.randint(0, _PPM), _PPM))
         auction_width = rng.choice((0, 1, 1, 2, spread))
-        move_ppm = rng.choice((0, 0, 1, share // max(1, spread), share, _PPM, _PPM + 1))
+        move_ppm = rng.choice((0, 0, 0, 1, share // max(1, spread), share, _PPM))
         hold_us = rng.choice((0, 0, 1, self.period_us(), _MAX_U32))
         source = rng.choice(list(ReferenceSource)).value
         trades_log2 = rng.choice((0, 0, 1, 2, 6)) if source == ReferenceSource.LAST_TRADES.value else 0
-        if rng.random() < 0.02:
+        luck = rng.random()
+        if luck < 0.04:
             trades_log2 = rng.choice((1, 7))
+        elif luck < 0.06:
+            width_ppm = _PPM + 1
+        elif luck < 0.08:
+            move_ppm = _PPM + 1
         body = _REFERENCE_RULE.pack(width, width_ppm, auction_width, move_ppm, hold_us, source, trades_log2)
         return Opcode.SET_REFERENCE_RULE.value, instrument, body
 
@@ -841,14 +864,19 @@ class _Sender:
         self.expect(duration_us)
         return Opcode.CALL.value, instrument, _STATE.pack(duration_us)
 
+    def drift(self, window: _Window) -> None:
+        """Let prices gather elsewhere, now and then, so that a reference has to follow."""
+        if self.rng.random() < 0.3:
+            window.center_ticks = window.clip(window.center_ticks + self.rng.randint(-1, 1) * window.spread_ticks)
+
     def set_call_end(self, link: int) -> _Unsent:
         extra_us = self.rng.choice((0, 1, 500, self.period_us()))
-        return Opcode.SET_CALL_END.value, self.instrument(), _CALL_END.pack(extra_us)
+        return Opcode.SET_CALL_END.value, self.operated(), _CALL_END.pack(extra_us)
 
     def set_schedule(self, link: int) -> _Unsent:
         """One entry of a timetable, or a night: closing call, closed, pre-open and opening call."""
         rng = self.rng
-        instrument = self.instrument()
+        instrument = self.operated()
         if rng.random() < 0.3:
             at_ns = self.time_ns
             for state in (*reversed(_CALLS), ScheduledState.CLOSED.value, ScheduledState.PRE_OPEN.value):
@@ -871,16 +899,17 @@ class _Sender:
         return Opcode.SET_SCHEDULE.value, instrument, _SCHEDULE.pack(at_ns, duration_us, state)
 
     def move_window(self, link: int) -> _Unsent:
-        """A window that moves a little or far; where there is a band, mostly as far as it leads no farther."""
+        """A window that moves a little or far, at times from orders at its edge; a band mostly stays inside."""
         rng = self.rng
-        instrument = self.instrument()
+        instrument = self.operated()
         window = self.windows.get(instrument)
         if window is None:
             return Opcode.MOVE_WINDOW.value, instrument, _MOVE_WINDOW.pack(0)
         size = 1 << window.log2
+        first, last = window.base_ticks, window.last_ticks
         highest = _MAX_U32 + 1 - size
-        steps = (0, 1, rng.randint(1, size), size // 2, size - 1, size, 3 * size)
-        base = window.base_ticks + rng.choice((1, -1)) * rng.choice(steps)
+        way = rng.choice((1, -1))
+        base = first + way * rng.choice((0, 1, rng.randint(1, size), size // 2, size - 1, size, 3 * size))
         if window.bounds_ticks and rng.random() < 0.7:
             lower, upper = window.bounds_ticks
             base = min(max(base, upper - size + 1), lower)
@@ -888,10 +917,20 @@ class _Sender:
         if rng.random() < 0.05:
             base = rng.choice((highest + 1, _MAX_U32))
         lower, upper = window.bounds_ticks or (base, base)
-        if link == _PRIVILEGED_LINK and base <= min(lower, highest) and upper < base + size:
+        unsent = Opcode.MOVE_WINDOW.value, instrument, _MOVE_WINDOW.pack(base)
+        edge = rng.random() < 0.6
+        if (edge or link == _PRIVILEGED_LINK) and base <= min(lower, highest) and upper < base + size:
             window.base_ticks = base
             window.center_ticks = window.clip(window.center_ticks)
-        return Opcode.MOVE_WINDOW.value, instrument, _MOVE_WINDOW.pack(base)
+        if not edge:
+            return unsent
+        bid, ask = (first, first + 1) if way > 0 else (last - 1, last)
+        orders = [
+            self.place(instrument, rng.choice(self.accounts), side, _ORDER_KINDS[0], price, 1, _MODES[0])
+            for side, price in rng.choice((((_BUY, bid),), ((_SELL, ask),), ((_BUY, bid), (_SELL, ask))))
+        ]
+        self.then(*orders[1:], unsent)
+        return orders[0]
 
     def auction(self, link: int) -> _Unsent:
         """A call, orders that cross, and its end."""
@@ -901,22 +940,37 @@ class _Sender:
         if window is None:
             return self.read_clock(link)
         duration_us = rng.choice((0, 1_000, 1_000, self.period_us()))
-        near = rng.choice((1, 2, window.spread_ticks, 2 * window.spread_ticks))
+        size = 1 << window.log2
+        near = rng.choice((1, 2, 3, window.spread_ticks, 2 * window.spread_ticks))
+        self.drift(window)
         center = window.center_ticks
         if window.bounds_ticks and rng.random() < 0.4:  # beyond a bound, where the auction may not trade
             lower, upper = window.bounds_ticks
             center = rng.choice((lower - near - rng.randint(0, 3), upper + near + rng.randint(0, 3)))
-        lots = rng.choice(((1,), (2, 4), range(1, 7)))
+        sizes = rng.choice(((1,), (2, 4), range(1, 7)))
+        orders = rng.choice((0, 0, 2, 3, 5, 8))
         sides = (rng.choice((_BUY, _SELL)),) if rng.random() < 0.1 else (_BUY, _SELL)
-        if rng.random() < min(0.5, 32 / self.config.orders):  # among themselves; a mass cancel visits every slot
+        if rng.random() < min(0.5 if orders else 1, 64 / self.config.orders):  # among themselves, as in a meeting
             self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
             self.beliefs.clear()
-        for _ in range(rng.choice((2, 3, 5, 8))):
+        if not orders:  # as much of either side, and the same left of both: at two ticks, or at all between them
+            most, left, away = rng.randint(1, 6), rng.choice((0, 0, 1, 2)), rng.randint(1, min(near, size - 1))
+            center = min(window.clip(center), window.last_ticks - away)
+            for side, price, lots in (
+                *((_BUY, center + away, most), (_SELL, center, most)),
+                *((_BUY, center, left), (_SELL, center + away, left)),
+            ):
+                if lots:
+                    account = rng.choice(self.accounts)
+                    self.then(self.place(instrument, account, side, _ORDER_KINDS[0], price, lots, _MODES[0]))
+        for _ in range(orders):
             luck, side = rng.random(), rng.choice(sides)
             kind = _ORDER_KINDS[0 if luck < 0.75 else 4 if luck < 0.9 else rng.randrange(1, 4)]
             price = window.clip(center + rng.randint(-near, near))
             price = 0 if kind[0] == OrderType.MARKET.value else price
-            self.then(self.place(instrument, rng.choice(self.accounts), side, kind, price, rng.choice(lots), _MODES[0]))
+            self.then(
+                self.place(instrument, rng.choice(self.accounts), side, kind, price, rng.choice(sizes), _MODES[0])
+            )
         luck = rng.random()
         if luck < 0.1:  # the book stands crossed
             self.then((Opcode.HALT.value, instrument, _NOTHING), (Opcode.RESUME.value, instrument, _NOTHING))
@@ -929,6 +983,8 @@ class _Sender:
             self.then(self.move_window(_PRIVILEGED_LINK))
         if luck > 0.1:
             self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=duration_us * _NS_A_US)
+        if luck > 0.7:  # as long as an extension or two
+            self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=_LONGEST_STEP_NS)
         self.expect(duration_us)
         return Opcode.CALL.value, instrument, _STATE.pack(duration_us)
 
@@ -951,4 +1007,32 @@ class _Sender:
         if luck < 0.6:  # a trip halts after 1 ms
             wait_us = rng.choice((1_000, self.period_us()))
             self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=wait_us * _NS_A_US + rng.choice((-1, 0, 0)))
+        return order
+
+    def parted(self, link: int) -> _Unsent:
+        """An order that a band then parts from, in any state."""
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        side, account = rng.choice((_BUY, _SELL)), rng.choice(self.accounts)
+        price = window.center_ticks
+        if window.bounds_ticks and rng.random() < 0.6:
+            price = window.bounds_ticks[side == _BUY]
+        order = self.place(instrument, account, side, _ORDER_KINDS[0], price, rng.randint(1, 6), _MODES[0])
+        scheduled = rng.choice((ScheduledState.PRE_OPEN.value, ScheduledState.CLOSED.value))
+        state = (
+            *((), ()),
+            *(((opcode.value, instrument, _NOTHING),) for opcode in (Opcode.HALT, Opcode.CALL)),
+            *((self.entry_of(instrument, scheduled, 1),),) * 2,
+        )
+        self.then(*rng.choice(state))
+        near = price - 1 if side == _BUY else price + 1
+        far = window.clip(near - 3 if side == _BUY else near + 3)
+        lower, upper = sorted((window.clip(near), far))
+        window.bounds_ticks = lower, upper
+        self.then((Opcode.SET_BAND.value, instrument, _BAND.pack(lower, upper, lower, rng.choice(_POLICIES))))
+        if rng.random() < 0.9:
+            self.then(self.entry_of(instrument, _CALLS[0], self.time_ns + rng.choice((0, 1, 2)) * _NS_A_MS))
         return order

@@ -161,8 +161,8 @@ class Appliance:
             reports += self._send(Cause(deadline_ns, link=0, command_number=0), acted)
         return reports
 
-    def _next_timer(self) -> tuple[int, int, int] | None:
-        """Deadline, instrument and kind of the timer that acts next; the watchdog comes before every instrument."""
+    def timers(self) -> list[tuple[int, int, int]]:
+        """Deadline, instrument and kind of every timer that runs; the watchdog's instrument is -1, its kind zero."""
         timers = [
             (deadline_ns, index, int(kind))
             for index, instrument in enumerate(self._gate.instruments)
@@ -171,7 +171,11 @@ class Appliance:
         ]
         if self._gate.deadline_ns is not None:
             timers.append((self._gate.deadline_ns, -1, WATCHDOG))
-        return min(timers, default=None)
+        return timers
+
+    def _next_timer(self) -> tuple[int, int, int] | None:
+        """The timer that acts next: by deadline, then the watchdog, then by instrument and kind."""
+        return min(self.timers(), default=None)
 
     @property
     def time_ns(self) -> int:
@@ -188,6 +192,11 @@ class Appliance:
     def book(self) -> Book:
         """The book, to read."""
         return self._book
+
+    def breaker(self, instrument: int) -> Breaker | None:
+        """The breaker of an instrument, to read; None before it is set."""
+        present = self._gate.instruments[instrument]
+        return present.breaker if present else None
 
     def balance_quote(self, account: int) -> int:
         """An account's balance."""

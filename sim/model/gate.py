@@ -138,7 +138,7 @@ class Gate:
         match command:
             case AccountCommand() | GrantCredit() | Heartbeat() | PlainCommand(opcode=Opcode.READ_CLOCK):
                 return command.instrument != 0
-            case (PlainCommand() | StateCommand()) if command.instrument == ALL_INSTRUMENTS:
+            case PlainCommand() | StateCommand() if command.instrument == ALL_INSTRUMENTS:
                 return False
         return command.instrument >= len(self.instruments)
 
