@@ -8,14 +8,18 @@ import pytest
 from bandgap.hdl.protocol.commands import (
     ALL_INSTRUMENTS,
     BandPolicy,
+    BreakerFlags,
     ExpiryAction,
     InstrumentFlags,
     Opcode,
     OrderFlags,
     OrderType,
+    ReferenceSource,
+    ScheduledState,
     SelfTradePrevention,
     Side,
     TimeInForce,
+    TradingMode,
 )
 from bandgap.host.wire import new_commands
 from bandgap.sim.lab.describe import report_fields
@@ -36,13 +40,25 @@ SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
     ),
     "DONE": lambda r: f"DONE {r['count']}",
     "BAND_MOVED": lambda r: f"BAND_MOVED {r['lower_ticks']}-{r['upper_ticks']}",
-    "TRADING_STATE": lambda r: f"{r['state']} {r['reason']} instrument {r['instrument']}",
+    "TRADING_STATE": lambda r: (
+        f"{r['state']} {r['reason']} instrument {r['instrument']}"
+        + (f" until {r['until_ns']}" if r["until_ns"] != "0" else "")
+    ),
+    "INDICATIVE": lambda r: _auction(r),
+    "UNCROSSED": lambda r: _auction(r),
     "LEVEL": lambda r: f"LEVEL {r['side']} {r['quantity_lots']}@{r['price_ticks']}",
     "TOP_OF_BOOK": lambda r: (
         f"TOP instrument {r['instrument']} {r['bid_quantity_lots']}@{r['bid_price_ticks']}"
         f" {r['ask_quantity_lots']}@{r['ask_price_ticks']}"
     ),
 }
+
+
+def _auction(fields: dict[str, str]) -> str:
+    if fields["volume_lots"] == "0":
+        return f"{fields['kind']} nothing"
+    left = f", {fields['side']} {fields['surplus_lots']} left" if fields["surplus_lots"] != "0" else ""
+    return f"{fields['kind']} {fields['volume_lots']}@{fields['price_ticks']}{left}"
 
 
 class Market:
@@ -127,6 +143,42 @@ class Market:
     def resume(self, instrument: int = ALL_INSTRUMENTS, **fields: Any) -> list[str]:
         """Resume one instrument or all."""
         return self.send(Opcode.RESUME, instrument=instrument, **fields)
+
+    def call(self, instrument: int = 0, duration_us: int = 0, **fields: Any) -> list[str]:
+        """Open a call in instrument 0 unless told otherwise."""
+        return self.send(Opcode.CALL, **{"instrument": instrument, "duration_us": duration_us, **fields})
+
+    def set_breaker(self, mode: TradingMode = TradingMode.CONTINUOUS, collect: bool = False, **us: Any) -> list[str]:
+        """Set durations by their names without `_us`: limit, halt and indicative zero, call and extension 1,000."""
+        durations = {"limit": 0, "halt": 0, "call": 1_000, "extension": 1_000, "indicative": 0}
+        instrument = us.pop("instrument", 0)
+        fields = {f"{name}_us": value for name, value in {**durations, **us}.items()}
+        flags = collect * BreakerFlags.COLLECT.value
+        return self.send(Opcode.SET_BREAKER, **{"instrument": instrument, "mode": mode.value, "flags": flags, **fields})
+
+    def set_windows(self, short: tuple[int, int, int] | None, long: tuple[int, int, int] | None = None) -> list[str]:
+        """Set the rolling windows of instrument 0: width in ticks, bucket in us, number of buckets; None: off."""
+        fields = {}
+        for name, window in (("short", short), ("long", long)):
+            width, bucket_us, buckets = window or (0, 0, 0)
+            fields |= {f"{name}_width_ticks": width, f"{name}_bucket_us": bucket_us, f"{name}_buckets": buckets}
+        return self.send(Opcode.SET_DYNAMIC_BAND, **fields)
+
+    def set_rule(self, source: ReferenceSource = ReferenceSource.HOST, **fields: Any) -> list[str]:
+        """Set the rule of instrument 0's reference price; whatever is not named is zero."""
+        return self.send(Opcode.SET_REFERENCE_RULE, **{"source": source.value, **fields})
+
+    def set_call_end(self, extra_us: int) -> list[str]:
+        """Lengthen the calls of instrument 0."""
+        return self.send(Opcode.SET_CALL_END, extra_us=extra_us)
+
+    def set_schedule(self, state: ScheduledState, at_ns: int, **fields: Any) -> list[str]:
+        """Set an entry of the timetable of instrument 0 unless told otherwise."""
+        return self.send(Opcode.SET_SCHEDULE, **{"state": state.value, "at_ns": at_ns, **fields})
+
+    def move_window(self, base: int, **fields: Any) -> list[str]:
+        """Move the window of instrument 0 unless told otherwise."""
+        return self.send(Opcode.MOVE_WINDOW, **{"window_base_ticks": base, **fields})
 
     def grant(self, account: int, amount: int, **fields: Any) -> list[str]:
         """Grant credit."""
