@@ -29,6 +29,14 @@ from bandgap.sim.model.messages import Side as ModelSide
 MULTIPLIER_QUOTE = 1_000
 START_QUOTE = 1_000_000_000
 
+
+def auction_line(fields: dict[str, str]) -> str:
+    if fields["volume_lots"] == "0":
+        return f"{fields['kind']} nothing"
+    left = f", {fields['side']} {fields['surplus_lots']} left" if fields["surplus_lots"] != "0" else ""
+    return f"{fields['kind']} {fields['volume_lots']}@{fields['price_ticks']}{left}"
+
+
 SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
     "ACCEPTED": lambda r: f"ACCEPTED #{r['token']} {r['quantity_lots']}@{r['price_ticks']}",
     "REPLACED": lambda r: f"REPLACED #{r['token']} {r['quantity_lots']}@{r['price_ticks']}",
@@ -44,8 +52,8 @@ SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
         f"{r['state']} {r['reason']} instrument {r['instrument']}"
         + (f" until {r['until_ns']}" if r["until_ns"] != "0" else "")
     ),
-    "INDICATIVE": lambda r: _auction(r),
-    "UNCROSSED": lambda r: _auction(r),
+    "INDICATIVE": auction_line,
+    "UNCROSSED": auction_line,
     "LEVEL": lambda r: f"LEVEL {r['side']} {r['quantity_lots']}@{r['price_ticks']}",
     "TOP_OF_BOOK": lambda r: (
         f"TOP instrument {r['instrument']} {r['bid_quantity_lots']}@{r['bid_price_ticks']}"
@@ -54,25 +62,18 @@ SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
 }
 
 
-def _auction(fields: dict[str, str]) -> str:
-    if fields["volume_lots"] == "0":
-        return f"{fields['kind']} nothing"
-    left = f", {fields['side']} {fields['surplus_lots']} left" if fields["surplus_lots"] != "0" else ""
-    return f"{fields['kind']} {fields['volume_lots']}@{fields['price_ticks']}{left}"
-
-
 class Market:
     """Instrument 0 trades in the window 100 to 107, multiplier 1,000, no band; accounts 0 to 3 have a billion each.
 
     Methods send one command each and answer with its reports as lines; `fields` holds the same reports in full.
     """
 
-    def __init__(self) -> None:
-        self.appliance = Appliance(instruments=3, orders=8, ticks=16, accounts=4, smallest_window_ticks=4)
+    def __init__(self, ticks: int = 16, **window: int) -> None:
+        self.appliance = Appliance(instruments=3, orders=8, ticks=ticks, accounts=4, smallest_window_ticks=4)
         self.number = 0
         self.time_ns = 0
         self.fields: list[dict[str, str]] = []
-        self.set_instrument(0)
+        self.set_instrument(0, **window)
         for account in range(4):
             self.grant(account, START_QUOTE)
         self.resume()
@@ -220,3 +221,9 @@ class Market:
 def market() -> Market:
     """A market as `Market` says."""
     return Market()
+
+
+@pytest.fixture
+def stock() -> Market:
+    """A market whose instrument 0 has the window 8,192 to 12,287: a share of about 100.00 in cents."""
+    return Market(ticks=4_096, window_base_ticks=8_192, window_log2=12)
