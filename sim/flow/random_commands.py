@@ -182,7 +182,7 @@ class _Sender:
         self.time_ns = index * EPISODE_NS
         self.gap_ns = rng.choice((0, 10, 100))
         self.steps = rng.choice(_STEPS)
-        self.bands = rng.random() < 0.9  # whether any are set
+        self.bands = rng.random() < 0.85  # whether any are set
         self.deadlines_ns: list[int] = []
         self.wide = rng.random() < min(0.2, 256 / config.orders)  # all slots, all prices, and much longer
         self.accounts = rng.sample(range(config.accounts), min(config.accounts, rng.choice((1, 2, 4, 4, 8, 8))))
@@ -775,7 +775,7 @@ class _Sender:
         action = rng.choice((ExpiryAction.HALT, ExpiryAction.HALT_AND_CANCEL)).value
         if link == _PRIVILEGED_LINK and 0 < timeout < EPISODE_NS:
             self.deadlines_ns.append(self.time_ns + timeout)
-            if rng.random() < 0.3:  # nothing trades, or halts end with it
+            if rng.random() < 0.5:  # nothing trades, or halts end with it
                 duration_us = rng.choice((0, timeout // _NS_A_US if timeout >= _NS_A_MS else 0))
                 self.then((Opcode.HALT.value, ALL_INSTRUMENTS, _STATE.pack(duration_us)))
         return Opcode.HEARTBEAT.value, 0, _HEARTBEAT.pack(timeout, action)
@@ -842,16 +842,18 @@ class _Sender:
             self.drift(window)
         spread, center = (window.spread_ticks, window.center_ticks) if window else (1, 1)
         share = min(_PPM, (spread * _PPM + center) // max(1, center))  # of the center, about the spread
-        width = rng.choice((0, 0, 1, spread, 2 * spread))
+        width = rng.choice((0, 1, 1, spread, 2 * spread))
         width_ppm = rng.choice((0, 0, share, rng.randint(0, _PPM), _PPM))
         auction_width = rng.choice((0, 1, 1, 2, spread))
         move_ppm = rng.choice((0, 0, 0, 1, share // max(1, spread), share, _PPM))
         hold_us = rng.choice((0, 0, 1, self.period_us(), _MAX_U32))
-        source = rng.choice(list(ReferenceSource)).value
+        source = rng.choice((*ReferenceSource, ReferenceSource.WINDOW_MEAN)).value
         trades_log2 = rng.choice((0, 0, 1, 2, 6)) if source == ReferenceSource.LAST_TRADES.value else 0
         luck = rng.random()
-        if luck < 0.04:
-            trades_log2 = rng.choice((1, 7))
+        if luck < 0.02:
+            source, trades_log2 = ReferenceSource.LAST_TRADES.value, 7
+        elif luck < 0.04:
+            trades_log2 = 1
         elif luck < 0.06:
             width_ppm = _PPM + 1
         elif luck < 0.08:
@@ -950,7 +952,8 @@ class _Sender:
         sizes = rng.choice(((1,), (2, 4), range(1, 7)))
         orders = rng.choice((0, 0, 2, 3, 5, 8))
         sides = (rng.choice((_BUY, _SELL)),) if rng.random() < 0.1 else (_BUY, _SELL)
-        if rng.random() < min(0.5 if orders else 1, 64 / self.config.orders):  # among themselves, as in a meeting
+        alone = 64 / self.config.orders if orders or self.wide else max(0.1, 64 / self.config.orders)
+        if rng.random() < min(0.5 if orders else 1, alone):  # among themselves, as in a meeting
             self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
             self.beliefs.clear()
         if not orders:  # as much of either side, and the same left of both: at two ticks, or at all between them

@@ -1,4 +1,4 @@
-"""The circuit breaker: states, bands, reference prices, timetables, windows and timers, at the numbers of real markets."""
+"""The circuit breaker: states, bands, reference prices, timetables, windows, timers; at the numbers of real markets."""
 
 from typing import Any
 
