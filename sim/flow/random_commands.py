@@ -246,6 +246,7 @@ class _Sender:
             self.auction: 24,
             self.at_bound: 24,
             self.parted: 12,
+            self.followed: 6,
         }
         timeless = self.steps[0] == 0  # what waits for a timer waits for long
         for make, weight in breaking.items():
@@ -260,7 +261,7 @@ class _Sender:
         for make, weight in sweeping.items():
             weights[make] = weight / 8 if self.wide else weight
         if not self.bands:
-            for make in (self.set_band, self.at_bound, self.parted):
+            for make in (self.set_band, self.at_bound, self.parted, self.followed):
                 weights[make] = 0
         habits = [weight * self.rng.choice((0.3, 1, 1, 1, 3)) for weight in weights.values()]
         cumulative = [int(1_000 * sum(habits[: i + 1])) for i in range(len(habits))]
@@ -1039,3 +1040,27 @@ class _Sender:
         if rng.random() < 0.9:
             self.then(self.entry_of(instrument, _CALLS[0], self.time_ns + rng.choice((0, 1, 2)) * _NS_A_MS))
         return order
+
+    def followed(self, link: int) -> _Unsent:
+        """A reference that follows a trade, so that the band around it parts from an order."""
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        price = window.center_ticks
+        lower, upper = window.clip(price - 4), window.clip(price + 4)
+        window.bounds_ticks = lower, upper
+        source = rng.choice((ReferenceSource.LAST_TRADES, ReferenceSource.WINDOW_MEAN)).value
+        self.then(
+            (Opcode.SET_DYNAMIC_BAND.value, instrument, _DYNAMIC_BAND.pack(0, 0, 0, 1_000, 0, rng.randint(1, 3))),
+            (Opcode.SET_REFERENCE_RULE.value, instrument, _REFERENCE_RULE.pack(1, 0, 1, 0, 0, source, 0)),
+        )
+        side = rng.choice((_BUY, _SELL))
+        beyond = window.clip(price + (3 if side == _BUY else -3))
+        for taking, at in ((3 - side, price), (side, price), (side, beyond)):
+            account = rng.choice(self.accounts)
+            self.then(self.place(instrument, account, taking, _ORDER_KINDS[0], at, 1, _MODES[0]))
+        self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=1_000 * _NS_A_US)
+        reference = rng.choice((lower, upper))
+        return Opcode.SET_BAND.value, instrument, _BAND.pack(lower, upper, reference, rng.choice(_POLICIES))

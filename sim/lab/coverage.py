@@ -128,7 +128,7 @@ REJECTIONS = {
 
 STATE_REASONS = [reason for reason in Reason if reason >= Reason.OPERATOR]
 _OPEN = [state for state in TradingState if state is not TradingState.CLOSED]
-CHANGES = {
+CHANGES: dict[Reason, set[tuple[TradingState, TradingState]]] = {
     Reason.OPERATOR: {
         *((state, TradingState.HALTED) for state in _OPEN),
         *((state, TradingState.CALL) for state in _OPEN),
