@@ -242,7 +242,7 @@ class _Sender:
             self.call: 12,
             self.set_call_end: 8,
             self.set_schedule: 10,
-            self.move_window: 14,
+            self.move_window: 20,
             self.auction: 24,
             self.at_bound: 24,
             self.parted: 12,
@@ -254,7 +254,7 @@ class _Sender:
         sweeping: dict[_Maker, float] = {
             self.mass_cancel: 14,
             self.kill: 6,
-            self.heartbeat: 6,
+            self.heartbeat: 8,
             self.set_anew: 2,
             self.change_mode: 3,
         }
@@ -921,7 +921,7 @@ class _Sender:
             base = rng.choice((highest + 1, _MAX_U32))
         lower, upper = window.bounds_ticks or (base, base)
         unsent = Opcode.MOVE_WINDOW.value, instrument, _MOVE_WINDOW.pack(base)
-        edge = rng.random() < 0.6
+        edge = rng.random() < 0.75
         if (edge or link == _PRIVILEGED_LINK) and base <= min(lower, highest) and upper < base + size:
             window.base_ticks = base
             window.center_ticks = window.clip(window.center_ticks)
@@ -958,7 +958,8 @@ class _Sender:
             self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
             self.beliefs.clear()
         if not orders:  # as much of either side, and the same left of both: at two ticks, or at all between them
-            most, left, away = rng.randint(1, 6), rng.choice((0, 0, 1, 2)), rng.randint(1, min(near, size - 1))
+            most, left = rng.randint(1, 6), rng.choice((0, 1, 1, 2))
+            away = 1 if left and rng.random() < 0.7 else rng.randint(1, min(near, size - 1))
             center = min(window.clip(center), window.last_ticks - away)
             for side, price, lots in (
                 *((_BUY, center + away, most), (_SELL, center, most)),

@@ -228,9 +228,9 @@ class Appliance:
         """Limit states that begin or end."""
         changed = []
         for index, instrument in enumerate(self._gate.instruments):
-            if instrument:
-                best = {side: self._book.best_ticks(index, side) for side in Side}
-                if instrument.breaker.review(best[Side.BUY], best[Side.SELL], now_ns):
+            if instrument and instrument.breaker.may_limit:
+                bid_ticks, ask_ticks = self._book.best_ticks(index, Side.BUY), self._book.best_ticks(index, Side.SELL)
+                if instrument.breaker.review(bid_ticks, ask_ticks, now_ns):
                     changed.append(_state_of(index, instrument.breaker, Reason.LIMIT))
         return changed
 
