@@ -814,7 +814,8 @@ class _Sender:
         instrument = self.instrument()
         self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
         mode = TradingMode.BATCH if rng.random() < 0.4 else TradingMode.CONTINUOUS
-        self.then(self.breaker_of(instrument, mode.value), (Opcode.RESUME.value, instrument, _NOTHING))
+        self.then(self.breaker_of(instrument, mode.value), self.set_reference_rule(_PRIVILEGED_LINK, instrument))
+        self.then((Opcode.RESUME.value, instrument, _NOTHING))
         self.beliefs.clear()
         return Opcode.HALT.value, instrument, _NOTHING
 
@@ -848,7 +849,7 @@ class _Sender:
         auction_width = rng.choice((0, 1, 1, 2, spread))
         move_ppm = rng.choice((0, 0, 0, 1, share // max(1, spread), share, _PPM))
         hold_us = rng.choice((0, 0, 1, self.period_us(), _MAX_U32))
-        source = rng.choice((*ReferenceSource, ReferenceSource.WINDOW_MEAN)).value
+        source = rng.choice((*ReferenceSource, ReferenceSource.WINDOW_MEAN, ReferenceSource.AUCTION)).value
         trades_log2 = rng.choice((0, 0, 1, 2, 6)) if source == ReferenceSource.LAST_TRADES.value else 0
         luck = rng.random()
         if luck < 0.02:
