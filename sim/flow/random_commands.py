@@ -349,9 +349,9 @@ class _Sender:
     def duration_us(self, none: float = 0.0) -> int:
         """A duration, zero as often as `none` says; at times one that is too short, or longer than an episode."""
         luck = self.rng.random()
-        if luck < 0.01:
+        if luck < 0.02:
             return self.rng.choice((1, 999, 999))
-        if luck < 0.015:
+        if luck < 0.025:
             return _MAX_U32
         return 0 if self.rng.random() < none else self.period_us()
 
