@@ -31,9 +31,9 @@ MISTAKES = {
         "maintenance_margin_ppm = 100_000",
         "instruments[0]: maintenance_margin_ppm must be less than initial_margin_ppm",
     ),
-    "band_width_ppm = 60_000": (
-        "band_width_ppm = 0.06",
-        "instruments[1].band_width_ppm: Input should be a valid integer",
+    "\nwidth_ppm = 60_000": (
+        "\nwidth_ppm = 0.06",
+        "instruments[1].breaker.width_ppm: Input should be a valid integer",
     ),
     "multiplier_quote = 5": ("multiplier_quote = 65_536", "instruments[1].multiplier_quote: "),
     "deposit_quote = 5_000_000": ("deposit_quote = -1", "accounts[2].deposit_quote: "),

@@ -185,7 +185,7 @@ def test_liquidation_from_kill_to_restore(open_venue: Open, kinds_of: Kinds, tra
     It is blocked and its resting order canceled; then slices of 50 are sold into account 1's bid at 860, at most down
     to the bound; it ends 18,000 under water (140 ticks x 10 x 120 = 168,000) and the fund pays.
     """
-    venue = open_venue(deposits=(150_000, 10_000_000), band_width_ppm=30_000)
+    venue = open_venue(deposits=(150_000, 10_000_000), width_ppm=30_000)
     venue.step(mark=1000)
     venue.step(venue.new(1, SELL, 1000, 100), venue.new(0, BUY, 1000, 100))
     venue.step(venue.new(1, SELL, 1000, 20), venue.new(0, BUY, 1000, 20), venue.new(0, BUY, 855, 1))
@@ -218,7 +218,7 @@ def test_liquidation_from_kill_to_restore(open_venue: Open, kinds_of: Kinds, tra
 
 
 def test_empty_fund_leaves_the_account_blocked(open_venue: Open, kinds_of: Kinds) -> None:
-    venue = open_venue(deposits=(150_000, 10_000_000), band_width_ppm=30_000, insurance=7, liquidation_slice_lots=500)
+    venue = open_venue(deposits=(150_000, 10_000_000), width_ppm=30_000, insurance=7, liquidation_slice_lots=500)
     venue.step(mark=1000)
     venue.step(venue.new(1, SELL, 1000, 120), venue.new(0, BUY, 1000, 100))
     venue.step(venue.new(0, BUY, 1000, 20))

@@ -106,7 +106,7 @@ def trade_at_a_still_mark(
         instruments=2,
         taker_fee_ppm=fee_ppm,
         maker_fee_ppm=fee_ppm // 2,
-        band_width_ppm=width_ppm,
+        width_ppm=width_ppm,
         initial_margin_ppm=margin_ppm,
         maintenance_margin_ppm=20_000,
         halt_ns=1,
