@@ -42,6 +42,7 @@ def venue_config(
     instruments: int = 1,
     insurance: int = 50_000,
     levels_ppm: tuple[int, ...] = (),
+    watchdog_s: int = 60,
     **instrument: Any,
 ) -> VenueConfig:
     """Instruments around 1000 ticks at 10 quote units a tick and lot; accounts with the deposits given.
@@ -61,7 +62,7 @@ def venue_config(
     breaker: dict[str, Any] = {
         "width_ppm": 50_000,
         "policy": "reject",
-        "limit_us": 2 * SECOND_US,
+        "limit_us": 0,
         "halt_us": 10 * SECOND_US,
         "call_us": 3 * SECOND_US,
         "extension_us": 3 * SECOND_US,
@@ -72,7 +73,7 @@ def venue_config(
     settings["breaker"] = BreakerConfig(**breaker)
     return VenueConfig(
         device="model:",
-        watchdog_ns=60 * SECOND_NS,
+        watchdog_ns=watchdog_s * SECOND_NS,
         insurance_fund_quote=insurance,
         oracle=OracleConfig(
             sources=("alpha", "beta", "gamma"), quorum=2, staleness_ns=30 * SECOND_NS, max_deviation_ppm=100_000
@@ -122,11 +123,18 @@ class Venue:
         request["kind"], request["account"] = Opcode.MASS_CANCEL.value, account
         return request
 
-    def step(self, *requests: Records, mark: int | None = None, after_ns: int = SECOND_NS, **given: Any) -> StepResult:
-        """One step; with a mark, all sources quote it for all instruments."""
+    def step(
+        self,
+        *requests: Records,
+        mark: int | None = None,
+        after_ns: int = SECOND_NS,
+        arriving_after_ns: int = 0,
+        **given: Any,
+    ) -> StepResult:
+        """One step; with a mark, all sources quote it for all instruments. Requests arrive so long behind its begin."""
         time_ns = self.daemon.time_ns + after_ns
         together = np.concatenate(requests) if requests else np.zeros(0, REQUEST_DTYPE)
-        together["arrival_ns"] = time_ns
+        together["arrival_ns"] = time_ns + arriving_after_ns
         if mark is not None:
             given["quotes"] = [
                 Quote(source, instrument, mark, time_ns)

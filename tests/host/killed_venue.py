@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention, Side, TimeInForce
-from bandgap.host.config import AccountConfig, BreakerConfig, InstrumentConfig, OracleConfig, VenueConfig
+from bandgap.host.config import (
+    AccountConfig,
+    BreakerConfig,
+    InstrumentConfig,
+    MarketHaltConfig,
+    OracleConfig,
+    VenueConfig,
+)
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
@@ -30,8 +37,9 @@ ACCOUNTS = 12
 STEP_NS = 1_000_000_000
 
 CONFIG = VenueConfig(
-    watchdog_ns=10 * STEP_NS,
+    watchdog_ns=STEP_NS + STEP_NS // 5,
     insurance_fund_quote=1_000_000,
+    market_halt=MarketHaltConfig(levels_ppm=(70_000, 900_000), halt_us=1_100_000),
     oracle=OracleConfig(sources=("alpha", "beta"), quorum=1, staleness_ns=10 * STEP_NS, max_deviation_ppm=100_000),
     instruments=tuple(
         InstrumentConfig(
