@@ -182,6 +182,7 @@ class Daemon:
             self.sequence,
             encoded,
             int(command_headers(encoded.commands)["number"][0]) if len(encoded.commands) else 0,
+            commands,
             reports,
             ids,
             tuple(marks),

@@ -106,6 +106,7 @@ class StepResult:
     sequence : Its number in the journal.
     encoded : Which requests became commands, and which the host refused and why.
     first_number : Number of the first client command; the others follow.
+    commands : (m, 32) uint8, the operator commands that went before the clients'.
     reports : (n, 64) uint8, all the device's reports.
     ids : The client order ids that each report speaks of.
     marks_ticks : Mark price of each instrument; None without one.
@@ -118,6 +119,7 @@ class StepResult:
     sequence: int
     encoded: Encoded
     first_number: int
+    commands: Bytes2D
     reports: Bytes2D
     ids: ClientIds
     marks_ticks: tuple[int | None, ...]

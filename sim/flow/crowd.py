@@ -21,6 +21,9 @@ SELLING_S = 40
 SELLER_SHARE = 0.04
 """Of requests while the seller sells."""
 
+SELLER_DISCOUNT = 0.03
+"""How far below the worth the seller still sells, as a part of it."""
+
 DEPTH_EXPONENT = 0.6
 """Of the distance at which limit orders are placed (Bouchaud, Mezard and Potters, 2002)."""
 
@@ -164,8 +167,11 @@ class Crowd:
         return self._new(now, order, OrderType.LIMIT, time_in_force, OrderFlags(0))
 
     def _sell_at_any_price(self, now: "_Moment") -> Request:
+        """Far below the worth: what finds no buyer stays on offer, at the band's bound if the band says so."""
         quantity = 50 + int(self._resting_target * self._draw())
-        return self._market(now, _Resting(self._identify(), self._population.seller, Side.SELL, 0, quantity))
+        price = round(now.worth_ticks * (1 - SELLER_DISCOUNT))
+        order = _Resting(self._identify(), self._population.seller, Side.SELL, price, quantity)
+        return self._new(now, order, OrderType.LIMIT, TimeInForce.GTC, OrderFlags(0))
 
     def _cancel(self, now: "_Moment") -> Request:
         """Of a few orders, most of them recent, the one most exposed to the market is pulled. What was surely filled
