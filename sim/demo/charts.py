@@ -85,6 +85,7 @@ def close_up_chart(start_ns: int, chart: Chart, track: Track, from_ns: int, to_n
         marker={"color": TRADE, "size": 5, "opacity": 0.75},
     )
     _draw_auction_bands(figure, track, from_ns, to_ns)
+    _draw_indicatives(figure, track, from_ns, to_ns)
     _draw_states(figure, track.phases, to_ns, from_ns)
     _draw_auctions(figure, track, 11, from_ns, to_ns)
     _style(figure, 400, legend=True)
@@ -142,6 +143,19 @@ def _draw_auctions(figure: go.Figure, track: Track, size: int, from_ns: int = 0,
             customdata=[[one.volume_lots, one.trades] for one in traded],
             hovertemplate="auction at %{y:,d}: %{customdata[0]:,d} lots, %{customdata[1]:,d} trades<extra></extra>",
         )
+
+
+def _draw_indicatives(figure: go.Figure, track: Track, from_ns: int, to_ns: int) -> None:
+    """What the auction would have come to, while orders collected; a line for each call."""
+    x: list[str | None] = []
+    y: list[int | None] = []
+    for call in (phase for phase in track.phases if phase.state is TradingState.CALL):
+        over_ns = min(to_ns, to_ns if call.to_ns is None else call.to_ns)
+        told = [one for one in track.indicatives if max(call.from_ns, from_ns) < one[0] <= over_ns]
+        x += [*(_date(time_ns) for time_ns, _ in told), None]
+        y += [*(price or None for _, price in told), None]
+    line = {"color": AUCTION, "width": 1.6}
+    figure.add_scatter(x=x, y=y, name="indicative price", mode="lines", line=line)
 
 
 def _draw_auction_bands(figure: go.Figure, track: Track, from_ns: int, to_ns: int) -> None:
@@ -231,7 +245,7 @@ def _style(figure: go.Figure, height: int, legend: bool) -> None:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "inherit", "size": 12, "color": TEXT},
         showlegend=legend,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
         hovermode="x unified" if legend else "closest",
         hoverlabel={"bgcolor": "#1c2230", "font": {"color": "#e8ecf3"}},
     )

@@ -37,7 +37,7 @@ def demo(
     pace: Annotated[
         float,
         typer.Option(
-            min=0, help="On a terminal: simulated seconds a second while a breaker is at work; 0: all it can."
+            min=0, help="Simulated seconds that a terminal shows a second while a breaker acts; 0: all it can."
         ),
     ] = 20,
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.", metavar="FILE")] = Path("demo.html"),
@@ -47,9 +47,9 @@ def demo(
 ) -> None:
     """Run a market through the hardware book: calm, flash crash, recovery; then prove that it came out right.
 
-    Four perpetuals and 128 accounts on the embedded device, behind the same daemon that runs a venue. In the crash prices
-    stand at their band: limit states become halts, halts become auction calls, auctions reopen. Exit status 2: the input
-    is bad; 1: the device cannot be built or failed, or a check did.
+    Four perpetuals and 128 accounts on the embedded device, behind the same daemon that runs a venue. In the crash
+    prices come to their bounds: limit states become halts, halts auction calls, and auctions reopen. Exit status 2:
+    the input is bad; 1: the device cannot be built or failed, or a check did.
 
     Examples:
 

@@ -114,8 +114,16 @@ class LiveView:
             Text(f"{band.lower_ticks:,} - {band.upper_ticks:,}" if band else ""),
             Text(f"{band.reference_ticks:,}" if band else ""),
             Text(f"{track.prints[-1][1]:,}" if track.prints else ""),
-            Text(f"{track.indicative_ticks:,}" if track.indicative_ticks else "", "magenta"),
+            Text(_indicative(track), "magenta"),
         ]
+
+
+def _indicative(track: Track) -> str:
+    """What the call that is on would come to, as told last."""
+    if track.phase.state is not TradingState.CALL or not track.indicatives:
+        return ""
+    time_ns, price_ticks = track.indicatives[-1]
+    return f"{price_ticks:,}" if price_ticks and time_ns > track.phase.from_ns else ""
 
 
 _AT_WORK = (TradingState.LIMIT, TradingState.HALTED, TradingState.CALL)

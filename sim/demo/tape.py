@@ -65,7 +65,7 @@ class Track:
     auctions : Its auctions.
     prints : (time, price) of its trades.
     outside : Trades that printed where they must not, in words.
-    indicative_ticks : The last indicative price of the call that is on; zero without one.
+    indicatives : (time, price) of the indicative prices; zero where nothing would trade.
     """
 
     bands: list[Bounds] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Track:
     auctions: list[Auction] = field(default_factory=list)
     prints: list[tuple[int, int]] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
-    indicative_ticks: int = 0
+    indicatives: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def phase(self) -> Phase:
@@ -150,7 +150,7 @@ class Tape:
         elif kind is ReportKind.TRADING_STATE:
             self._take_state(instrument, report, time_ns)
         elif kind is ReportKind.INDICATIVE:
-            track.indicative_ticks = int(report["price_ticks"])
+            track.indicatives.append((time_ns, int(report["price_ticks"])))
         else:
             auction = (int(report[name]) for name in ("price_ticks", "trades", "volume_lots"))
             track.auctions.append(Auction(time_ns, *auction))
@@ -177,7 +177,6 @@ class Tape:
         else:
             track.phase.to_ns = time_ns
             track.phases.append(Phase(state, time_ns, until_ns=until_ns))
-            track.indicative_ticks = 0
         if state is TradingState.CALL and track.bands:
             track.auction_bands.append(self._auction_band(instrument, time_ns))
 

@@ -145,12 +145,12 @@ def states_of(result: StepResult) -> list[tuple[TradingState, HaltCause, int]]:
 
 
 def test_limit_state_becomes_a_halt_a_call_and_an_auction(open_venue: Open, kinds_of: Kinds, trades_of: Trades) -> None:
-    """The offer at 900 is clamped to the bound 950 and stands there: limit state from second 2 on, halt at 4, call at 14,
-    auction at 17.
+    """The offer at 900 is clamped to the bound 950 and stands there: limit state from second 2 on, halt at 4, call at
+    14, auction at 17.
 
-    The mark falls to 940. In the limit state the band stays where it is; in the halt it follows, to 893 and 987. Bids in the
-    call may be anywhere in the window. At 950, the lowest price at which any of the 10 lots on offer trade, account 0 buys
-    5 and account 2 buys 3; both sides pay the maker's fee.
+    The mark falls to 940. In the limit state the band stays where it is; in the halt it follows, to 893 and 987. Bids
+    in the call may be anywhere in the window. At 950, the lowest price at which any of the 10 lots on offer trade,
+    account 0 buys 5 and account 2 buys 3; both sides pay the maker's fee.
     """
     venue = open_venue(
         deposits=(10_000_000,) * 3, policy="clamp", limit_us=2_000_000, auction_width_ppm=20_000, watchdog_s=11
