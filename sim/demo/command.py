@@ -61,6 +61,8 @@ def demo(
     """
     console = Console(highlight=False)
     with errors_as_exit_status(), whole_file(report) as unfinished, tempfile.TemporaryDirectory() as folder:
+        if waves and device == "model":
+            raise ValueError("--waves are those of the embedded device: the model has no gateware")
         url = f"{device}:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
         session = flash_crash(seed, messages, list(START_TICKS.values()), ACCOUNTS)
         venue = demo_venue(seed, url, Path(folder) / "venue.sqlite")

@@ -69,8 +69,8 @@ def venue_config(
         "indicative_us": 0,
     }
     breaker |= {name: value for name, value in instrument.items() if name in BreakerConfig.model_fields}
-    settings |= {name: value for name, value in instrument.items() if name not in breaker}
     settings["breaker"] = BreakerConfig(**breaker)
+    settings |= {name: value for name, value in instrument.items() if name not in breaker}
     return VenueConfig(
         device="model:",
         watchdog_ns=watchdog_s * SECOND_NS,
