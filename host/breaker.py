@@ -171,9 +171,9 @@ class Breaker:
         self.until_ns = until_ns
         self.cause = HaltCause.MARKET
 
-    def matches(self, now_ns: int) -> bool:
-        """Whether it surely matches orders now."""
-        return self.state in (TradingState.TRADING, TradingState.LIMIT) and self._is_settled(now_ns)
+    def takes_market_orders(self, now_ns: int) -> bool:
+        """Whether it surely matches market orders now, or lets them collect for an auction."""
+        return self.state in _OPEN_STATES and self._is_settled(now_ns)
 
     def reach(self, now_ns: int, horizon_ns: int) -> Band | None:
         """The prices that orders can be entered at and trade at until `horizon_ns`, whatever the device's timers do.
@@ -312,6 +312,8 @@ class Breaker:
             reference_ticks,
         )
 
+
+_OPEN_STATES = (TradingState.TRADING, TradingState.LIMIT, TradingState.CALL)
 
 _FREE_STATES = (TradingState.CALL, TradingState.PRE_OPEN)
 """States in which the window alone bounds what can be entered (in mode *batch* the band as well)."""

@@ -211,9 +211,6 @@ class Daemon:
         for deposit in given.deposits:
             self.ledger.deposit(deposit.account, deposit.amount_quote)
         commands += self._decide_trading(given.time_ns, marks)
-        # A closing order in a call would only collect, and those of later rounds with it: together they could close
-        # more than there is. So the liquidator waits until the auction's trades have been reported.
-        matching = [breaker.matches(given.time_ns) for breaker in self.breakers]
 
         self.margin = self._assess()
         decided = self.liquidator.next_round(
@@ -221,8 +218,9 @@ class Daemon:
             self.margin.initial_quote,
             self.margin.maintenance_quote,
             self.positions.lots,
-            matching,
+            [breaker.takes_market_orders(given.time_ns) for breaker in self.breakers],
             self.ledger.insurance_fund_quote,
+            self._closing.open_orders(),
         )
         for account, amount_quote in decided.cover:
             self.ledger.cover(account, amount_quote)

@@ -98,7 +98,7 @@ def test_call_freezes_the_band_but_in_batch_mode() -> None:
 def test_a_state_that_a_timer_has_ended_is_left_alone(state: TradingState) -> None:
     one = in_state(state, until_ns=2 * MS_NS)
     assert decide(one, 940, now_ns=2 * MS_NS) == BreakerMove()
-    assert not one.matches(2 * MS_NS)
+    assert not one.takes_market_orders(2 * MS_NS)
 
 
 def test_a_reference_of_the_devices_own_is_left_alone() -> None:
@@ -166,6 +166,11 @@ def test_band_is_wider_near_the_close() -> None:
     assert decide(one, 1000, late=True) == BreakerMove(band=Band(900, 1100, 1000), rule=Rule(100_000, 0, 20))
     assert decide(one, 1000, late=True) == BreakerMove()
     assert decide(one, 1000, late=False) == BreakerMove(band=AROUND_1000, rule=Rule(50_000, 0, 20))
+
+
+@pytest.mark.parametrize(("state", "takes"), [(TRADING, True), (LIMIT, True), (CALL, True), (HALTED, False)])
+def test_takes_market_orders_where_they_match_or_collect(state: TradingState, takes: bool) -> None:
+    assert in_state(state).takes_market_orders(1) is takes
 
 
 def test_draw_is_due_when_a_call_is_over() -> None:

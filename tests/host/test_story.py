@@ -222,8 +222,12 @@ def test_calls_end_at_random_and_the_journal_tells_when(open_venue: Open) -> Non
     assert lengths() == drawn
 
 
-def test_closing_orders_wait_for_the_auction(open_venue: Open) -> None:
-    """A market order would collect in the call, and the next round's with it: more than the position."""
+def test_one_closing_order_at_a_time_waits_for_the_auction(open_venue: Open, trades_of: Trades) -> None:
+    """The market order collects in the call, at the band's bound 854; a second one would close more than a slice.
+
+    Account 0 has 120 lots from 1000. The call begins at the mark 880. A bid of 40 lots at 870 meets 50 on offer: offers
+    are left over at every price, so the lowest one is the auction's.
+    """
     venue = open_venue(deposits=(150_000, 10_000_000), width_ppm=30_000)
     venue.step(mark=1000)
     venue.step(venue.new(1, SELL, 1000, 100), venue.new(0, BUY, 1000, 100))
@@ -232,10 +236,13 @@ def test_closing_orders_wait_for_the_auction(open_venue: Open) -> None:
     called = venue.step(mark=880)
     assert [change.state for change in called.trading_changes] == [TradingState.CALL]
     assert called.liquidation.kill == [0]
+    assert venue.step(venue.new(1, BUY, 870, 40)).liquidation.close == [ClosingOrder(0, 0, -50)]
     assert venue.step().liquidation.close == []
-    assert venue.step().liquidation.close == []
-    traded = venue.step()
-    assert [change.state for change in traded.trading_changes] == [TradingState.TRADING]
+    auction = venue.step()
+    assert auction.liquidation.close == []
+    assert [change.state for change in auction.trading_changes] == [TradingState.TRADING]
+    assert trades_of(auction) == [(854, 40, 1, 0)]
+    assert venue.daemon.positions.lots[0, 0] == 80
     assert venue.step().liquidation.close == [ClosingOrder(0, 0, -50)]
 
 
