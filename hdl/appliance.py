@@ -74,6 +74,7 @@ class Appliance(wiring.Component):
             engine.repriced.eq(guard.repriced),
             engine.collecting.eq(guard.collecting),
             engine.dynamic.eq(guard.dynamic),
+            engine.reach_ticks.eq(guard.reach_ticks),
             engine.watched.eq(guard.watched),
             guard.resting.eq(engine.resting),
             guard.bests_of.eq(engine.bests_of),

@@ -161,7 +161,7 @@ class Review(data.Struct):
     ----------
     instrument : Which instrument's best prices, or bound, may have met or parted.
     bid, ask : Its best prices.
-    stranded : Quantity was left of an immediate order whose limit is the bound.
+    stranded : A bound, or its reach, has left quantity of an order that cannot rest.
     time_ns : Time of the cause.
     """
 

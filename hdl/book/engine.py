@@ -100,6 +100,7 @@ class Engine(wiring.Component):
     collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while
         no command is on its way and nothing is `working`.
     dynamic : A bit an instrument: its trades move its bounds. Behind every command that trades, the breaker is asked.
+    reach_ticks : For each instrument, how far from the first price it meets an order may trade; zero: as far as its limit.
     watched : A bit an instrument: behind every command that changes a level of it, the breaker is asked. At other times
         only behind one whose order is at its bound: if that changes a level, or is canceled with `IMMEDIATE_REST`.
     review, verdict : The question to the breaker and its answer, between two commands; where the state has changed that
@@ -134,6 +135,7 @@ class Engine(wiring.Component):
                 "repriced": In(1),
                 "collecting": In(config.instruments),
                 "dynamic": In(config.instruments),
+                "reach_ticks": In(data.ArrayLayout(unsigned(32), config.instruments)),
                 "watched": In(config.instruments),
                 "review": Out(stream.Signature(Review)),
                 "verdict": In(stream.Signature(Verdict)),
@@ -214,6 +216,11 @@ class Engine(wiring.Component):
         immediate = Signal()  # what is left when it can trade no more is canceled, for this reason
         cancel_reason = Signal(Reason, init=Reason.IMMEDIATE_REST)
 
+        # How far it may trade: to its limit, or no further than its reach; then it never rests.
+        reach_ticks, limit_ticks = Signal(32), Signal(32)
+        bounded, stopped = Signal(), Signal()
+        m.d.sync += reach_ticks.eq(self.reach_ticks[command.cause.instrument])
+
         # The maker and the level that it trades with.
         maker = Signal(order_shape)
         maker_next = Signal(token_shape)
@@ -266,7 +273,7 @@ class Engine(wiring.Component):
         m.submodules.reviews = reviews = Reviews(config)
         wiring.connect(m, reviews.review, wiring.flipped(self.review))
         wiring.connect(m, reviews.verdict, wiring.flipped(self.verdict))
-        stranded = Signal()  # what is left of an immediate order is canceled
+        stranded = Signal()  # a bound has left quantity of an order, which is canceled
         last_cause = Signal(Cause)  # of the command that was carried out last
         closed = Signal(init=1)  # that was the last of its cause
         m.d.comb += [
@@ -474,7 +481,9 @@ class Engine(wiring.Component):
                 taker.eq(order),
                 taker_token.eq(entry_token),
                 immediate.eq(command.immediate),
-                cancel_reason.eq(Mux(fok, Reason.NOT_FILLABLE, Reason.IMMEDIATE_REST)),
+                cancel_reason.eq(
+                    Mux(fok, Reason.NOT_FILLABLE, Mux(command.immediate, Reason.IMMEDIATE_REST, Reason.BAND_MOVED))
+                ),
                 maker.eq(found.maker),
                 maker_next.eq(found.maker_next),
                 level.eq(found.level),
@@ -519,6 +528,7 @@ class Engine(wiring.Component):
                 taker.price_ticks.eq(command.price_ticks),
                 taker_token.eq(entry_token),
                 immediate.eq(0),
+                cancel_reason.eq(Reason.BAND_MOVED),
             ]
 
         def replace():
@@ -627,7 +637,7 @@ class Engine(wiring.Component):
         # be at the emptied one then.
         behind = ladder.behind
         reaches_behind = behind.any & Mux(
-            taker.sell, behind.price_ticks >= taker.price_ticks, behind.price_ticks <= taker.price_ticks
+            taker.sell, behind.price_ticks >= limit_ticks, behind.price_ticks <= limit_ticks
         )
         with m.If(ladder.ahead & ladder.follows):
             m.d.sync += [
@@ -636,6 +646,18 @@ class Engine(wiring.Component):
                 level.eq(behind.level),
                 level_line.eq(behind.line),
             ]
+
+        def bound():
+            """The first maker that the taker meets bounds how far it may trade."""
+            near_ticks = Mux(taker.sell, taker.price_ticks, maker.price_ticks) + reach_ticks
+            stops = (reach_ticks != 0) & (near_ticks < Mux(taker.sell, maker.price_ticks, taker.price_ticks))
+            with m.If(~bounded):
+                m.d.sync += [bounded.eq(1), stopped.eq(stops), limit_ticks.eq(taker.price_ticks)]
+                with m.If(stops):
+                    m.d.sync += [
+                        limit_ticks.eq(Mux(taker.sell, maker.price_ticks - reach_ticks, near_ticks)),
+                        immediate.eq(1),
+                    ]
 
         with m.FSM() as fsm:
             m.d.comb += [
@@ -652,7 +674,7 @@ class Engine(wiring.Component):
                 self.trading.eq(self.traded.valid | Cat(fsm.ongoing(state) for state in TAKING).any()),
             ]
             with m.State("EXECUTE"):
-                m.d.sync += [count.eq(0), followed.eq(0)]
+                m.d.sync += [count.eq(0), followed.eq(0), bounded.eq(0), stopped.eq(0)]
                 m.d.comb += able.eq(present & ~(reads & reader.stale))
                 with m.Switch(command.action):
                     for action, carry_out in (
@@ -720,6 +742,7 @@ class Engine(wiring.Component):
             counts_levels = taker.self_trade_prevention == SelfTradePrevention.OFF
             with m.State("LOOK"):
                 m.d.sync += [wanted.eq(taker.quantity_lots), look_price_ticks.eq(maker.price_ticks)]
+                bound()
                 read_level(level_line)
                 m.next = "LOOK_LEVEL"
             with m.State("LOOK_LEVEL"):
@@ -762,8 +785,8 @@ class Engine(wiring.Component):
                 # The search is circular: a price that is not worse than the last one ends it.
                 worse = Mux(
                     taker.sell,
-                    (answer.price_ticks < look_price_ticks) & (answer.price_ticks >= taker.price_ticks),
-                    (answer.price_ticks > look_price_ticks) & (answer.price_ticks <= taker.price_ticks),
+                    (answer.price_ticks < look_price_ticks) & (answer.price_ticks >= limit_ticks),
+                    (answer.price_ticks > look_price_ticks) & (answer.price_ticks <= limit_ticks),
                 )
                 m.d.comb += ladder.found.ready.eq(1)
                 read_level(answer.line)
@@ -830,6 +853,7 @@ class Engine(wiring.Component):
             decremented = Signal(32)
             mode = taker.self_trade_prevention
             with m.State("MATCH_MAKER"):
+                bound()
                 self_trade = (maker.account == taker.account) & (mode != SelfTradePrevention.OFF)
                 newest = self_trade & (mode == SelfTradePrevention.CANCEL_NEWEST)
                 both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
@@ -902,7 +926,13 @@ class Engine(wiring.Component):
 
             with m.State("CANCEL_TAKER"):
                 drafts.canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
-                m.d.comb += stranded.eq(drafted & (cancel_reason == Reason.IMMEDIATE_REST))
+                m.d.comb += stranded.eq(
+                    drafted
+                    & (
+                        (cancel_reason == Reason.BAND_MOVED)
+                        | ((cancel_reason == Reason.IMMEDIATE_REST) & (command.at_bound | stopped))
+                    )
+                )
                 with m.If(drafted):
                     m.next = "EXECUTE"
             with m.State("REST"):

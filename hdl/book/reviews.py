@@ -30,8 +30,8 @@ class Reviews(wiring.Component):
     watched : A bit an instrument: it is in its limit state.
     changed, changed_instrument : A level of that instrument changes.
     traded, dynamic : That instrument trades; a bit an instrument: trades move its bounds.
-    at_bound : The limit of the order that changes it, or that `stranded`, is the bound.
-    stranded, stranded_instrument : Quantity is left of an immediate order of that instrument.
+    at_bound : The limit of the order that changes it is the bound.
+    stranded, stranded_instrument : A bound has left quantity of an order of that instrument that cannot rest.
     due : The breaker may have to be asked: no command may be carried out.
     free : Between two commands, and all `bests` are true.
     bests : Best prices.
@@ -76,7 +76,7 @@ class Reviews(wiring.Component):
         for index in range(count):
             asks = self.at_bound | self.watched[index] | (self.traded & self.dynamic[index])
             changed = self.changed & (self.changed_instrument == index) & asks
-            strands = self.stranded & (self.stranded_instrument == index) & self.at_bound
+            strands = self.stranded & (self.stranded_instrument == index)
             m.d.sync += [
                 pending[index].eq((pending[index] & stays[index]) | changed | strands),
                 stranded[index].eq((stranded[index] & stays[index]) | strands),

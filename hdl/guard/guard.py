@@ -15,7 +15,7 @@ move: behind the trades before it, its price is checked again if the band did mo
 carried it out.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -54,7 +54,7 @@ class Guard(wiring.Component):
     advance, preview, b_price_ticks : For the book's reader (`hdl.book.reader.Reader`): commands move on in this cycle;
         what enters a then; the effective price of the command in b.
     repriced : For the book's reader: the order in c has got another effective price than it had in b.
-    collecting, dynamic, watched, verdict : For the book.
+    collecting, dynamic, reach_ticks, watched, verdict : For the book.
     released, busy, working, resting, bests_of, traded, trading, review, uncrossed : From the book
         (`hdl.book.engine.Engine`).
     epoch : The device epoch.
@@ -75,6 +75,7 @@ class Guard(wiring.Component):
                 "repriced": Out(1),
                 "collecting": Out(config.instruments),
                 "dynamic": Out(config.instruments),
+                "reach_ticks": Out(data.ArrayLayout(unsigned(32), config.instruments)),
                 "watched": Out(config.instruments),
                 "bests_of": In(data.ArrayLayout(data.StructLayout({"bid": Best, "ask": Best}), config.instruments)),
                 "traded": In(stream.Signature(Traded)),
@@ -118,6 +119,10 @@ class Guard(wiring.Component):
             breaker.resting.eq(self.resting),
             *(self.collecting[index].eq(each.collects) for index, each in enumerate(each_instrument)),
             *(self.dynamic[index].eq(each.dynamic) for index, each in enumerate(each_instrument)),
+            *(
+                self.reach_ticks[index].eq(Mux(each.banded, each.reach_ticks, 0))
+                for index, each in enumerate(each_instrument)
+            ),
             *(self.watched[index].eq(each.state == TradingState.LIMIT) for index, each in enumerate(each_instrument)),
             accounts.released_multiplier_quote.eq(instruments[accounts.multiplier_of].multiplier_quote),
             watchdog.time_ns.eq(self.time_ns),

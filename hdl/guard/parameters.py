@@ -59,7 +59,11 @@ def add_parameters(work: Work) -> None:
                     m.d.sync += [row.stays_open.eq(Value.cast(settings.flags)[0]), rules.batch.eq(batch)]
             with m.Case(Opcode.SET_DYNAMIC_BAND):
                 widths = data.View(SetDynamicBand, command)
-                m.d.sync += rules.dynamic.eq((widths.short_width_ticks != 0) | (widths.long_width_ticks != 0))
+                short, long = widths.short_width_ticks, widths.long_width_ticks
+                m.d.sync += [
+                    rules.dynamic.eq((short != 0) | (long != 0)),
+                    rules.reach_ticks.eq(Mux((long == 0) | ((short != 0) & (short < long)), short, long)),
+                ]
                 m.next = "SET_WINDOWS"
             with m.Case(Opcode.SET_REFERENCE_RULE):
                 m.d.sync += [row[name].eq(data.View(SetReferenceRule, command)[name]) for name in RULE]

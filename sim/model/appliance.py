@@ -234,11 +234,19 @@ class Appliance:
                     changed.append(_state_of(index, instrument.breaker, Reason.LIMIT))
         return changed
 
-    def _trade(self, reports: list[Report], now_ns: int) -> list[Report]:
-        """The trades among an order's reports narrow the band."""
+    def _trade(self, breaker: Breaker, reports: list[Report], *, bounded: bool) -> list[Report]:
+        """An order's reports narrow the band, and trip policy *halt* where a bound has left quantity of it."""
+        left = reports[-1]
+        if (
+            bounded
+            and breaker.policy is BandPolicy.HALT
+            and isinstance(left, OrderReport)
+            and left.reason in (Reason.IMMEDIATE_REST, Reason.BAND_MOVED)
+        ):
+            breaker.trip(self._time_ns)
         for report in reports:
             if isinstance(report, Trade):
-                self._gate.instrument(report.instrument).breaker.trade(report.price_ticks, now_ns)
+                breaker.trade(report.price_ticks, self._time_ns)
         return reports
 
     # A command
@@ -276,12 +284,10 @@ class Appliance:
             order.market = command.order_type is OrderType.MARKET
             return self._book.collect(order)
         band = breaker.band_in_force()
-        reports = self._book.enter(order, command.time_in_force)
-        if band and breaker.policy is BandPolicy.HALT and order.price_ticks == band.bound(order.side):
-            left = reports[-1]
-            if isinstance(left, OrderReport) and left.reason == Reason.IMMEDIATE_REST:
-                breaker.trip(self._time_ns)
-        return self._trade(reports, self._time_ns)
+        at_bound = band is not None and order.price_ticks == band.bound(order.side)
+        limit_ticks = self._book.reach(order.instrument, order.side, order.price_ticks, breaker.reach_ticks())
+        reports = self._book.enter(order, command.time_in_force, limit_ticks)
+        return self._trade(breaker, reports, bounded=at_bound or limit_ticks != order.price_ticks)
 
     def _cancel(self, command: Cancel, link: int) -> list[Report] | Reason:
         if reason := self._gate.refuse_cancel(command, link) or self._book.refuse_cancel(command):
@@ -307,7 +313,11 @@ class Appliance:
         order = self._book.order(command.token)
         self._gate.release(order, order.open_lots)
         self._gate.reserve(order, price_ticks, command.quantity_lots)
-        return self._trade(self._book.replace(command, price_ticks, collects=breaker.collects), self._time_ns)
+        limit_ticks = price_ticks
+        if not breaker.collects and not self._book.keeps_place(command, price_ticks):
+            limit_ticks = self._book.reach(command.instrument, command.side, price_ticks, breaker.reach_ticks())
+        reports = self._book.replace(command, price_ticks, limit_ticks, collects=breaker.collects)
+        return self._trade(breaker, reports, bounded=limit_ticks != price_ticks)
 
     def _account_command(self, command: AccountCommand, link: int) -> list[Report] | Reason:
         if command.opcode is Opcode.MASS_CANCEL:

@@ -273,22 +273,37 @@ class Book:
         self._rest(order)
         return [_order_report(ReportKind.ACCEPTED, order)]
 
-    def enter(self, order: Order, time_in_force: TimeInForce) -> list[Report]:
-        """Accept a new order: it trades, and what is left rests or is canceled."""
+    def reach(self, instrument: int, side: Side, limit_ticks: int, reach_ticks: int | None) -> int:
+        """How far an order may trade: to its limit, but no further from the first price it meets than its reach."""
+        maker = self._ladders[instrument][side.opposite].first()
+        if maker is None or reach_ticks is None or beyond(side, limit_ticks, maker.price_ticks):
+            return limit_ticks
+        if side is Side.BUY:
+            return min(limit_ticks, maker.price_ticks + reach_ticks)
+        return max(limit_ticks, maker.price_ticks - reach_ticks)
+
+    def enter(self, order: Order, time_in_force: TimeInForce, limit_ticks: int) -> list[Report]:
+        """Accept a new order: it trades as far as `limit_ticks`, and what is left rests or is canceled.
+
+        It does not rest where it was kept from trading as far as its own limit.
+        """
         self._last_generation[order.token] = order.generation
         reports: list[Report] = [_order_report(ReportKind.ACCEPTED, order)]
-        if time_in_force is TimeInForce.FOK and not self._fillable(order):
+        if time_in_force is TimeInForce.FOK and not self._fillable(order, limit_ticks):
             return [*reports, self._drop_rest(order, Reason.NOT_FILLABLE)]
-        reports += self._take(order)
+        reports += self._take(order, limit_ticks)
         if order.open_lots:
             if time_in_force is TimeInForce.GTC:
-                self._rest(order)
+                reports += self._rest_within(order, limit_ticks)
             else:
                 reports.append(self._drop_rest(order, Reason.IMMEDIATE_REST))
         return reports
 
-    def replace(self, replace: Replace, price_ticks: int, *, collects: bool) -> list[Report]:
-        """Give a resting order a new open quantity and an effective price; it may trade unless the book `collects`."""
+    def replace(self, replace: Replace, price_ticks: int, limit_ticks: int, *, collects: bool) -> list[Report]:
+        """Give a resting order a new open quantity and an effective price; it may trade unless the book `collects`.
+
+        It trades as far as `limit_ticks`, and then rests as a new order does.
+        """
         order = self._resting[replace.token]
         if self.keeps_place(replace, price_ticks):
             self._reduce_resting(order, order.open_lots - replace.quantity_lots)
@@ -299,9 +314,9 @@ class Book:
         order.market = False
         reports: list[Report] = [_order_report(ReportKind.REPLACED, order)]
         if not collects:
-            reports += self._take(order)
+            reports += self._take(order, limit_ticks)
         if order.open_lots:
-            self._rest(order)
+            reports += self._rest_within(order, limit_ticks)
         return reports
 
     def cancel(self, token: int, reason: Reason) -> Report:
@@ -377,8 +392,15 @@ class Book:
             reports += [self.cancel(token, reason), *self.changed_levels()]
         return reports
 
-    def _take(self, taker: Order) -> list[Report]:
-        """Trade with the opposite side in price-time priority while it is not beyond the taker's limit.
+    def _rest_within(self, order: Order, limit_ticks: int) -> list[Report]:
+        """What is left of an order rests, unless it was kept from trading as far as its own limit."""
+        if order.price_ticks != limit_ticks:
+            return [self._drop_rest(order, Reason.BAND_MOVED)]
+        self._rest(order)
+        return []
+
+    def _take(self, taker: Order, limit_ticks: int) -> list[Report]:
+        """Trade with the opposite side in price-time priority while it is not beyond a limit.
 
         Before it meets the first order of a level, the levels that changed before are told.
         """
@@ -386,7 +408,7 @@ class Book:
         met_ticks = None
         makers = self._ladders[taker.instrument][taker.side.opposite]
         while taker.open_lots and (maker := makers.first()) is not None:
-            if beyond(taker.side, taker.price_ticks, maker.price_ticks):
+            if beyond(taker.side, limit_ticks, maker.price_ticks):
                 break
             if maker.price_ticks != met_ticks:
                 met_ticks = maker.price_ticks
@@ -432,11 +454,11 @@ class Book:
                 self._released(taker, quantity_lots)
                 return [*reports, _canceled(taker, quantity_lots, reason)]
 
-    def _fillable(self, taker: Order) -> bool:
+    def _fillable(self, taker: Order, limit_ticks: int) -> bool:
         """Whether a fill-or-kill order could trade all of its quantity."""
         countable_lots = 0
         for maker in self._ladders[taker.instrument][taker.side.opposite]:
-            if beyond(taker.side, taker.price_ticks, maker.price_ticks):
+            if beyond(taker.side, limit_ticks, maker.price_ticks):
                 break
             if maker.account == taker.account and taker.self_trade_prevention is not SelfTradePrevention.OFF:
                 if taker.self_trade_prevention is SelfTradePrevention.CANCEL_OLDEST:

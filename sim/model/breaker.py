@@ -144,6 +144,11 @@ class Breaker:
                 band = band.common(Band(*bounds))
         return band
 
+    def reach_ticks(self) -> int | None:
+        """How far apart the trades of one order may be; None where as far as its limit."""
+        widths = [window.width_ticks for window in (self.short, self.long) if window and window.width_ticks]
+        return min(widths) if self.band and widths else None
+
     def auction_band(self) -> Band | None:
         """Where an auction may trade; None where anywhere."""
         band = self.band_in_force() if self.batch else self.band

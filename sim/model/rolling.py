@@ -32,11 +32,12 @@ class RollingWindow:
 
     Attributes
     ----------
+    width_ticks : As above.
     deadline_ns : When the bucket ends that is being filled; None while the window holds no trade.
     """
 
     def __init__(self, width_ticks: int, bucket_ns: int, buckets: int) -> None:
-        self._width_ticks = width_ticks
+        self.width_ticks = width_ticks
         self._bucket_ns = bucket_ns
         self._most = buckets
         self._buckets: deque[Bucket] = deque()
@@ -67,11 +68,11 @@ class RollingWindow:
     def bounds(self) -> tuple[int, int] | None:
         """Lowest and highest price that may trade, None where the window does not bound them."""
         filled = self._filled()
-        if not filled or not self._width_ticks:
+        if not filled or not self.width_ticks:
             return None
         highest = max(bucket.high_ticks for bucket in filled)
         lowest = min(bucket.low_ticks for bucket in filled)
-        return highest - self._width_ticks, lowest + self._width_ticks
+        return highest - self.width_ticks, lowest + self.width_ticks
 
     def mean(self) -> int | None:
         """Mean price, None without a trade."""

@@ -230,7 +230,7 @@ def test_bucket_by_bucket_the_window_forgets(market: Any) -> None:
     assert market.appliance.next_deadline_ns is None
 
 
-def test_own_trades_do_not_bind_the_command_that_makes_them(market: Any) -> None:
+def test_an_order_reaches_as_far_as_the_width(market: Any) -> None:
     """Width 3. The taker trades at 101 and 104; behind it the band is 101 to 104."""
     market.set_band(100, 107)
     market.set_windows((3, 1_000, 1))
@@ -241,15 +241,66 @@ def test_own_trades_do_not_bind_the_command_that_makes_them(market: Any) -> None
     assert market.buy(3, 1, 105) == ["REJECTED OUTSIDE_BAND"]
 
 
-def test_trades_of_one_command_that_leave_nothing_in_common_empty_the_windows(market: Any) -> None:
-    """Width 1. Trades at 101 and 104 would leave 103 to 102."""
+def test_what_is_beyond_an_orders_reach_is_canceled(market: Any) -> None:
+    """Width 2. A buy at 104 meets 101 first and trades up to 103; resting at 104 it would be beyond the band behind it."""
     market.set_band(100, 107)
-    market.set_windows((1, 1_000, 1))
+    market.set_windows((2, 1_000, 1))
     market.sell(0, 1, 101)
     market.sell(1, 1, 104)
-    market.buy(2, 2, 104)
-    assert market.appliance.next_deadline_ns is None
-    assert market.buy(3, 1, 107)[0] == "ACCEPTED #3 1@107"
+    assert market.buy(2, 3, 104)[1:] == ["TRADE 1@101 #2 left 2 #0 left 0", "CANCELED BAND_MOVED #2 2 left 0"]
+    assert market.book(Side.BUY) == []
+    assert market.buy(3, 1, 104) == ["REJECTED OUTSIDE_BAND"]
+
+
+def test_within_its_reach_an_order_rests(market: Any) -> None:
+    market.set_band(100, 107)
+    market.set_windows((2, 1_000, 1))
+    market.sell(0, 1, 101)
+    assert market.buy(2, 3, 103)[1:] == ["TRADE 1@101 #2 left 2 #0 left 0", "LIMIT LIMIT instrument 0"]
+    assert market.book(Side.BUY) == ["#2 2@103"]
+
+
+def test_reach_of_a_sell_of_the_lesser_width(market: Any) -> None:
+    """Widths 4 and 2. A sell at 101 meets 106 first and trades down to 104."""
+    market.set_band(100, 107)
+    market.set_windows((4, 1_000, 1), (2, 1_000, 1))
+    for token, price in ((0, 106), (1, 104), (2, 103)):
+        market.buy(token, 1, price)
+    reports = market.sell(3, 3, 101)
+    assert reports[1:4] == [
+        "TRADE 1@106 #3 left 2 #0 left 0",
+        "TRADE 1@104 #3 left 1 #1 left 0",
+        "CANCELED BAND_MOVED #3 1 left 0",
+    ]
+
+
+def test_reach_of_immediate_orders(market: Any) -> None:
+    market.set_band(100, 107)
+    market.set_windows((2, 1_000, 1))
+    market.sell(0, 1, 101)
+    market.sell(1, 1, 104)
+    fok = market.buy(2, 2, 104, time_in_force=TimeInForce.FOK.value)
+    assert fok[1:] == ["CANCELED NOT_FILLABLE #2 2 left 0"]
+    ioc = market.buy(2, 2, 104, generation=2, time_in_force=TimeInForce.IOC.value)
+    assert ioc[1:] == ["TRADE 1@101 #2 left 1 #0 left 0", "CANCELED IMMEDIATE_REST #2 1 left 0"]
+
+
+def test_a_replace_has_a_reach_too(market: Any) -> None:
+    market.set_band(100, 107)
+    market.set_windows((2, 1_000, 1))
+    market.buy(2, 3, 100)
+    market.sell(0, 1, 101)
+    market.sell(1, 1, 104)
+    replaced = market.replace(2, Side.BUY, 3, 104)
+    assert replaced[1:] == ["TRADE 1@101 #2 left 2 #0 left 0", "CANCELED BAND_MOVED #2 2 left 0"]
+
+
+def test_policy_halt_trips_at_an_orders_reach(market: Any) -> None:
+    market.set_band(100, 107, BandPolicy.HALT)
+    market.set_windows((2, 1_000, 1))
+    market.sell(0, 1, 101)
+    market.buy(2, 3, 104)
+    assert market.advance(MS) == ["HALTED LIMIT instrument 0"]
 
 
 def test_clamping_and_market_orders_follow_the_band_in_force(market: Any) -> None:
