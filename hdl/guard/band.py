@@ -21,6 +21,7 @@ class Instrument(data.Struct):
     banded : It has a band; the one in force goes from `lower_ticks` to `upper_ticks`.
     clamps : A price beyond its bound is clamped to it, not rejected.
     dynamic : Its trades may move the band in force.
+    timed : Orders and trades may start timers of it.
     window_base_ticks, window_log2 : Its window of prices.
     ladder_offset : Its first ladder row.
     multiplier_quote : Quote units of a lot a tick.
@@ -35,6 +36,7 @@ class Instrument(data.Struct):
     banded: 1
     clamps: 1
     dynamic: 1
+    timed: 1
     lower_ticks: unsigned(32)
     upper_ticks: unsigned(32)
     window_base_ticks: unsigned(32)

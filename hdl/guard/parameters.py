@@ -59,7 +59,10 @@ def add_parameters(work: Work) -> None:
                     m.d.sync += [row.stays_open.eq(Value.cast(settings.flags)[0]), rules.batch.eq(batch)]
             with m.Case(Opcode.SET_DYNAMIC_BAND):
                 widths = data.View(SetDynamicBand, command)
-                m.d.sync += rules.dynamic.eq((widths.short_width_ticks != 0) | (widths.long_width_ticks != 0))
+                m.d.sync += [
+                    rules.dynamic.eq((widths.short_width_ticks != 0) | (widths.long_width_ticks != 0)),
+                    row.rolls.eq((widths.short_buckets != 0) | (widths.long_buckets != 0)),
+                ]
                 m.next = "SET_WINDOWS"
             with m.Case(Opcode.SET_REFERENCE_RULE):
                 m.d.sync += [row[name].eq(data.View(SetReferenceRule, command)[name]) for name in RULE]
