@@ -5,9 +5,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bandgap.host.breaker_presets import PRESETS
 
 PPM = 1_000_000
 """Rates are integers in parts per million."""
@@ -20,6 +22,8 @@ _PositiveInt32 = Annotated[int, Field(gt=0, lt=1 << 32)]
 _Quote = Annotated[int, Field(ge=0, lt=MONEY_LIMIT_QUOTE)]
 _MarginRate = Annotated[int, Field(gt=0, le=PPM)]
 _FeeRate = Annotated[int, Field(ge=0, le=100_000)]
+_Uint32 = Annotated[int, Field(ge=0, lt=1 << 32)]
+_Share = Annotated[int, Field(ge=0, le=PPM)]
 _DurationNs = Annotated[int, Field(gt=0, lt=1 << 62)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 
@@ -30,6 +34,158 @@ class ConfigError(ValueError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+SHORTEST_US = 1_000
+"""No duration of the device is shorter, but for zero where that means none."""
+
+MOST_BUCKETS = 64
+MOST_TRADES_LOG2 = 6
+
+
+class BreakerConfig(_Section):
+    """The circuit breaker of one instrument; `docs/circuit-breaker.md` says what each parameter does.
+
+    Widths in parts per million become ticks by the mark price with which the instrument opens, and anew with each
+    session. Durations are those of the device, in microseconds: zero, or `SHORTEST_US` and more.
+
+    Attributes
+    ----------
+    preset : Name of a ready set (`breaker_presets`) that says what the file leaves out.
+    width_ppm : Half width of the static band as a share of its reference.
+    width_ticks : The same in ticks, where that is less; zero: only as `width_ppm` says.
+    late_width_ppm, late_width_ticks : The same near the session's close; zero: no other than before.
+    step_ppm : The host moves the band when the mark has moved by this share of the half width.
+    policy : What happens to an order beyond its bound.
+    source : Where the device takes the reference from; *host*: from the host (the mark price) and auctions alone.
+    trades_log2 : Source *last_trades*: of two to this many trades.
+    move_ppm, hold_us : How far the reference must move, and how long it must have stood, to be replaced by the device.
+    limit_us : How long a limit state lasts before it becomes a halt; zero: for ever.
+    halt_us : How long such a halt lasts before a call opens.
+    call_us, extension_us : How long a call lasts, and by how much it is extended.
+    random_end_us : Each call is longer by a time from zero to this, which the host draws.
+    indicative_us : How often the indicative price is told during a call; zero: never.
+    auction_width_ppm : By how much the auction band is wider than the static one, and wider still by each extension.
+    mode : Continuous, or batch: by auctions alone, `call_us` apart.
+    collects : While halted, new orders collect for the auction.
+    short_width_ppm, short_bucket_us, short_buckets : The short rolling window: how far trades may be from each other,
+        and how long it is. All zero: there is none.
+    long_width_ppm, long_bucket_us, long_buckets : The long one; its width may be zero where only its mean is wanted.
+    """
+
+    preset: str | None = None
+    width_ppm: Annotated[int, Field(gt=0, le=PPM)]
+    width_ticks: _Uint32 = 0
+    late_width_ppm: _Share = 0
+    late_width_ticks: _Uint32 = 0
+    step_ppm: Annotated[int, Field(gt=0, lt=PPM)] = 250_000
+    policy: Literal["reject", "clamp", "halt"] = "clamp"
+    source: Literal["host", "last_trades", "window_mean", "auction"] = "host"
+    trades_log2: Annotated[int, Field(ge=0, le=MOST_TRADES_LOG2)] = 0
+    move_ppm: _Share = 0
+    hold_us: _Uint32 = 0
+    limit_us: _Uint32 = 15_000_000
+    halt_us: _PositiveInt32 = 300_000_000
+    call_us: _PositiveInt32 = 60_000_000
+    extension_us: _PositiveInt32 = 60_000_000
+    random_end_us: _Uint32 = 0
+    indicative_us: _Uint32 = 1_000_000
+    auction_width_ppm: Annotated[int, Field(gt=0, le=PPM)] = 50_000
+    mode: Literal["continuous", "batch"] = "continuous"
+    collects: bool = False
+    short_width_ppm: _Share = 0
+    short_bucket_us: _Uint32 = 0
+    short_buckets: Annotated[int, Field(ge=0, le=MOST_BUCKETS)] = 0
+    long_width_ppm: _Share = 0
+    long_bucket_us: _Uint32 = 0
+    long_buckets: Annotated[int, Field(ge=0, le=MOST_BUCKETS)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, given: Any) -> Any:
+        """What the file says goes before what the preset says."""
+        name = given.get("preset") if isinstance(given, dict) else None
+        if not isinstance(name, str):
+            return given
+        if name not in PRESETS:
+            raise ValueError(f"no preset {name!r}; known: {', '.join(PRESETS)}")
+        return PRESETS[name] | given
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("limit_us", "halt_us", "call_us", "extension_us", "indicative_us"):
+            if 0 < getattr(self, name) < SHORTEST_US:
+                raise ValueError(f"{name} must be at least {SHORTEST_US}, not {getattr(self, name)}")
+        for name in ("short", "long"):
+            width, bucket_us, buckets = (
+                getattr(self, f"{name}_{part}") for part in ("width_ppm", "bucket_us", "buckets")
+            )
+            if (width or bucket_us or buckets) and (bucket_us < SHORTEST_US or not buckets):
+                raise ValueError(
+                    f"{name}_bucket_us must be at least {SHORTEST_US} and {name}_buckets 1 to {MOST_BUCKETS}, "
+                    f"or all three of the {name} window zero"
+                )
+        if self.late_width_ticks and not self.late_width_ppm:
+            raise ValueError("late_width_ticks needs late_width_ppm")
+        if self.trades_log2 and self.source != "last_trades":
+            raise ValueError(f"trades_log2 is for source 'last_trades', not {self.source!r}")
+        if self.source in ("last_trades", "window_mean") and not self.long_buckets:
+            raise ValueError(f"source {self.source!r} needs a long window: its buckets' ends are when it is looked at")
+        return self
+
+
+class SessionConfig(_Section):
+    """How time is cut into sessions; the first begins at time zero, so that the usual 24 hours begin at midnight UTC.
+
+    Attributes
+    ----------
+    length_ns : How long a session lasts.
+    close_ns : When in a session the market closes; by default with its end.
+    late_ns : How long before that the close is near.
+    """
+
+    length_ns: _DurationNs = 86_400 * 10**9
+    close_ns: Annotated[int, Field(gt=0, lt=1 << 62)] | None = None
+    late_ns: Annotated[int, Field(ge=0, lt=1 << 62)] = 1_500 * 10**9
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.close_ns is not None and self.close_ns > self.length_ns:
+            raise ValueError(f"close_ns {self.close_ns} is behind the session's end at {self.length_ns}")
+        return self
+
+    def number(self, now_ns: int) -> int:
+        """The session of a time."""
+        return now_ns // self.length_ns
+
+    def end_ns(self, now_ns: int) -> int:
+        """When the session of a time ends."""
+        return (self.number(now_ns) + 1) * self.length_ns
+
+    def is_late(self, now_ns: int) -> bool:
+        """Whether the close is near."""
+        close_ns = self.close_ns or self.length_ns
+        return close_ns - self.late_ns <= now_ns % self.length_ns < close_ns
+
+
+class MarketHaltConfig(_Section):
+    """The market-wide halt: all instruments together, when the index has fallen.
+
+    Attributes
+    ----------
+    levels_ppm : Falls of the index since the session began, ascending; each halts once a session, the last one until
+        the session is over. None of them: there is no such halt.
+    halt_us : How long the others halt.
+    """
+
+    levels_ppm: tuple[Annotated[int, Field(gt=0, lt=PPM)], ...] = (70_000, 130_000, 200_000)
+    halt_us: Annotated[int, Field(ge=SHORTEST_US, lt=1 << 32)] = 900_000_000
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if list(self.levels_ppm) != sorted(set(self.levels_ppm)):
+            raise ValueError(f"levels_ppm must ascend, not {list(self.levels_ppm)}")
+        return self
 
 
 class InstrumentConfig(_Section):
@@ -43,10 +199,8 @@ class InstrumentConfig(_Section):
     multiplier_quote : Quote units that one lot is worth per tick, 1 to 65535.
     initial_margin_ppm : Share of a position's value an account must have to open it.
     maintenance_margin_ppm : Share of a position's value below which it is liquidated; less than the initial.
-    band_width_ppm : Half width of the price band, as a share of the mark price.
-    band_step_ppm : The band follows when the mark has moved by this share of the half width.
-    halt_ns : How long trading halts after a trade at the band's bound.
-    maker_fee_ppm : Fee of the maker, as a share of the trade's value.
+    breaker : Its circuit breaker.
+    maker_fee_ppm : Fee of the maker, as a share of the trade's value; in an auction that of both.
     taker_fee_ppm : Fee of the taker.
     liquidation_slice_lots : Most lots that one closing order names.
     """
@@ -57,9 +211,7 @@ class InstrumentConfig(_Section):
     multiplier_quote: Annotated[int, Field(gt=0, lt=1 << 16)]
     initial_margin_ppm: _MarginRate
     maintenance_margin_ppm: _MarginRate
-    band_width_ppm: Annotated[int, Field(gt=0, lt=PPM)]
-    band_step_ppm: Annotated[int, Field(gt=0, lt=PPM)] = 250_000
-    halt_ns: _DurationNs = 300_000_000_000
+    breaker: BreakerConfig
     maker_fee_ppm: _FeeRate = 0
     taker_fee_ppm: _FeeRate = 0
     liquidation_slice_lots: _PositiveInt32 = 1_000
@@ -134,6 +286,8 @@ class VenueConfig(_Section):
     store : SQLite file of journal and ledger, relative to the working directory.
     watchdog_ns : The device halts when the host is silent for this long.
     insurance_fund_quote : What the insurance fund starts with.
+    session : How time is cut into sessions.
+    market_halt : When all instruments are halted together.
     gateway : Where orders and quotes come in.
     oracle : How quotes become a mark price.
     instruments : The instruments, in the device's order.
@@ -144,6 +298,8 @@ class VenueConfig(_Section):
     store: Path = Path("venue.sqlite")
     watchdog_ns: _DurationNs = 2_000_000_000
     insurance_fund_quote: _Quote = 0
+    session: SessionConfig = SessionConfig()
+    market_halt: MarketHaltConfig = MarketHaltConfig()
     gateway: GatewayConfig = GatewayConfig()
     oracle: OracleConfig
     instruments: Annotated[tuple[InstrumentConfig, ...], Field(min_length=1)]

@@ -7,6 +7,7 @@ before any client's order of that step. Every decision is a function of the jour
 journaled batches again, on a fresh device, and comes to the same state, or says where it does not.
 """
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.commands import (
     COMMAND_BYTES,
-    BandPolicy,
     ExpiryAction,
     Opcode,
     OrderFlags,
@@ -26,16 +26,26 @@ from bandgap.hdl.protocol.commands import (
     TimeInForce,
 )
 from bandgap.hdl.protocol.reports import REPORT_BYTES, Reason, ReportKind, TradingState
+from bandgap.host.breaker import Band
 from bandgap.host.config import MONEY_LIMIT_QUOTE, VenueConfig
 from bandgap.host.device import operator
 from bandgap.host.device.device import Device
 from bandgap.host.device.transport import Transport
-from bandgap.host.founding import CLIENT_LINK, OPERATOR_LINK, breaker_of, check_fit, instrument_commands, rates_of
+from bandgap.host.founding import (
+    CLIENT_LINK,
+    OPERATOR_LINK,
+    breaker_commands,
+    breaker_of,
+    check_fit,
+    instrument_commands,
+    rates_of,
+)
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry
 from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
 from bandgap.host.margin.credit import CreditLines
 from bandgap.host.margin.positions import Positions
 from bandgap.host.margin.requirements import MarginState, ValueLimitError, assess, cost_ppm, credit_target
+from bandgap.host.market_halt import MarketHalt
 from bandgap.host.oracle.oracle import Oracle, QuoteError
 from bandgap.host.recovery import DaemonError, JournalMismatchError, see_same_commands, see_same_reports
 from bandgap.host.settlement.ledger import EXTERNAL, Ledger
@@ -47,7 +57,6 @@ from bandgap.host.wire import (
     as_reports,
     command_headers,
     report_headers,
-    select_reports,
 )
 
 _CLOSING_SHARE = 64
@@ -71,7 +80,7 @@ class Daemon:
     ----------
     config : The venue.
     device : The device.
-    oracle, breakers, positions, lines, liquidator, ledger : The state of each part, to read.
+    oracle, breakers, market, positions, lines, liquidator, ledger : The state of each part, to read.
     margin : Equity and requirements of every account, as the last step decided on them.
     digest : The journal's digest after the last step.
     time_ns : The end of the last step: when its last command arrived.
@@ -106,6 +115,7 @@ class Daemon:
             max_deviation_ppm=config.oracle.max_deviation_ppm,
         )
         self.breakers = [breaker_of(instrument) for instrument in instruments]
+        self.market = MarketHalt(len(instruments), config.market_halt.levels_ppm, config.market_halt.halt_us)
         self._marks_ticks = [0] * len(instruments)
         self._rates = [rates_of(instrument) for instrument in instruments]
         self.positions = Positions(len(config.accounts), [instrument.multiplier_quote for instrument in instruments])
@@ -172,10 +182,12 @@ class Daemon:
             self.sequence,
             encoded,
             int(command_headers(encoded.commands)["number"][0]) if len(encoded.commands) else 0,
+            commands,
             reports,
             ids,
             tuple(marks),
             tuple(changes),
+            self.market.index_ppm,
             liquidation,
             self.digest,
         )
@@ -198,7 +210,7 @@ class Daemon:
             commands += self._found_venue()
         for deposit in given.deposits:
             self.ledger.deposit(deposit.account, deposit.amount_quote)
-        trading = self._decide_trading(given.time_ns, marks, commands)
+        commands += self._decide_trading(given.time_ns, marks)
 
         self.margin = self._assess()
         decided = self.liquidator.next_round(
@@ -206,12 +218,13 @@ class Daemon:
             self.margin.initial_quote,
             self.margin.maintenance_quote,
             self.positions.lots,
-            trading,
+            [breaker.takes_market_orders(given.time_ns) for breaker in self.breakers],
             self.ledger.insurance_fund_quote,
+            self._closing.open_orders(),
         )
         for account, amount_quote in decided.cover:
             self.ledger.cover(account, amount_quote)
-        commands.append(operator.grant_credit(*self.lines.grants(self._credit_targets())))
+        commands.append(operator.grant_credit(*self.lines.grants(self._credit_targets(given.time_ns))))
         commands.append(operator.kill_accounts(decided.kill))
         commands.append(operator.restore_accounts(decided.restore))
         commands.append(self._closing.encode(self._closing_requests(decided.close)).commands)
@@ -224,19 +237,36 @@ class Daemon:
             self.ledger.deposit(number, account.deposit_quote)
         return instrument_commands(self.config.instruments)
 
-    def _decide_trading(self, now_ns: int, marks: list[int | None], commands: list[Bytes2D]) -> list[bool]:
-        """Move bands, halt and resume; whether each instrument trades after these commands."""
-        trading = []
+    def _decide_trading(self, now_ns: int, marks: list[int | None]) -> list[Bytes2D]:
+        """Halt the market, move bands, halt, open calls and resume."""
+        clock = self.config.session
+        session = clock.number(now_ns)
+        commands = []
+        duration_us = self.market.decide(marks, now_ns, session=session, session_end_ns=clock.end_ns(now_ns))
+        if duration_us is not None:
+            commands.append(operator.halt(duration_us=duration_us))
+            for breaker in self.breakers:
+                breaker.hold(self.market.until_ns if duration_us else 0)
         for number, (breaker, mark) in enumerate(zip(self.breakers, marks, strict=True)):
-            move = breaker.decide(mark, now_ns)
-            if move.halt:
-                commands.append(operator.halt(number))
-            if move.band is not None:
-                commands.append(operator.set_band(number, **asdict(move.band), policy=BandPolicy.REJECT))
-            if move.resume:
-                commands.append(operator.resume(number))
-            trading.append(move.resume or (breaker.trading and not move.halt))
-        return trading
+            move = breaker.decide(
+                mark, now_ns, session=session, late=clock.is_late(now_ns), held=self.market.holds(now_ns)
+            )
+            commands += breaker_commands(number, self.config.instruments[number], move, self._draw_call_end(number))
+        return commands
+
+    def _draw_call_end(self, instrument: int) -> int | None:
+        """By how much the next call is longer, drawn as soon as the one before is over; None where that is known.
+
+        The draw is SHA-256 of the journal so far, which holds every request: nobody can know it beforehand, and a
+        journal carried out again draws the same. `SET_CALL_END` records it.
+        """
+        breaker = self.breakers[instrument]
+        most_us = breaker.settings.random_end_us
+        if not (breaker.draw_due and most_us):
+            return None
+        breaker.draw_due = False
+        drawn = hashlib.sha256(self.digest + b"call end" + instrument.to_bytes(1, "little")).digest()
+        return int.from_bytes(drawn[:8], "little") % (most_us + 1)
 
     def _assess(self) -> MarginState:
         positions = self.positions
@@ -248,12 +278,16 @@ class Daemon:
             name = self.config.instruments[error.instrument].name
             raise DaemonError(f"batch {self.sequence}: {name}: {error}") from error
 
-    def _credit_targets(self) -> NDArray[np.int64]:
-        """What each account may have reserved; nothing before the first band."""
+    def _credit_targets(self, now_ns: int) -> NDArray[np.int64]:
+        """What each account may have reserved; nothing before the first band.
+
+        The next grant comes with the next step, or the watchdog halts before: what may happen until then counts.
+        """
+        horizon_ns = now_ns + self.config.watchdog_ns
         costs = [
-            cost_ppm(mark, band.lower_ticks, band.upper_ticks, rates.initial_margin_ppm, rates.fee_ppm)
+            cost_ppm(mark, reach.lower_ticks, reach.upper_ticks, rates.initial_margin_ppm, rates.fee_ppm)
             for breaker, mark, rates in zip(self.breakers, self._marks_ticks, self._rates, strict=True)
-            if (band := breaker.band) is not None
+            if (reach := breaker.reach(now_ns, horizon_ns)) is not None
         ]
         if not costs:
             return np.zeros_like(self.ledger.cash_quote)
@@ -306,49 +340,59 @@ class Daemon:
                 raise DaemonError(f"batch {self.sequence}: the device rejects {Opcode(opcode).name}: {reason}")
 
     def _settle(self, reports: Bytes2D) -> list[TradingChange]:
-        """Reports become positions, used credit, tripped breakers and transfers; the trading changes they tell of."""
+        """Reports become positions, used credit and transfers; the trading changes they tell of.
+
+        In an auction nobody takes: both sides pay the maker's fee.
+        """
         kinds = report_headers(reports)["kind"]
         orders = np.isin(kinds, (ReportKind.ACCEPTED.value, ReportKind.REPLACED.value, ReportKind.TRADE.value))
         rows = as_reports(reports, ReportKind.TRADE)[orders]
         header = rows["header"]
-        columns = [header[name].tolist() for name in ("kind", "instrument", "side", "time_ns")]
+        columns = [header[name].tolist() for name in ("kind", "instrument", "side")]
         columns += [
             rows[name].tolist()
             for name in ("price_ticks", "quantity_lots", "account", "token", "maker_account", "maker_token")
         ]
         realised: Counter[tuple[int, int]] = Counter()
         fees: Counter[int] = Counter()
-        for kind, instrument, side, time_ns, price, lots, taker, token, maker, maker_token in zip(
-            *columns, strict=True
-        ):
+        for kind, instrument, side, price, lots, taker, token, maker, maker_token in zip(*columns, strict=True):
             if kind != ReportKind.TRADE.value:
                 self.lines.entered(token, price)
                 continue
             config = self.config.instruments[instrument]
-            taker_lots = lots if side == Side.BUY.value else -lots
+            taker_lots = -lots if side == Side.SELL.value else lots  # an auction names the buyer as the taker
+            taker_fee_ppm = config.taker_fee_ppm if side else config.maker_fee_ppm
             value_quote = lots * price * config.multiplier_quote
             realised[taker, instrument] += self.positions.trade(taker, instrument, taker_lots, price)
             realised[maker, instrument] += self.positions.trade(maker, instrument, -taker_lots, price)
-            fees[taker] += value_quote * config.taker_fee_ppm // _PPM
+            fees[taker] += value_quote * taker_fee_ppm // _PPM
             fees[maker] += value_quote * config.maker_fee_ppm // _PPM
             self.lines.filled(taker, token, lots, config.multiplier_quote)
             self.lines.filled(maker, maker_token, lots, config.multiplier_quote)
-            self.breakers[instrument].trade(price, time_ns)
         for (account, instrument), profit_quote in realised.items():
             self.ledger.realise(account, instrument, profit_quote)
         for account, fee_quote in fees.items():
             self.ledger.charge(account, fee_quote)
-        return self._follow_trading(select_reports(reports, ReportKind.TRADING_STATE))
+        return self._follow_trading(reports)
 
-    def _follow_trading(self, states: Records) -> list[TradingChange]:
+    def _follow_trading(self, reports: Bytes2D) -> list[TradingChange]:
+        """Bands and states, in the order in which they were told."""
+        kinds = report_headers(reports)["kind"]
+        rows = reports[np.isin(kinds, (ReportKind.BAND_MOVED.value, ReportKind.TRADING_STATE.value))]
+        bands, states = as_reports(rows, ReportKind.BAND_MOVED), as_reports(rows, ReportKind.TRADING_STATE)
         changes = []
-        for state in states:
-            header = state["header"]
-            trading = state["state"] == TradingState.TRADING.value
+        for band, told in zip(bands, states, strict=True):
+            header = told["header"]
             breaker = self.breakers[header["instrument"]]
-            breaker.follow(bool(trading), header["reason"] == Reason.WATCHDOG.value)
+            if header["kind"] == ReportKind.BAND_MOVED.value:
+                breaker.follow_band(
+                    Band(int(band["lower_ticks"]), int(band["upper_ticks"]), int(band["reference_ticks"]))
+                )
+                continue
+            state, until_ns = TradingState(int(told["state"])), int(told["until_ns"])
+            breaker.follow_state(state, until_ns, Reason(int(header["reason"])))
             changes.append(
-                TradingChange(int(header["time_ns"]), int(header["instrument"]), bool(trading), breaker.cause)
+                TradingChange(int(header["time_ns"]), int(header["instrument"]), state, until_ns, breaker.cause)
             )
         return changes
 

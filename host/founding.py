@@ -1,9 +1,11 @@
 """What a venue's configuration means for the device and for the parts of the host."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from bandgap.host.breaker import Breaker
-from bandgap.host.config import InstrumentConfig, VenueConfig
+from bandgap.hdl.protocol.commands import BandPolicy, ReferenceSource, TradingMode
+from bandgap.host.breaker import Breaker, BreakerMove
+from bandgap.host.config import PPM, InstrumentConfig, VenueConfig
 from bandgap.host.device import operator
 from bandgap.host.device.device import DeviceSizes
 from bandgap.host.margin.requirements import InstrumentRates
@@ -59,10 +61,75 @@ def breaker_of(instrument: InstrumentConfig) -> Breaker:
     return Breaker(
         window_base_ticks=instrument.window_base_ticks,
         window_ticks=instrument.window_ticks,
-        width_ppm=instrument.band_width_ppm,
-        step_ppm=instrument.band_step_ppm,
-        halt_ns=instrument.halt_ns,
+        settings=instrument.breaker,
     )
+
+
+def breaker_commands(
+    number: int, instrument: InstrumentConfig, move: BreakerMove, extra_us: int | None
+) -> list[Bytes2D]:
+    """What a breaker's move says to the device.
+
+    The durations come with the dynamic bands, so not before the first static band: until then a halted instrument
+    collects no orders, whose limits nothing would bound.
+
+    Parameters
+    ----------
+    extra_us : How much longer calls are from now on; None: as they were.
+    """
+    settings = instrument.breaker
+    commands = []
+    if move.halt:
+        commands.append(operator.halt(number))
+    if move.band is not None:
+        policy = BandPolicy[settings.policy.upper()]
+        commands.append(operator.set_band(number, **asdict(move.band), policy=policy))
+    if move.rule is not None:
+        commands.append(
+            operator.set_reference_rule(
+                number,
+                **asdict(move.rule),
+                move_ppm=settings.move_ppm,
+                hold_us=settings.hold_us,
+                source=ReferenceSource[settings.source.upper()],
+                trades_log2=settings.trades_log2,
+            )
+        )
+    if move.windows_of_ticks is not None:
+        commands += _window_commands(number, instrument, move.windows_of_ticks)
+    if extra_us is not None:
+        commands.append(operator.set_call_end(number, extra_us))
+    if move.call:
+        commands.append(operator.call(number))
+    if move.resume:
+        commands.append(operator.resume(number))
+    return commands
+
+
+def _window_commands(number: int, instrument: InstrumentConfig, price_ticks: int) -> list[Bytes2D]:
+    """The dynamic bands, their widths shares of this price, and the durations."""
+    settings = instrument.breaker
+    return [
+        operator.set_dynamic_band(
+            number,
+            short_width_ticks=price_ticks * settings.short_width_ppm // PPM,
+            short_bucket_us=settings.short_bucket_us,
+            short_buckets=settings.short_buckets,
+            long_width_ticks=price_ticks * settings.long_width_ppm // PPM,
+            long_bucket_us=settings.long_bucket_us,
+            long_buckets=settings.long_buckets,
+        ),
+        operator.set_breaker(
+            number,
+            limit_us=settings.limit_us,
+            halt_us=settings.halt_us,
+            call_us=settings.call_us,
+            extension_us=settings.extension_us,
+            indicative_us=settings.indicative_us,
+            mode=TradingMode[settings.mode.upper()],
+            collects=settings.collects,
+        ),
+    ]
 
 
 def rates_of(instrument: InstrumentConfig) -> InstrumentRates:

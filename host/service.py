@@ -6,10 +6,11 @@ import time
 
 from rich.console import Console
 
+from bandgap.hdl.protocol.reports import TradingState
 from bandgap.host.config import VenueConfig
 from bandgap.host.daemon import Daemon
 from bandgap.host.gateway.front_door import FrontDoor
-from bandgap.host.step import StepInput, StepResult
+from bandgap.host.step import StepInput, StepResult, TradingChange
 
 _LONGEST_PAUSE_NS = 500_000_000
 _PAUSES_A_WATCHDOG = 4
@@ -43,10 +44,25 @@ async def serve(config: VenueConfig, daemon: Daemon, console: Console) -> None:
         await door.close()
 
 
+_STATES = {
+    TradingState.TRADING: "trades",
+    TradingState.LIMIT: "is in a limit state",
+    TradingState.HALTED: "is halted",
+    TradingState.CALL: "is in an auction call",
+    TradingState.PRE_OPEN: "is about to open",
+    TradingState.CLOSED: "is closed",
+}
+
+
+def _describe(name: str, change: TradingChange) -> str:
+    """State, why it came to that, and for how long."""
+    text = f"{name} {_STATES[change.state]} ({change.cause.value})"
+    return f"{text} for {(change.until_ns - change.time_ns) / 1e9:g} s" if change.until_ns else text
+
+
 def _tell(config: VenueConfig, result: StepResult, console: Console) -> None:
     for change in result.trading_changes:
-        state = "trades" if change.trading else "is halted"
-        console.print(f"{config.instruments[change.instrument].name} {state} ({change.cause.value})")
+        console.print(_describe(config.instruments[change.instrument].name, change))
     for account in result.liquidation.kill:
         console.print(f"{config.accounts[account].name} is under its maintenance margin: liquidation")
     for account in result.liquidation.restore:

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from bandgap.hdl.protocol.reports import TradingState
 from bandgap.host.breaker import HaltCause
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE, ClientIds, Encoded
 from bandgap.host.liquidation.liquidator import Round
@@ -73,12 +74,27 @@ class StepInput:
 
 @dataclass(frozen=True)
 class TradingChange:
-    """An instrument began to trade, or was halted for `cause` (when it resumes: the cause that is over)."""
+    """An instrument's trading state changed.
+
+    Attributes
+    ----------
+    time_ns : When.
+    instrument : Which.
+    state : The new state.
+    until_ns : When the device ends it; zero: not by itself.
+    cause : Why it does not trade; when it does again: the cause that is over.
+    """
 
     time_ns: int
     instrument: int
-    trading: bool
+    state: TradingState
+    until_ns: int
     cause: HaltCause
+
+    @property
+    def trading(self) -> bool:
+        """Whether it trades continuously now."""
+        return self.state in (TradingState.TRADING, TradingState.LIMIT)
 
 
 @dataclass(frozen=True)
@@ -90,10 +106,12 @@ class StepResult:
     sequence : Its number in the journal.
     encoded : Which requests became commands, and which the host refused and why.
     first_number : Number of the first client command; the others follow.
+    commands : (m, 32) uint8, the operator commands that went before the clients'.
     reports : (n, 64) uint8, all the device's reports.
     ids : The client order ids that each report speaks of.
     marks_ticks : Mark price of each instrument; None without one.
-    trading_changes : Halts and resumptions, in order.
+    trading_changes : Every change of a trading state, in order.
+    index_ppm : How far the index has moved since the session began.
     liquidation : What was done about accounts under maintenance.
     digest : The journal's digest after this step.
     """
@@ -101,9 +119,11 @@ class StepResult:
     sequence: int
     encoded: Encoded
     first_number: int
+    commands: Bytes2D
     reports: Bytes2D
     ids: ClientIds
     marks_ticks: tuple[int | None, ...]
     trading_changes: tuple[TradingChange, ...]
+    index_ppm: int
     liquidation: Round
     digest: bytes

@@ -158,12 +158,14 @@ class FrontDoor:
             kind = ReportKind(int(header["kind"]))
             if kind is ReportKind.TRADE:
                 trade = trades[row]
-                taker_side = Side(int(header["side"]))
+                auction = not header["side"]  # the buyer stands in the taker's place
+                taker_side = Side.BUY if auction else Side(int(header["side"]))
                 maker_side = Side.SELL if taker_side is Side.BUY else Side.BUY
+                taker, maker = ("auction", "auction") if auction else ("taker", "maker")
                 if order_id:
-                    yield int(trade["account"]), self._describe("trade", trade, order_id, taker_side, "taker")
+                    yield int(trade["account"]), self._describe("trade", trade, order_id, taker_side, taker)
                 if maker_order_id:
-                    answer = self._describe("trade", trade, maker_order_id, maker_side, "maker")
+                    answer = self._describe("trade", trade, maker_order_id, maker_side, maker)
                     answer["remaining_lots"] = int(trade["maker_remaining_lots"])
                     yield int(trade["maker_account"]), answer
             elif kind in _ORDER_KINDS and order_id:

@@ -200,6 +200,11 @@ class OrderEntry:
         self._free_slots(np.unique(np.concatenate([slots[own], maker_slots[maker_own]])))
         return ids
 
+    def open_orders(self) -> set[tuple[int, int]]:
+        """(account, instrument) of every order that is not known to be over."""
+        slots = np.flatnonzero((self._state == _SENT) | (self._state == _ACCEPTED)).tolist()
+        return {(self._keys[slot][0], int(self._instrument[slot])) for slot in slots}
+
     @staticmethod
     def check(requests: Records) -> None:
         kinds = requests["kind"]

@@ -2,12 +2,13 @@
 
 1. An account below its maintenance margin is killed: its entries are blocked, its orders canceled.
 2. With the reports of that complete, its positions are known. Each round closes a slice of each, by a reduce-only
-   market order, so at the band's bound at worst; what is left goes on in the next round.
+   market order, so at the band's bound at worst; what is left goes on in the next round. In an auction's call such an
+   order collects; while it is open no other goes out, which together with it could close more than there is.
 3. When its equity covers the initial margin of what it still holds, it is restored. When it holds nothing and
    its cash is negative, the insurance fund pays, as far as it can; an account with a deficit stays blocked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,8 +69,9 @@ class Liquidator:
         initial_quote: _Int64,
         maintenance_quote: _Int64,
         lots: _Int64,
-        trading: Sequence[bool],
+        taken: Sequence[bool],
         insurance_fund_quote: int,
+        open_orders: Collection[tuple[int, int]] = (),
     ) -> Round:
         """Decide a round from completed reports.
 
@@ -77,8 +79,9 @@ class Liquidator:
         ----------
         equity_quote, initial_quote, maintenance_quote : (accounts,) At the marks of now.
         lots : (accounts, instruments) Signed positions.
-        trading : Whether each instrument trades.
+        taken : Whether each instrument takes closing orders: it trades, or they collect for its auction.
         insurance_fund_quote : What the fund has.
+        open_orders : (account, instrument) of each closing order that is not over.
         """
         decided = Round()
         for account in tuple(self._blocked):
@@ -94,7 +97,8 @@ class Liquidator:
                 self._blocked.remove(account)
                 decided.restore.append(account)
             else:
-                decided.close.extend(self._closing_orders(account, lots[account].tolist(), trading))
+                orders = self._closing_orders(account, lots[account].tolist(), taken)
+                decided.close.extend(one for one in orders if (account, one.instrument) not in open_orders)
         del decided.close[self._orders :]
         under = np.flatnonzero(equity_quote < maintenance_quote).tolist()
         decided.kill.extend(account for account in under if account not in self._blocked)
@@ -103,9 +107,9 @@ class Liquidator:
         decided.restore.sort()
         return decided
 
-    def _closing_orders(self, account: int, lots: list[int], trading: Sequence[bool]) -> list[ClosingOrder]:
+    def _closing_orders(self, account: int, lots: list[int], taken: Sequence[bool]) -> list[ClosingOrder]:
         return [
             ClosingOrder(account, instrument, -held if abs(held) <= most else -most if held > 0 else most)
-            for instrument, (held, most, trades) in enumerate(zip(lots, self._slice_lots, trading, strict=True))
-            if held and trades
+            for instrument, (held, most, takes) in enumerate(zip(lots, self._slice_lots, taken, strict=True))
+            if held and takes
         ]

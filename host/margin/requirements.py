@@ -11,9 +11,11 @@ much value it may let in follows from what a lot can cost at worst. A fill at pr
 
     a buy:   (P - p) m - P m r - f p m        a sell:   (p - P) m - P m r - f p m        (f: fee rate)
 
-or better, if it closes a position. Prices of trades lie in the band [L, U]. What a lot costs per unit of the value
-reserved for it is dearest for a buy with limit and price U, and for a sell with limit L that trades there: a sell that
-trades above its reserve gains more than its fee grows. So
+or better, if it closes a position. Orders have limits, and trade at prices, within a reach [L, U]: the band while an
+instrument trades, the whole window while orders may collect in a call, where the window alone bounds limits, and an
+auction band that widens with each extension is cut off at last (`Breaker.reach`). What a lot costs per unit of the
+value reserved for it is dearest for a buy with limit and price U, and for a sell with limit L that trades there: a
+buy never trades above its limit, and a sell that trades above it, as in an auction, gains more than its fee grows. So
 
     cost = max((U - P + r P + f U) / U, (P - L + r P + f L) / L)
 
@@ -114,7 +116,7 @@ def cost_ppm(mark_ticks: int, lower_ticks: int, upper_ticks: int, initial_margin
 
     Parameters
     ----------
-    lower_ticks, upper_ticks : The band; the mark lies within it.
+    lower_ticks, upper_ticks : The reach.
     fee_ppm : The larger of the maker's and the taker's fee.
     """
     margin = mark_ticks * initial_margin_ppm

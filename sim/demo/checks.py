@@ -5,14 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
+from bandgap.hdl.protocol.commands import COMMAND_BYTES
+from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.config import VenueConfig
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.device import DeviceError
 from bandgap.host.device.transport import open_transport
 from bandgap.host.recovery import DaemonError
 from bandgap.host.settlement.store import Store, StoreError
+from bandgap.host.wire import Bytes2D
 from bandgap.sim.embedded import DeviceHungError
 from bandgap.sim.lab.summary import Check
+
+from .tape import Tape
 
 _FAILURES = (DaemonError, DeviceError, DeviceHungError, StoreError)
 """What a check that fails may run into: it is told, and the checks after it still run."""
@@ -27,6 +32,32 @@ def check_ledger(store: Path) -> Check:
     except _FAILURES as error:
         return claim, False, str(error)
     return claim, True, f"{verified.transfers:,} transfers between {len(balances)} accounts"
+
+
+def check_bands(venue: VenueConfig) -> Check:
+    """Every trade of the journal must have printed inside the band that the device had told before it.
+
+    Of an auction that is the auction band, of every other trade the static band; the demo has no dynamic ones. Nothing
+    but reports is looked at, and of commands what the auction band follows from.
+    """
+    claim = "no trade printed outside its band"
+    tape = Tape(len(venue.instruments))
+    try:
+        with closing(Store(venue.store)) as store:
+            for batch in store.batches():
+                tape.follow(_rows(batch.operator_commands, COMMAND_BYTES), _rows(batch.reports or b"", REPORT_BYTES))
+    except _FAILURES as error:
+        return claim, False, str(error)
+    for instrument, track in zip(venue.instruments, tape.tracks, strict=True):
+        if track.outside:
+            return claim, False, f"{instrument.name}: {track.outside[0]}"
+    prints = sum(len(track.prints) for track in tape.tracks)
+    auctions = sum(one.trades > 0 for track in tape.tracks for one in track.auctions)
+    return claim, True, f"{prints:,} trades, {auctions:,} auctions among them"
+
+
+def _rows(data: bytes, width: int) -> Bytes2D:
+    return np.frombuffer(data, np.uint8).reshape(-1, width)
 
 
 def check_model(venue: VenueConfig, preset: str, resting: int) -> Check:
@@ -49,12 +80,19 @@ def check_model(venue: VenueConfig, preset: str, resting: int) -> Check:
     return claim, True, f"every report of the session, and {resting:,} orders that rested at its end"
 
 
-def check_journal(venue: VenueConfig, preset: str, lived: Daemon) -> Check:
-    """The journal, carried out again on a fresh device, must come to the state that the session came to."""
+def check_journal(venue: VenueConfig, device: str, lived: Daemon) -> Check:
+    """The journal, carried out again on a fresh device, must come to the state that the session came to.
+
+    Arguments
+    ---------
+    venue : The venue whose store is checked.
+    device : Device URL.
+    lived : The venue as the session left it.
+    """
     claim = "the journal replays to the same state"
     try:
-        with closing(open_transport(f"embedded:{preset}")) as device, closing(Store(venue.store)) as store:
-            again = Daemon(venue, device, store)
+        with closing(open_transport(device)) as fresh, closing(Store(venue.store)) as store:
+            again = Daemon(venue, fresh, store)
     except _FAILURES as error:
         return claim, False, str(error)
     same = (

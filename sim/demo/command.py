@@ -12,17 +12,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bandgap.host.breaker import HaltCause
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
-from bandgap.sim.command_line import FAILED, errors_as_exit_status, progress_bar
+from bandgap.sim.command_line import FAILED, errors_as_exit_status
 from bandgap.sim.flow.flash_crash import flash_crash
 from bandgap.sim.lab.summary import Line, lines_of, print_summary, speed_line
 from bandgap.sim.whole_file import whole_file
 
-from .checks import check_journal, check_ledger, check_model
-from .page import clock, length, write_page
+from .checks import check_bands, check_journal, check_ledger, check_model
+from .live import LiveView
+from .page import clock, count_limit_states, length, write_page
 from .session import Recording, run
 from .venue import ACCOUNTS, START_TICKS, demo_venue
 
@@ -31,6 +31,15 @@ def demo(
     messages: Annotated[int, typer.Option(min=1, help="Requests that participants send.")] = 200_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same session.")] = 1,
     preset: Annotated[Literal["ecp5", "ultrascale"], typer.Option(help="Sizes of the device.")] = "ecp5",
+    device: Annotated[
+        Literal["embedded", "model"], typer.Option(help="The gateware, or the reference model, which has no clock.")
+    ] = "embedded",
+    pace: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Simulated seconds that a terminal shows a second while a breaker acts; 0: all it can."
+        ),
+    ] = 20,
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.", metavar="FILE")] = Path("demo.html"),
     waves: Annotated[
         Path | None, typer.Option(help="Write waves, .vcd (2 GB for 200 messages) or .fst (50 MB).", metavar="FILE")
@@ -38,7 +47,8 @@ def demo(
 ) -> None:
     """Run a market through the hardware book: calm, flash crash, recovery; then prove that it came out right.
 
-    Four perpetuals and 128 accounts on the embedded device, behind the same daemon that runs a venue. Exit status 2:
+    Four perpetuals and 128 accounts on the embedded device, behind the same daemon that runs a venue. In the crash
+    prices come to their bounds: limit states become halts, halts auction calls, and auctions reopen. Exit status 2:
     the input is bad; 1: the device cannot be built or failed, or a check did.
 
     Examples:
@@ -51,24 +61,26 @@ def demo(
     """
     console = Console(highlight=False)
     with errors_as_exit_status(), whole_file(report) as unfinished, tempfile.TemporaryDirectory() as folder:
-        url = f"embedded:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
+        if waves and device == "model":
+            raise ValueError("--waves are those of the embedded device: the model has no gateware")
+        url = f"{device}:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
         session = flash_crash(seed, messages, list(START_TICKS.values()), ACCOUNTS)
         venue = demo_venue(seed, url, Path(folder) / "venue.sqlite")
         with closing(open_transport(url)) as transport, closing(Store(venue.store)) as store:
             daemon = Daemon(venue, transport, store)
-            with progress_bar(console) as progress:
-                task = progress.add_task("session", total=messages)
+            with LiveView(console, list(START_TICKS), messages, pace) as view:
                 started_s = time.perf_counter()
-                recording = run(daemon, session, lambda carried: progress.advance(task, carried))
+                recording = run(daemon, session, view.follow)
                 wall_s = time.perf_counter() - started_s
         with console.status("checking"):
             checks = [
                 check_ledger(venue.store),
+                check_bands(venue),
                 check_model(venue, preset, recording.book_at_end),
-                check_journal(venue, preset, daemon),
+                check_journal(venue, f"{device}:{preset}", daemon),
             ]
         lines = lines_of(recording.statistics) + _story(recording, [one.name for one in venue.instruments])
-        title = f"{messages:,} messages through embedded:{preset}, seed {seed}"
+        title = f"{messages:,} messages through {device}:{preset}, seed {seed}"
         write_page(unfinished, title, venue, session, recording, lines, checks)
     print_summary(console, title, [*lines, speed_line(recording.statistics, wall_s)], checks)
     console.print(Text(f"report: {report}"), soft_wrap=True)
@@ -77,20 +89,19 @@ def demo(
 
 
 def _story(recording: Recording, names: list[str]) -> list[Line]:
-    """Halts and liquidations for the summary."""
-    trips = [halt for halt in recording.halts if halt.cause is HaltCause.BREAKER]
-    others = [halt for halt in recording.halts if halt.cause is not HaltCause.BREAKER]
-    lines = [
-        (
-            what,
-            str(len(halts)),
-            "\n".join(
-                f"{names[halt.instrument]} at {clock(halt.from_ns)} for {length(halt.from_ns, halt.to_ns)}"
-                for halt in halts
-            ),
-        )
-        for what, halts in (("breaker trips", trips), ("other halts", others))
-        if halts or what == "breaker trips"
-    ]
+    """What the breakers did, and liquidations, for the summary."""
+    trips = [stop for stop in recording.stops if stop.halted_ns is not None]
+    told = "\n".join(
+        f"{names[stop.instrument]} at {clock(stop.from_ns)} for {length(stop.from_ns, stop.to_ns)} ({stop.cause.value})"
+        for stop in trips
+    )
+    auctions = [one for track in recording.tape.tracks for one in track.auctions if one.trades]
+    extended = sum(phase.extensions for track in recording.tape.tracks for phase in track.phases)
+    volume = f"{sum(one.volume_lots for one in auctions):,} lots; calls were extended {extended} times"
     closed = f"{recording.closing_orders} closing orders, insurance fund paid {recording.covered_quote:,}"
-    return [*lines, ("liquidations", str(len(recording.liquidations)), closed)]
+    return [
+        ("limit states", str(count_limit_states(recording)), f"{len(recording.stops) - len(trips)} went by"),
+        ("halts", str(len(trips)), told),
+        ("auctions", str(len(auctions)), volume),
+        ("liquidations", str(len(recording.liquidations)), closed),
+    ]

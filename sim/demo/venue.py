@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bandgap.host.config import AccountConfig, InstrumentConfig, OracleConfig, VenueConfig
+from bandgap.host.config import AccountConfig, BreakerConfig, InstrumentConfig, OracleConfig, VenueConfig
 from bandgap.sim.flow.crowd import Population
 from bandgap.sim.flow.flash_crash import LYING_SOURCE, SOURCES, STALLED_SOURCE
 
@@ -18,6 +18,19 @@ SELLER_DEPOSIT_QUOTE = 1_000_000_000
 INVESTOR_DEPOSITS_QUOTE = 10_000_000, 100_000_000
 SPECULATOR_DEPOSITS_QUOTE = 20_000, 500_000
 """Investors' and speculators' deposits lie between these, every order of magnitude as likely."""
+
+BREAKER = BreakerConfig(
+    width_ppm=15_000,
+    policy="clamp",
+    limit_us=2_000_000,
+    halt_us=5_000_000,
+    call_us=3_000_000,
+    extension_us=1_000_000,
+    random_end_us=500_000,
+    indicative_us=250_000,
+    auction_width_ppm=7_500,
+)
+"""A limit state of two seconds becomes a halt of five, then a call of three and up to half a second more."""
 
 INSURANCE_FUND_QUOTE = 50_000_000
 NS_A_SECOND = 10**9
@@ -72,8 +85,7 @@ def demo_venue(seed: int, device: str, store: Path) -> VenueConfig:
                 multiplier_quote=MULTIPLIERS_QUOTE[name],
                 initial_margin_ppm=50_000,
                 maintenance_margin_ppm=30_000,
-                band_width_ppm=15_000,
-                halt_ns=10 * NS_A_SECOND,
+                breaker=BREAKER,
                 maker_fee_ppm=50,
                 taker_fee_ppm=300,
             )

@@ -21,6 +21,9 @@ SELLING_S = 40
 SELLER_SHARE = 0.04
 """Of requests while the seller sells."""
 
+SELLER_DISCOUNT = 0.03
+"""How far below the worth the seller still sells, as a part of it."""
+
 DEPTH_EXPONENT = 0.6
 """Of the distance at which limit orders are placed (Bouchaud, Mezard and Potters, 2002)."""
 
@@ -103,6 +106,7 @@ class Crowd:
         self._habits = habits or Habits()
         self._resting_target = resting / len(index)
         self._live: list[list[_Resting]] = [[] for _ in index]
+        self._offers: list[list[_Resting]] = [[] for _ in index]
         self._last_id = 0
         self._uniform: list[float] = []
 
@@ -112,6 +116,8 @@ class Crowd:
         live = self._live[instrument]
         if 0 < now.since_crash_s < SELLING_S and self._chance(SELLER_SHARE):
             return self._sell_at_any_price(now)
+        if now.since_crash_s >= SELLING_S and self._offers[instrument]:
+            return self._withdraw(now)
         fullness = min(len(live) / self._resting_target, 1.05)
         if live and self._chance(self._habits.cancel_share * fullness * (1 + 0.1 * now.panic)):
             return self._cancel(now)
@@ -164,8 +170,16 @@ class Crowd:
         return self._new(now, order, OrderType.LIMIT, time_in_force, OrderFlags(0))
 
     def _sell_at_any_price(self, now: "_Moment") -> Request:
+        """Far below the worth: what finds no buyer stays on offer, at the bound of a band that says so."""
         quantity = 50 + int(self._resting_target * self._draw())
-        return self._market(now, _Resting(self._identify(), self._population.seller, Side.SELL, 0, quantity))
+        price = round(now.worth_ticks * (1 - SELLER_DISCOUNT))
+        order = _Resting(self._identify(), self._population.seller, Side.SELL, price, quantity)
+        self._offers[now.instrument].append(order)
+        return self._new(now, order, OrderType.LIMIT, TimeInForce.GTC, OrderFlags(0))
+
+    def _withdraw(self, now: "_Moment") -> Request:
+        """The seller has sold enough: what is still on offer goes."""
+        return self._pull(now, self._offers[now.instrument].pop())
 
     def _cancel(self, now: "_Moment") -> Request:
         """Of a few orders, most of them recent, the one most exposed to the market is pulled. What was surely filled
@@ -180,6 +194,10 @@ class Crowd:
             order = live.pop()
             if not live or now.exposure(order) < 3:
                 break
+        return self._pull(now, order)
+
+    @staticmethod
+    def _pull(now: "_Moment", order: "_Resting") -> Request:
         return request(
             kind=Opcode.CANCEL,
             arrival_ns=now.arrival_ns,

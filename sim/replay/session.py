@@ -96,11 +96,14 @@ class ReplaySession:
         """Send a chunk of requests; returns the rows of `report_rows`."""
         encoded = self._entry.encode(chunk.requests)
         reports, first_number = self._exchange(encoded.commands, chunk.requests["arrival_ns"][encoded.rows])
+        self.statistics.add_reports(reports)
+        # An order at the window's very edge is at the band's bound: the device tells of a limit state, the sender did
+        # not ask for it.
+        reports = reports[report_headers(reports)["kind"] != ReportKind.TRADING_STATE.value]
         causes = encoded.rows[report_headers(reports)["command_number"] - first_number]
         ids = self._entry.follow(reports)
         self.statistics.add_requests(chunk.requests["kind"])
         self.statistics.add_refusals(encoded.refusals)
-        self.statistics.add_reports(reports)
         self._account_for(reports, ids.client_order_id)
         return report_rows(chunk, encoded, reports, causes, ids, self._survey.instruments)
 

@@ -10,7 +10,14 @@ import pytest
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention, Side, TimeInForce
 from bandgap.hdl.protocol.reports import Reason, ReportKind
-from bandgap.host.config import AccountConfig, InstrumentConfig, OracleConfig, VenueConfig
+from bandgap.host.config import (
+    AccountConfig,
+    BreakerConfig,
+    InstrumentConfig,
+    MarketHaltConfig,
+    OracleConfig,
+    VenueConfig,
+)
 from bandgap.host.daemon import Daemon
 from bandgap.host.device import operator
 from bandgap.host.device.transport import Transport, open_transport
@@ -25,34 +32,54 @@ from bandgap.sim.embedded.transport import open_config
 from bandgap.sim.model_device import ModelTransport
 
 SECOND_NS = 1_000_000_000
+SECOND_US = 1_000_000
 
 DEVICE = BookConfig(instruments=2, orders=64, ticks=2048, accounts=8)
 
 
 def venue_config(
-    deposits: tuple[int, ...] = (1_000_000,) * 4, instruments: int = 1, insurance: int = 50_000, **instrument: Any
+    deposits: tuple[int, ...] = (1_000_000,) * 4,
+    instruments: int = 1,
+    insurance: int = 50_000,
+    levels_ppm: tuple[int, ...] = (),
+    watchdog_s: int = 60,
+    **instrument: Any,
 ) -> VenueConfig:
-    """Instruments around 1000 ticks at 10 quote units a tick and lot; accounts with the deposits given."""
+    """Instruments around 1000 ticks at 10 quote units a tick and lot; accounts with the deposits given.
+
+    Settings that `BreakerConfig` has go there, the others to `InstrumentConfig`.
+    """
     settings: dict[str, Any] = {
         "window_base_ticks": 512,
         "window_ticks": 1024,
         "multiplier_quote": 10,
         "initial_margin_ppm": 100_000,
         "maintenance_margin_ppm": 50_000,
-        "band_width_ppm": 50_000,
-        "halt_ns": 10 * SECOND_NS,
         "maker_fee_ppm": 100,
         "taker_fee_ppm": 500,
         "liquidation_slice_lots": 50,
     }
+    breaker: dict[str, Any] = {
+        "width_ppm": 50_000,
+        "policy": "reject",
+        "limit_us": 0,
+        "halt_us": 10 * SECOND_US,
+        "call_us": 3 * SECOND_US,
+        "extension_us": 3 * SECOND_US,
+        "indicative_us": 0,
+    }
+    breaker |= {name: value for name, value in instrument.items() if name in BreakerConfig.model_fields}
+    settings["breaker"] = BreakerConfig(**breaker)
+    settings |= {name: value for name, value in instrument.items() if name not in breaker}
     return VenueConfig(
         device="model:",
-        watchdog_ns=60 * SECOND_NS,
+        watchdog_ns=watchdog_s * SECOND_NS,
         insurance_fund_quote=insurance,
         oracle=OracleConfig(
             sources=("alpha", "beta", "gamma"), quorum=2, staleness_ns=30 * SECOND_NS, max_deviation_ppm=100_000
         ),
-        instruments=tuple(InstrumentConfig(name=f"PERP-{n}", **(settings | instrument)) for n in range(instruments)),
+        market_halt=MarketHaltConfig(levels_ppm=levels_ppm),
+        instruments=tuple(InstrumentConfig(name=f"PERP-{n}", **settings) for n in range(instruments)),
         accounts=tuple(AccountConfig(name=f"account-{n}", deposit_quote=d) for n, d in enumerate(deposits)),
     )
 
@@ -96,11 +123,18 @@ class Venue:
         request["kind"], request["account"] = Opcode.MASS_CANCEL.value, account
         return request
 
-    def step(self, *requests: Records, mark: int | None = None, after_ns: int = SECOND_NS, **given: Any) -> StepResult:
-        """One step; with a mark, all sources quote it for all instruments."""
+    def step(
+        self,
+        *requests: Records,
+        mark: int | None = None,
+        after_ns: int = SECOND_NS,
+        arriving_after_ns: int = 0,
+        **given: Any,
+    ) -> StepResult:
+        """One step; with a mark, all sources quote it for all instruments. Requests arrive so long behind its begin."""
         time_ns = self.daemon.time_ns + after_ns
         together = np.concatenate(requests) if requests else np.zeros(0, REQUEST_DTYPE)
-        together["arrival_ns"] = time_ns
+        together["arrival_ns"] = time_ns + arriving_after_ns
         if mark is not None:
             given["quotes"] = [
                 Quote(source, instrument, mark, time_ns)

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention, Side, TimeInForce
-from bandgap.host.config import AccountConfig, InstrumentConfig, OracleConfig, VenueConfig
+from bandgap.host.config import (
+    AccountConfig,
+    BreakerConfig,
+    InstrumentConfig,
+    MarketHaltConfig,
+    OracleConfig,
+    VenueConfig,
+)
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
@@ -30,8 +37,9 @@ ACCOUNTS = 12
 STEP_NS = 1_000_000_000
 
 CONFIG = VenueConfig(
-    watchdog_ns=10 * STEP_NS,
+    watchdog_ns=STEP_NS + STEP_NS // 5,
     insurance_fund_quote=1_000_000,
+    market_halt=MarketHaltConfig(levels_ppm=(70_000, 900_000), halt_us=1_100_000),
     oracle=OracleConfig(sources=("alpha", "beta"), quorum=1, staleness_ns=10 * STEP_NS, max_deviation_ppm=100_000),
     instruments=tuple(
         InstrumentConfig(
@@ -41,8 +49,15 @@ CONFIG = VenueConfig(
             multiplier_quote=10,
             initial_margin_ppm=50_000,
             maintenance_margin_ppm=25_000,
-            band_width_ppm=20_000,
-            halt_ns=2 * STEP_NS,
+            breaker=BreakerConfig(
+                width_ppm=20_000,
+                policy="halt",
+                halt_us=1_500_000,
+                call_us=700_000,
+                extension_us=500_000,
+                random_end_us=300_000,
+                indicative_us=200_000,
+            ),
             maker_fee_ppm=100,
             taker_fee_ppm=500,
             liquidation_slice_lots=20,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bandgap.host.config import ConfigError, load_config
+from bandgap.host.config import ConfigError, SessionConfig, load_config
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "venue.toml"
 
@@ -31,9 +31,32 @@ MISTAKES = {
         "maintenance_margin_ppm = 100_000",
         "instruments[0]: maintenance_margin_ppm must be less than initial_margin_ppm",
     ),
-    "band_width_ppm = 60_000": (
-        "band_width_ppm = 0.06",
-        "instruments[1].band_width_ppm: Input should be a valid integer",
+    "\nwidth_ppm = 60_000": (
+        "\nwidth_ppm = 0.06",
+        "instruments[1].breaker.width_ppm: Input should be a valid integer",
+    ),
+    "\nwidth_ppm = 50_000": ("\nstep_ppm = 1", "instruments[0].breaker.width_ppm: Field required"),
+    "halt_us = 30_000_000": ("halt_us = 999", "instruments[0].breaker: halt_us must be at least 1000, not 999"),
+    "call_us = 30_000_000": ("call_us = 0", "instruments[0].breaker.call_us: Input should be greater than 0"),
+    "random_end_us = 5_000_000": (
+        'source = "window_mean"',
+        "instruments[0].breaker: source 'window_mean' needs a long window",
+    ),
+    "limit_us = 5_000_000": (
+        "short_width_ppm = 1_000",
+        "instruments[0].breaker: short_bucket_us must be at least 1000 and short_buckets 1 to 64",
+    ),
+    "[instruments.breaker]": (
+        '[instruments.breaker]\npreset = "luld"',
+        "instruments[0].breaker: no preset 'luld'; known: luld_tier_1, ",
+    ),
+    "[[accounts]]": (
+        "[market_halt]\nlevels_ppm = [130_000, 70_000]\n[[accounts]]",
+        "market_halt: levels_ppm must ascend, not [130000, 70000]",
+    ),
+    'name = "carol"\ndeposit_quote = 5_000_000\n': (
+        'name = "carol"\ndeposit_quote = 5_000_000\n[session]\nlength_ns = 10\nclose_ns = 11\n',
+        "session: close_ns 11 is behind the session's end at 10",
     ),
     "multiplier_quote = 5": ("multiplier_quote = 65_536", "instruments[1].multiplier_quote: "),
     "deposit_quote = 5_000_000": ("deposit_quote = -1", "accounts[2].deposit_quote: "),
@@ -79,3 +102,18 @@ def test_rules_leave_out_what_decides_nothing() -> None:
     same = config.model_copy(update={"device": "model:ecp5", "store": Path("other.sqlite")})
     other = config.model_copy(update={"insurance_fund_quote": 1})
     assert same.rules() == config.rules() != other.rules()
+
+
+@pytest.mark.parametrize(
+    ("second", "number", "late"),
+    [(0, 0, False), (59, 0, False), (60, 0, True), (79, 0, True), (80, 0, False), (170, 1, True)],
+)
+def test_session_has_a_number_and_a_late_part(second: int, number: int, late: bool) -> None:
+    session = SessionConfig(length_ns=100, close_ns=80, late_ns=20)
+    assert (session.number(second), session.is_late(second)) == (number, late)
+    assert session.end_ns(second) == (number + 1) * 100
+
+
+def test_session_closes_with_its_end_by_default() -> None:
+    session = SessionConfig(length_ns=100, late_ns=1)
+    assert [session.is_late(second) for second in (98, 99, 100)] == [False, True, False]

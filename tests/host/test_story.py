@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bandgap.hdl.protocol.commands import OrderFlags, OrderType, Side, TimeInForce
-from bandgap.hdl.protocol.reports import ReportKind
+from bandgap.hdl.protocol.reports import ReportKind, TradingState
 from bandgap.host.breaker import HaltCause
 from bandgap.host.gateway.order_entry import Refusal
 from bandgap.host.liquidation.liquidator import ClosingOrder
@@ -139,21 +139,111 @@ def test_band_stays_inside_the_window(open_venue: Open) -> None:
     assert venue.daemon.breakers[0].band.upper_ticks == 1535
 
 
-def test_trade_at_the_bound_halts_and_a_new_reference_resumes(open_venue: Open, kinds_of: Kinds) -> None:
-    venue = open_venue(deposits=(10_000_000,) * 2)
+def states_of(result: StepResult) -> list[tuple[TradingState, HaltCause, int]]:
+    """State, cause and second of each trading change."""
+    return [(change.state, change.cause, change.time_ns // SECOND_NS) for change in result.trading_changes]
+
+
+def test_limit_state_becomes_a_halt_a_call_and_an_auction(open_venue: Open, kinds_of: Kinds, trades_of: Trades) -> None:
+    """The offer at 900 is clamped to the bound 950 and stands there: limit state from second 2 on, halt at 4, call at
+    14, auction at 17.
+
+    The mark falls to 940. In the limit state the band stays where it is; in the halt it follows, to 893 and 987. Bids
+    in the call may be anywhere in the window. At 950, the lowest price at which any of the 10 lots on offer trade,
+    account 0 buys 5 and account 2 buys 3; both sides pay the maker's fee.
+    """
+    venue = open_venue(
+        deposits=(10_000_000,) * 3, policy="clamp", limit_us=2_000_000, auction_width_ppm=20_000, watchdog_s=11
+    )
     venue.step(mark=1000)
-    venue.step(venue.new(0, BUY, 950, 5), venue.new(1, SELL, 950, 5))
-    halted = venue.step(venue.new(0, BUY, 1000, 1), mark=940)
-    assert [(c.trading, c.cause) for c in halted.trading_changes] == [(False, HaltCause.BREAKER)]
+    limit = venue.step(venue.new(1, SELL, 900, 10))
+    assert states_of(limit) == [(TradingState.LIMIT, HaltCause.OPENING, 2)]
+    assert venue.step(mark=940).trading_changes == ()
+    assert venue.daemon.breakers[0].band.reference_ticks == 1000
+
+    halted = venue.step(venue.new(0, BUY, 960, 1), mark=940)
+    assert states_of(halted) == [(TradingState.HALTED, HaltCause.BREAKER, 4)]
+    assert halted.trading_changes[0].until_ns == 14 * SECOND_NS
     assert kinds_of(halted) == ["REJECTED HALTED"]
-    still = venue.step(mark=940, after_ns=8 * SECOND_NS)
-    assert still.trading_changes == ()
-    resumed = venue.step(venue.new(0, BUY, 940, 1), mark=940)
-    assert [(c.trading, c.time_ns - halted.trading_changes[0].time_ns) for c in resumed.trading_changes] == [
-        (True, 9 * SECOND_NS)
-    ]
+    venue.step(mark=940)
     assert venue.daemon.breakers[0].band.reference_ticks == 940
-    assert kinds_of(resumed) == ["ACCEPTED"]
+
+    called = venue.step(mark=940, after_ns=9 * SECOND_NS)
+    assert states_of(called) == [(TradingState.CALL, HaltCause.BREAKER, 14)]
+    collected = venue.step(venue.new(0, BUY, 1100, 5), venue.new(2, BUY, 950, 3))
+    assert kinds_of(collected) == ["ACCEPTED", "ACCEPTED"]
+    cash = [venue.cash(account) for account in range(3)]
+    auction = venue.step(after_ns=2 * SECOND_NS)
+    assert states_of(auction) == [(TradingState.TRADING, HaltCause.BREAKER, 17)]
+    assert trades_of(auction) == [(950, 5, 0, 1), (950, 3, 2, 1)]
+    assert venue.daemon.positions.lots[:3, 0].tolist() == [5, -8, 3]
+    fees = [5 * 950 * 10 * 100 // 1_000_000, 4 + 2, 3 * 950 * 10 * 100 // 1_000_000]
+    assert [venue.cash(account) for account in range(3)] == [had - fee for had, fee in zip(cash, fees, strict=True)]
+    assert venue.daemon.breakers[0].band.reference_ticks == 950
+
+
+def test_all_instruments_halt_when_the_index_falls(open_venue: Open, kinds_of: Kinds) -> None:
+    """7 % below the first marks: 900 s by one command, which the device ends by a call."""
+    venue = open_venue(instruments=2, levels_ppm=(70_000, 130_000), watchdog_s=2_000, width_ppm=100_000)
+    venue.step(mark=1000)
+    assert venue.step(mark=931).trading_changes == ()
+    halted = venue.step(venue.new(0, BUY, 930, 1), mark=930)
+    assert halted.index_ppm == -70_000
+    assert states_of(halted) == [(TradingState.HALTED, HaltCause.MARKET, 3)] * 2
+    assert {change.until_ns for change in halted.trading_changes} == {903 * SECOND_NS}
+    assert kinds_of(halted) == ["REJECTED HALTED"]
+    assert venue.step(mark=930).trading_changes == ()
+    assert states_of(venue.step(mark=900, after_ns=899 * SECOND_NS)) == [(TradingState.CALL, HaltCause.MARKET, 903)] * 2
+    for_good = venue.step(mark=860)
+    assert states_of(for_good) == [(TradingState.HALTED, HaltCause.MARKET, 904)] * 2
+    assert {change.until_ns for change in for_good.trading_changes} == {0}
+    assert venue.step(mark=1000, after_ns=1_000 * SECOND_NS).trading_changes == ()
+    next_session = venue.step(mark=1000, after_ns=86_400 * SECOND_NS)
+    assert [change.state for change in next_session.trading_changes] == [TradingState.CALL] * 2
+
+
+def test_calls_end_at_random_and_the_journal_tells_when(open_venue: Open) -> None:
+    """No two calls alike, and the device has been told each end before."""
+
+    def lengths() -> list[int]:
+        venue = open_venue(random_end_us=2_000_000)
+        venue.step(mark=1000)
+        measured = []
+        for _ in range(4):
+            venue.step(after_ns=31 * SECOND_NS)
+            (called,) = venue.step(mark=1000).trading_changes
+            measured.append(called.until_ns - called.time_ns)
+            venue.step(after_ns=6 * SECOND_NS)
+        return measured
+
+    drawn = lengths()
+    assert len(set(drawn)) == 4
+    assert all(3 * SECOND_NS <= length <= 5 * SECOND_NS for length in drawn)
+    assert lengths() == drawn
+
+
+def test_one_closing_order_at_a_time_waits_for_the_auction(open_venue: Open, trades_of: Trades) -> None:
+    """The market order collects in the call, at the band's bound 854; a second one would close more than a slice.
+
+    Account 0 has 120 lots from 1000. The call begins at the mark 880. A bid of 40 lots at 870 meets 50 on offer: offers
+    are left over at every price, so the lowest one is the auction's.
+    """
+    venue = open_venue(deposits=(150_000, 10_000_000), width_ppm=30_000)
+    venue.step(mark=1000)
+    venue.step(venue.new(1, SELL, 1000, 100), venue.new(0, BUY, 1000, 100))
+    venue.step(venue.new(1, SELL, 1000, 20), venue.new(0, BUY, 1000, 20))
+    venue.step(after_ns=31 * SECOND_NS)
+    called = venue.step(mark=880)
+    assert [change.state for change in called.trading_changes] == [TradingState.CALL]
+    assert called.liquidation.kill == [0]
+    assert venue.step(venue.new(1, BUY, 870, 40)).liquidation.close == [ClosingOrder(0, 0, -50)]
+    assert venue.step().liquidation.close == []
+    auction = venue.step()
+    assert auction.liquidation.close == []
+    assert [change.state for change in auction.trading_changes] == [TradingState.TRADING]
+    assert trades_of(auction) == [(854, 40, 1, 0)]
+    assert venue.daemon.positions.lots[0, 0] == 80
+    assert venue.step().liquidation.close == [ClosingOrder(0, 0, -50)]
 
 
 def test_no_quorum_halts_until_there_is_one(open_venue: Open) -> None:
@@ -164,8 +254,11 @@ def test_no_quorum_halts_until_there_is_one(open_venue: Open) -> None:
     assert [(c.trading, c.cause) for c in stale.trading_changes] == [(False, HaltCause.ORACLE)]
     time_ns = venue.daemon.time_ns
     assert venue.step(quotes=[Quote(0, 0, 1000, time_ns)]).trading_changes == ()
-    resumed = venue.step(quotes=[Quote(1, 0, 1000, time_ns)])
-    assert [(c.trading, c.cause) for c in resumed.trading_changes] == [(True, HaltCause.ORACLE)]
+    reopened = venue.step(quotes=[Quote(1, 0, 1000, time_ns)])
+    second = reopened.trading_changes[0].time_ns // SECOND_NS
+    assert states_of(reopened) == [(TradingState.CALL, HaltCause.ORACLE, second)]
+    traded = venue.step(after_ns=3 * SECOND_NS)
+    assert states_of(traded) == [(TradingState.TRADING, HaltCause.ORACLE, second + 3)]
 
 
 def test_silent_host_is_halted_by_the_device_and_resumes(open_venue: Open, kinds_of: Kinds) -> None:
@@ -174,9 +267,9 @@ def test_silent_host_is_halted_by_the_device_and_resumes(open_venue: Open, kinds
     late = venue.step(venue.new(0, BUY, 1000, 1), mark=1000, after_ns=61 * SECOND_NS)
     assert [(c.trading, c.cause) for c in late.trading_changes] == [(False, HaltCause.WATCHDOG)]
     assert kinds_of(late) == ["REJECTED HALTED"]
-    resumed = venue.step(venue.new(0, BUY, 1000, 1))
-    assert [(c.trading, c.cause) for c in resumed.trading_changes] == [(True, HaltCause.WATCHDOG)]
-    assert kinds_of(resumed) == ["ACCEPTED"]
+    reopened = venue.step(venue.new(0, BUY, 1000, 1))
+    assert [(c.state, c.cause) for c in reopened.trading_changes] == [(TradingState.CALL, HaltCause.WATCHDOG)]
+    assert kinds_of(reopened) == ["ACCEPTED"], "it collects"
 
 
 def test_liquidation_from_kill_to_restore(open_venue: Open, kinds_of: Kinds, trades_of: Trades) -> None:
@@ -185,7 +278,7 @@ def test_liquidation_from_kill_to_restore(open_venue: Open, kinds_of: Kinds, tra
     It is blocked and its resting order canceled; then slices of 50 are sold into account 1's bid at 860, at most down
     to the bound; it ends 18,000 under water (140 ticks x 10 x 120 = 168,000) and the fund pays.
     """
-    venue = open_venue(deposits=(150_000, 10_000_000), band_width_ppm=30_000)
+    venue = open_venue(deposits=(150_000, 10_000_000), width_ppm=30_000)
     venue.step(mark=1000)
     venue.step(venue.new(1, SELL, 1000, 100), venue.new(0, BUY, 1000, 100))
     venue.step(venue.new(1, SELL, 1000, 20), venue.new(0, BUY, 1000, 20), venue.new(0, BUY, 855, 1))
@@ -218,7 +311,7 @@ def test_liquidation_from_kill_to_restore(open_venue: Open, kinds_of: Kinds, tra
 
 
 def test_empty_fund_leaves_the_account_blocked(open_venue: Open, kinds_of: Kinds) -> None:
-    venue = open_venue(deposits=(150_000, 10_000_000), band_width_ppm=30_000, insurance=7, liquidation_slice_lots=500)
+    venue = open_venue(deposits=(150_000, 10_000_000), width_ppm=30_000, insurance=7, liquidation_slice_lots=500)
     venue.step(mark=1000)
     venue.step(venue.new(1, SELL, 1000, 120), venue.new(0, BUY, 1000, 100))
     venue.step(venue.new(0, BUY, 1000, 20))

@@ -52,7 +52,7 @@ class Hall:
     """A front door, the venue behind it, and clients before it; steps are made when the test says so."""
 
     def __init__(self, venue: Any) -> None:
-        self._venue = venue
+        self.venue = venue
         config: VenueConfig = venue.config
         open_port = config.gateway.model_copy(update={"port": 0})
         self.door = FrontDoor(config.model_copy(update={"gateway": open_port}))
@@ -60,21 +60,21 @@ class Hall:
 
     async def open(self) -> None:
         self._port = await self.door.open()
-        self._venue.step(mark=1000)
+        self.venue.step(mark=1000)
 
     async def client(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self._port))
 
-    async def step(self, messages_expected: int) -> None:
+    async def step(self, messages_expected: int, after_ns: int = 1) -> None:
         """Take in so many messages, in one or more steps."""
         taken = 0
         while taken < messages_expected:
             intake = await self.door.take(WAIT_S)
             assert intake.requests or intake.quotes, "nothing came in"
             taken += len(intake.requests) + len(intake.quotes)
-            time_ns = self._venue.daemon.time_ns + 1
+            time_ns = self.venue.daemon.time_ns + after_ns
             requests = self.door.requests(intake, time_ns)
-            result = self._venue.daemon.step(StepInput(time_ns, requests, self.door.quotes(intake, time_ns)))
+            result = self.venue.daemon.step(StepInput(time_ns, requests, self.door.quotes(intake, time_ns)))
             self.door.answer(requests, result)
 
 
@@ -120,6 +120,30 @@ def test_orders_trade_and_both_sides_are_told(in_hall: Any) -> None:
         for answer, order_id, role, side, remaining in ((maker, 1, "maker", "buy", 2), (taker, 9, "taker", "sell", 0)):
             assert (answer["type"], answer["client_order_id"], answer["role"]) == ("trade", order_id, role)
             assert (answer["side"], answer["quantity_lots"], answer["remaining_lots"]) == (side, 3, remaining)
+
+    in_hall(scene)
+
+
+def test_both_sides_of_an_auction_are_told(in_hall: Any) -> None:
+    """Nobody takes there; the lots that are left of the bid are told as everywhere."""
+
+    async def scene(hall: Hall) -> None:
+        buyer, seller = await hall.client(), await hall.client()
+        hall.venue.step(after_ns=31_000_000_000)
+        hall.venue.step(mark=1000)
+        buyer.say(ORDER)
+        await hall.step(1)
+        await buyer.hear(1)
+        seller.say(ORDER | {"account": "account-1", "side": "sell", "client_order_id": 9, "quantity_lots": 3})
+        await hall.step(1)
+        await seller.hear(1)
+        buyer.say({"type": "mass_cancel", "account": "account-2"})
+        await hall.step(1, after_ns=4_000_000_000)
+        (bought,), (sold,) = await buyer.hear(1), await seller.hear(1)
+        for answer, order_id, side, remaining in ((bought, 1, "buy", 2), (sold, 9, "sell", 0)):
+            assert (answer["type"], answer["client_order_id"], answer["role"]) == ("trade", order_id, "auction")
+            assert (answer["side"], answer["quantity_lots"], answer["remaining_lots"]) == (side, 3, remaining)
+            assert answer["price_ticks"] == 1000
 
     in_hall(scene)
 

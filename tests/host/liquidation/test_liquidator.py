@@ -17,9 +17,12 @@ class Case:
         self.lots = np.array([[5, 0], [7, -3], [0, 4]])
         self.trading = [True, True]
         self.fund = 1_000
+        self.open_orders: set[tuple[int, int]] = set()
 
     def round(self, liquidator: Liquidator) -> Round:
-        return liquidator.next_round(self.equity, self.initial, self.maintenance, self.lots, self.trading, self.fund)
+        return liquidator.next_round(
+            self.equity, self.initial, self.maintenance, self.lots, self.trading, self.fund, self.open_orders
+        )
 
     def set(self, account: int, **figures: Any) -> None:
         for name, value in figures.items():
@@ -95,3 +98,14 @@ def test_no_more_orders_than_slots() -> None:
         case.set(account, equity=0)
     case.round(rounds)
     assert case.round(rounds).close == [ClosingOrder(0, 0, -3), ClosingOrder(1, 0, -3)]
+
+
+def test_no_closing_order_goes_out_while_one_is_open() -> None:
+    """Account 1 holds 7 and -3; that of its first instrument still collects for an auction."""
+    case, one = Case(), liquidator()
+    case.set(1, equity=9)
+    case.round(one)
+    case.open_orders = {(1, 0), (0, 1)}
+    assert case.round(one).close == [ClosingOrder(1, 1, 2)]
+    case.open_orders = set()
+    assert case.round(one).close == [ClosingOrder(1, 0, -3), ClosingOrder(1, 1, 2)]

@@ -9,11 +9,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bandgap.hdl.protocol.commands import OrderType, SelfTradePrevention, Side, TimeInForce
+from bandgap.hdl.protocol.reports import TradingState
 from bandgap.host import daemon as daemon_module
+from bandgap.host.breaker import Band, Breaker
 from bandgap.host.margin.credit import CreditLines
 from bandgap.host.margin.requirements import cost_ppm
 
 Open = Callable[..., Any]
+
+SECOND_NS = 1_000_000_000
 
 
 def test_first_grant_leaves_a_sixteenth() -> None:
@@ -73,9 +77,13 @@ def assert_within_initial_margin(venue: Any) -> None:
 
 
 def requests_of(venue: Any, order: Any) -> list[Any]:
-    """The order's request, of all the lots that its share of the line can pay, and its replacement's."""
+    """The order's request, of all the lots that its share of the line can pay, and its replacement's.
+
+    Its limit is within the band, in a call within the window.
+    """
     account, side, bound, share, time_in_force, order_type, instrument, prevention, new_bound = order
-    band = venue.daemon.breakers[instrument].band
+    breaker = venue.daemon.breakers[instrument]
+    band = breaker.band if breaker.state is TradingState.TRADING else Band(512, 1535, 1000)
     market = order_type is OrderType.MARKET
 
     def price(percent: int) -> int:
@@ -106,10 +114,9 @@ def trade_at_a_still_mark(
         instruments=2,
         taker_fee_ppm=fee_ppm,
         maker_fee_ppm=fee_ppm // 2,
-        band_width_ppm=width_ppm,
+        width_ppm=width_ppm,
         initial_margin_ppm=margin_ppm,
         maintenance_margin_ppm=20_000,
-        halt_ns=1,
     )
     venue.step(mark=1000)
     for batch in batches:
@@ -132,6 +139,71 @@ def test_no_account_exceeds_its_initial_margin(
 ) -> None:
     """Random orders on two instruments at a still mark, entered, replaced and filled within and across steps."""
     trade_at_a_still_mark(open_venue, batches, fee_ppm, width_ppm, margin_ppm)
+
+
+def trade_in_auctions(
+    open_venue: Open, batches: list[list[Any]], fee_ppm: int, width_ppm: int, margin_ppm: int
+) -> None:
+    """The same in calls of two steps, extended or not, with steps of continuous trading behind each auction.
+
+    Requests arrive late in their step, so that auctions, and the bands that they leave, come between.
+    """
+    venue = open_venue(
+        deposits=(300_000, 600_000, 900_000, 5_000_000),
+        instruments=2,
+        taker_fee_ppm=fee_ppm,
+        maker_fee_ppm=fee_ppm // 2,
+        width_ppm=width_ppm,
+        auction_width_ppm=500_000,
+        initial_margin_ppm=margin_ppm,
+        maintenance_margin_ppm=20_000,
+        call_us=1_500_000,
+        extension_us=1_000_000,
+    )
+    venue.step(mark=1000)
+    for number, batch in enumerate(batches):
+        if number % 4 == 0:
+            venue.step(after_ns=31 * SECOND_NS)
+            venue.step(mark=1000)
+        requests = [request for order in batch for request in requests_of(venue, order)]
+        venue.step(*requests, mark=1000, arriving_after_ns=SECOND_NS * 7 // 10)
+        assert_within_initial_margin(venue)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(*FLOWS)
+def test_no_account_exceeds_its_initial_margin_in_auctions(
+    open_venue: Open, batches: list[list[Any]], fee_ppm: int, width_ppm: int, margin_ppm: int
+) -> None:
+    """Limits anywhere in the window, trades anywhere in an auction band that widens."""
+    trade_in_auctions(open_venue, batches, fee_ppm, width_ppm, margin_ppm)
+
+
+def worst_auction(venue: Any) -> None:
+    """In a call account 0 sells all its credit allows at the window's lowest price 512, into a bid at 512."""
+    venue.step(mark=1000)
+    venue.step(after_ns=31 * SECOND_NS)
+    venue.step(mark=1000)
+    lots = int(venue.daemon.lines.line_quote[0]) // 5_120
+    venue.step(venue.new(1, Side.BUY, 512, lots), venue.new(0, Side.SELL, 512, lots), mark=1000)
+    venue.step(mark=1000, after_ns=2 * SECOND_NS)
+    assert venue.daemon.positions.lots[0, 0] == -lots != 0
+
+
+def test_worst_auction_uses_the_margin_up_but_does_not_exceed_it(open_venue: Open) -> None:
+    venue = open_venue(deposits=(1_000_000, 10_000_000), auction_width_ppm=500_000)
+    worst_auction(venue)
+    margin = venue.daemon._assess()
+    free = int(margin.equity_quote[0] - margin.initial_quote[0])
+    assert 1_000_000 // 16 <= free <= 1_000_000 // 12
+
+
+def test_credit_by_the_band_alone_would_not_cover_an_auction(open_venue: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Breaker, "reach", lambda self, _now_ns, _horizon_ns: self.band)
+    venue = open_venue(deposits=(1_000_000, 10_000_000), auction_width_ppm=500_000)
+    worst_auction(venue)
+    with pytest.raises(AssertionError):
+        assert_within_initial_margin(venue)
 
 
 def naive_cost_ppm(mark: int, _lower: int, _upper: int, margin_ppm: int, fee_ppm: int) -> int:

@@ -8,19 +8,23 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from bandgap.hdl.protocol.reports import REPORT_BYTES, ReportKind, TradingState
 from bandgap.host.breaker import HaltCause
 from bandgap.host.cli import build_app
 from bandgap.host.config import VenueConfig
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
-from bandgap.sim.demo.checks import check_journal, check_ledger, check_model
+from bandgap.host.wire import as_reports
+from bandgap.sim.demo.checks import check_bands, check_journal, check_ledger, check_model
 from bandgap.sim.demo.session import Recording, run
+from bandgap.sim.demo.tape import Phase, Track
 from bandgap.sim.demo.venue import ACCOUNTS, START_TICKS, demo_venue
 from bandgap.sim.embedded import BuildError, DeviceHungError
 from bandgap.sim.flow.flash_crash import flash_crash
 
-SEED, MESSAGES = 3, 20_000  # enough for breaker trips and a liquidation
+SEED, MESSAGES = 3, 20_000  # enough for halts, auctions and a liquidation
+LIMIT_NS, HALT_NS, CALL_NS = 2 * 10**9, 5 * 10**9, 3 * 10**9
 
 
 def bandgap(*arguments: object) -> Result:
@@ -33,7 +37,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[VenueConfig, Daemon
     venue = demo_venue(SEED, "embedded:ecp5", tmp_path_factory.mktemp("venue") / "venue.sqlite")
     daemon = Daemon(venue, open_transport(venue.device), Store(venue.store))
     carried: list[int] = []
-    recording = run(daemon, flash_crash(SEED, MESSAGES, list(START_TICKS.values()), ACCOUNTS), carried.append)
+    session = flash_crash(SEED, MESSAGES, list(START_TICKS.values()), ACCOUNTS)
+    recording = run(daemon, session, lambda _recording, _time_ns, requests: carried.append(requests))
     daemon.close()
     assert sum(carried) == MESSAGES
     return venue, daemon, recording
@@ -57,25 +62,35 @@ def spoil(venue: VenueConfig, statement: str, *values: object) -> None:
 def test_the_story_happens(lived: tuple[VenueConfig, Daemon, Recording]) -> None:
     venue, _, recording = lived
     assert len(venue.instruments) >= 4 and len(venue.accounts) >= 100
-    trips = [halt for halt in recording.halts if halt.cause is HaltCause.BREAKER]
-    assert trips and all(halt.to_ns is not None and halt.to_ns - halt.from_ns < 11 * 10**9 for halt in trips)
+    trips = [stop for stop in recording.stops if stop.halted_ns is not None]
+    assert trips and all(stop.cause is HaltCause.BREAKER and stop.to_ns is not None for stop in trips)
+    assert {stop.halted_ns - stop.from_ns for stop in trips} == {LIMIT_NS}, "a limit state, then a halt"
+    assert all(stop.to_ns - stop.from_ns >= LIMIT_NS + HALT_NS + CALL_NS for stop in trips)
+    assert any(stop.auction is not None and stop.auction.trades for stop in trips)
     assert recording.liquidations and recording.closing_orders
     assert recording.book_at_end > 100
     assert recording.statistics.reports["TRADE"] > 500
-    assert recording.statistics.rejects["HALTED"] > 0
     for chart in recording.charts:
-        assert len(chart.last_ticks) == len(chart.mark_ticks) == len(chart.lower_ticks) == len(chart.upper_ticks)
-        pairs = zip(chart.last_ticks, chart.lower_ticks, chart.upper_ticks, strict=True)
-        assert sum(last is not None for last in chart.last_ticks) > 100
-        assert max(upper - lower for _, lower, upper in pairs if lower is not None and upper is not None) < 400
+        assert len(chart.last_ticks) == len(chart.mark_ticks) == len(recording.index_ppm)
+        assert sum(last is not None for last in chart.last_ticks) > 80
+    for track in recording.tape.tracks:
+        assert max(band.upper_ticks - band.lower_ticks for band in track.bands) < 400
+        assert [auction.time_ns for auction in track.auctions] == [call.to_ns for call in calls_of(track)]
+    halted = recording.statistics.rejects["AUCTION_CALL"], recording.statistics.rejects["HALTED"]
+    assert 0 < sum(halted) < MESSAGES // 10, "a call takes most of what comes"
+
+
+def calls_of(track: Track) -> list[Phase]:
+    return [phase for phase in track.phases if phase.state is TradingState.CALL]
 
 
 def test_the_checks_pass(lived: tuple[VenueConfig, Daemon, Recording], venue: VenueConfig) -> None:
     _, daemon, recording = lived
     for claim, passed, remark in (
         check_ledger(venue.store),
+        check_bands(venue),
         check_model(venue, "ecp5", recording.book_at_end),
-        check_journal(venue, "ecp5", daemon),
+        check_journal(venue, venue.device, daemon),
     ):
         assert passed, f"{claim}: {remark}"
 
@@ -98,9 +113,25 @@ def test_a_spoilt_report_fails_every_check_and_stops_none(
     for _, passed, remark in (
         check_ledger(venue.store),
         check_model(venue, "ecp5", 0),
-        check_journal(venue, "ecp5", lived[1]),
+        check_journal(venue, venue.device, lived[1]),
     ):
         assert not passed and "batch 900" in remark, remark
+
+
+def test_a_trade_outside_its_band_fails_the_band_check(venue: VenueConfig) -> None:
+    with sqlite3.connect(venue.store) as connection:
+        batches = connection.execute("SELECT sequence, reports FROM batches ORDER BY sequence").fetchall()
+    connection.close()
+    for sequence, reports in batches:
+        rows = np.frombuffer(reports, np.uint8).reshape(-1, REPORT_BYTES).copy()
+        trades = as_reports(rows, ReportKind.TRADE)
+        of_trades = np.flatnonzero(trades["header"]["kind"] == ReportKind.TRADE.value)
+        if len(of_trades):
+            trades["price_ticks"][of_trades[-1]] += 200
+            spoil(venue, "UPDATE batches SET reports = ? WHERE sequence = ?", rows.tobytes(), sequence)
+            break
+    _, passed, remark = check_bands(venue)
+    assert not passed and re.search(r"-PERP: a trade at \d+, band \d+ to \d+, at \d+ ns", remark)
 
 
 def test_another_state_fails_the_journal_check(
@@ -110,7 +141,7 @@ def test_another_state_fails_the_journal_check(
     lots = daemon.positions.lots.copy()
     lots[3, 0] += 1
     monkeypatch.setattr(daemon.positions, "lots", lots)
-    _, passed, _ = check_journal(venue, "ecp5", daemon)
+    _, passed, _ = check_journal(venue, venue.device, daemon)
     assert not passed
 
 
@@ -119,10 +150,10 @@ def test_the_command_reports_and_repeats_itself(tmp_path: Path) -> None:
     for report in reports:
         result = bandgap("--messages", 2_000, "--seed", 4, "--report", report)
         assert result.exit_code == 0, result.output
-        assert result.output.count("✔") == 3
+        assert result.output.count("✔") == 4
     text = reports[0].read_text()
     assert text == reports[1].read_text()
-    for name in START_TICKS:
+    for name in (*START_TICKS, "limit state", "auction call", "auction band", "indicative price"):
         assert name in text
     outside = re.findall(r"<(?:script|img|link|iframe)[^>]*\b(?:src|href)=[^>]*>|@import|url\(\s*['\"]?http", text)
     assert not outside, "the page needs nothing else"
@@ -145,6 +176,10 @@ def test_a_failed_check_ends_with_status_1_and_is_reported(monkeypatch: pytest.M
         (["--report", "{folder}/nowhere/demo.html"], "nowhere"),
         (["--report", "{folder}"], "is a folder"),
         (["--report", "{folder}/demo.html", "--waves", "{folder}/demo.wlf"], "waves are written as .vcd or .fst"),
+        (
+            ["--report", "{folder}/demo.html", "--waves", "{folder}/demo.fst", "--device", "model"],
+            "--waves are those of the embedded device",
+        ),
     ],
 )
 def test_bad_input_ends_with_status_2(tmp_path: Path, options: list[str], message: str) -> None:

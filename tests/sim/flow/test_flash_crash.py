@@ -68,12 +68,15 @@ def test_cancel_and_replace_name_an_order_sent_before_and_not_canceled(session) 
             assert live[identity] == owner
 
 
-def test_the_seller_sells_in_the_crash_alone(session) -> None:
+def test_the_seller_sells_in_the_crash_alone_and_withdraws_the_rest(session) -> None:
     own = session.requests[session.requests["account"] == Population.of(100).seller]
     seconds = own["arrival_ns"] / 1e9 - CRASH_S
-    assert len(own) > 100
-    assert (seconds > 0).all() and (seconds < SELLING_S).all()
-    assert set(own["side"]) == {Side.SELL.value}
+    sold = own["kind"] == Opcode.NEW_ORDER.value
+    assert sold.sum() > 100
+    assert (seconds[sold] > 0).all() and (seconds[sold] < SELLING_S).all()
+    assert set(own["side"][sold]) == {Side.SELL.value}
+    assert (seconds[~sold] >= SELLING_S).all()
+    assert sorted(own["client_order_id"][sold]) == sorted(own["client_order_id"][~sold])
 
 
 def test_one_source_lies_and_one_falls_silent(session) -> None:
