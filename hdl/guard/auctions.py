@@ -12,7 +12,7 @@ from .work import Work
 
 
 def add_auctions(work: Work) -> None:
-    """Add the state AUCTION, and what follows. From the reference's states it goes on with SWEEP and TOLD_BAND."""
+    """Add the state AUCTION and what follows; where the reference is done, AUCTION_TRADED and TOLD_BAND."""
     m, row, rules, breaker = work.m, work.row, work.rules, work.breaker
     rolling, price_ticks = work.rolling, work.price_ticks
     lower_ticks, upper_ticks, uncrossed = work.lower_ticks, work.upper_ticks, breaker.uncrossed
@@ -65,25 +65,28 @@ def add_auctions(work: Work) -> None:
                 work.tells.eq(1),
             ]
             m.next = "STORE"
-        with m.Elif(~uncrossed.any):
-            m.next = "SWEEP"
-        with m.Elif(rules.batch):
-            m.next = "AUCTION_TRADE"
         with m.Else():
-            m.next = "AUCTION_EMPTY"
+            m.next = "SWEEP"
+            with m.If(uncrossed.any):
+                m.next = "AUCTION_PRICE"
 
-    # It has traded.
-    work.asks("AUCTION_EMPTY", Ask.EMPTY, "AUCTION_TRADE")
-    work.asks("AUCTION_TRADE", Ask.TRADE, "AUCTION_PRICE")
+    # It has traded: the reference follows, then the windows, because the band that was may not hold this price.
     with m.State("AUCTION_PRICE"):
         m.d.sync += work.span_us.eq(row.hold_us)
         m.next = "AUCTION_HOLD"
     with m.State("AUCTION_HOLD"):
-        m.next = "SWEEP"
+        m.next = "AUCTION_TRADED"
         with m.If(rules.banded & ~rules.batch):
             m.next = "REPLACE"
         with m.Elif(rules.banded & (row.source == ReferenceSource.AUCTION)):
             m.next = "HOLD"
+
+    with m.State("AUCTION_TRADED"):
+        m.next = "AUCTION_EMPTY"
+        with m.If(rules.batch):
+            m.next = "AUCTION_TRADE"
+    work.asks("AUCTION_EMPTY", Ask.EMPTY, "AUCTION_TRADE")
+    work.asks("AUCTION_TRADE", Ask.TRADE, "SWEEP")
 
     # What is left of market orders, what the band would let trade outside, and the next state.
     def sweeps(beat):

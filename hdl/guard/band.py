@@ -22,6 +22,7 @@ class Instrument(data.Struct):
     clamps : A price beyond its bound is clamped to it, not rejected.
     dynamic : Its trades may move the band in force.
     reach_ticks : The lesser width of its rolling windows, zero where they have none.
+    timed : Orders and trades may start timers of it.
     window_base_ticks, window_log2 : Its window of prices.
     ladder_offset : Its first ladder row.
     multiplier_quote : Quote units of a lot a tick.
@@ -37,6 +38,7 @@ class Instrument(data.Struct):
     clamps: 1
     dynamic: 1
     reach_ticks: unsigned(32)
+    timed: 1
     lower_ticks: unsigned(32)
     upper_ticks: unsigned(32)
     window_base_ticks: unsigned(32)

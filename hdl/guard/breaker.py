@@ -18,7 +18,7 @@ from amaranth.utils import ceil_log2
 from ..beats import Best, Cause, GuardedCommand, Review, Traded, Uncrossed, Verdict
 from ..bits import lowest_set
 from ..config import BookConfig
-from ..protocol.commands import ALL_INSTRUMENTS, Header, Opcode
+from ..protocol.commands import ALL_INSTRUMENTS, BandPolicy, Header, Opcode
 from ..protocol.reports import Done, Reason, ReportKind, TradingState, TradingStateChanged
 from .answers import BODY, answer
 from .auctions import add_auctions
@@ -276,7 +276,12 @@ class Breaker(wiring.Component):
         trades = (rules.state == TradingState.TRADING) | (rules.state == TradingState.LIMIT)
         calls = (rules.state == TradingState.CALL) | (rules.state == TradingState.PRE_OPEN)
         collects = calls | ((rules.state == TradingState.HALTED) & row.stays_open)
-        derived = {"enters": trades | collects, "collects": collects, "free_price": calls & ~rules.batch}
+        derived = {
+            "enters": trades | collects,
+            "collects": collects,
+            "free_price": calls & ~rules.batch,
+            "timed": row.rolls | (row.limit_us != 0) | (row.policy == BandPolicy.HALT),
+        }
         bounds = ("lower_ticks", "upper_ticks")
         return [
             kept[name].eq(derived.get(name, rules[name]))

@@ -32,6 +32,7 @@ class Row(data.Struct):
     timetable : Its entries, in the order of `hdl.protocol.commands.ScheduledState`.
     policy, reference_ticks, below_ticks, above_ticks : As `SET_BAND` gave them; the reference may have moved.
     since_ns : How long the reference stands.
+    rolls : It has rolling windows.
     width_ticks, width_ppm, auction_width_ticks, move_ppm, hold_us, source : Of the reference rule.
     """
 
@@ -54,6 +55,7 @@ class Row(data.Struct):
     below_ticks: unsigned(32)
     above_ticks: unsigned(32)
     since_ns: unsigned(64)
+    rolls: 1
     width_ticks: unsigned(32)
     width_ppm: unsigned(PPM_BITS)
     auction_width_ticks: unsigned(32)

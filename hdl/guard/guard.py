@@ -15,7 +15,7 @@ move: behind the trades before it, its price is checked again if the band did mo
 carried it out.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,7 +35,8 @@ FIRST_OPERATOR_OPCODE = Opcode.SET_INSTRUMENT.value
 
 HORIZON_NS = 1_000_000
 """No timer that the book starts is shorter. Commands that are stamped closer together than this may be on their way at
-the same time, because no timer that one of them starts acts before another of them."""
+the same time, because no timer that one of them starts acts before another of them. (A simulation's time may jump; a
+board's hardly comes so far while commands are on their way.)"""
 
 
 class Guard(wiring.Component):
@@ -141,7 +142,8 @@ class Guard(wiring.Component):
         alone = Signal()
         intake = Signal()
         timer = Signal()  # what is due enters
-        bounded = Signal()  # commands are on their way; they are stamped before the horizon
+        timed = Signal()  # commands on their way may start timers
+        bounded = Signal()  # such commands are; others are stamped before the horizon
         horizon_ns = Signal(64)
         far = bounded & (self.time_ns >= horizon_ns)
         taken = Signal()
@@ -239,8 +241,9 @@ class Guard(wiring.Component):
             beat.at_bound.eq(c.at_bound),
             beat.body.eq(c.command),
         ]
+        m.d.sync += timed.eq(Cat(each.timed for each in each_instrument).any())
         with m.If(taken & (quiet | ~bounded)):
-            m.d.sync += [bounded.eq(1), horizon_ns.eq(self.time_ns + HORIZON_NS)]
+            m.d.sync += [bounded.eq(timed), horizon_ns.eq(self.time_ns + HORIZON_NS)]
         with m.Elif(quiet):
             m.d.sync += bounded.eq(0)
         with m.If(free):

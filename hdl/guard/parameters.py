@@ -63,6 +63,7 @@ def add_parameters(work: Work) -> None:
                 m.d.sync += [
                     rules.dynamic.eq((short != 0) | (long != 0)),
                     rules.reach_ticks.eq(Mux((long == 0) | ((short != 0) & (short < long)), short, long)),
+                    row.rolls.eq((widths.short_buckets != 0) | (widths.long_buckets != 0)),
                 ]
                 m.next = "SET_WINDOWS"
             with m.Case(Opcode.SET_REFERENCE_RULE):

@@ -15,8 +15,8 @@ def add_reference(work: Work) -> None:
     """Add the states END_SHORT and END_LONG (a bucket is over), HOLD and REPLACE, MOVE_BAND and TELL_BAND.
 
     HOLD asks whether `price_ticks` replaces the reference, and leads to REPLACE if it does; that leads to MOVE_BAND,
-    which gives the instrument another static band, and TELL_BAND, which tells the book. Behind an auction SWEEP comes
-    between the two, and TOLD_BAND behind; else STORE.
+    which gives the instrument another static band, and TELL_BAND, which tells the book. Behind an auction
+    AUCTION_TRADED comes between the two, and TOLD_BAND behind; else STORE.
     """
     m, row, rules, price_ticks = work.m, work.row, work.rules, work.price_ticks
     trades = work.rolling.row
@@ -25,7 +25,7 @@ def add_reference(work: Work) -> None:
     def skips():
         m.next = "STORE"
         with m.If(work.auction):
-            m.next = "SWEEP"
+            m.next = "AUCTION_TRADED"
 
     work.asks("END_SHORT", Ask.END, "STORE")
     with m.State("END_LONG"):
@@ -92,7 +92,7 @@ def add_reference(work: Work) -> None:
     with m.State("MOVED_BAND"):
         m.next = "TELL_BAND"
         with m.If(work.auction):
-            m.next = "SWEEP"
+            m.next = "AUCTION_TRADED"
 
     def tells_band(beat):
         moved = data.View(BandMove, Signal(BandMove.as_shape().size, name="band_move"))
