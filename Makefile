@@ -11,12 +11,13 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 FPGA := .venv/fpga
 LINKS := .venv/links
+BOARDS := ecp5-evaluation ulx3s
 UV_VERSION := 0.13.8
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench formal timing soak coverage mutation waves lock
+.PHONY: help demo test lint bench bitstreams formal timing soak coverage mutation waves lock
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +40,9 @@ bench: $(INSTALLED)  ## measure the embedded device and write docs/results and d
 
 timing: $(INSTALLED) $(FPGA)/installed  ## synthesise, place and route for an ECP5 and write the clock down
 	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.lab.place
+
+bitstreams: $(INSTALLED) $(FPGA)/installed  ## build the bitstream of every board, and write bitstreams; takes hours
+	for board in $(BOARDS); do $(BIN)/bandgap bitstream $$board && $(BIN)/bandgap bitstream $$board --preset loopback || exit 1; done
 
 formal: $(INSTALLED)  ## prove the gateware and write docs/results/formal.json; PROOF=name runs one
 	$(BIN)/python tests/formal/prove.py $(PROOF)
