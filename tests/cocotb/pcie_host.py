@@ -27,7 +27,8 @@ class SimulatedHost:
     """
 
     def __init__(self, dut: SimHandleBase) -> None:
-        logging.getLogger("cocotb").setLevel(logging.WARNING)  # every packet is logged
+        for name in ("cocotb.pcie", "cocotb.bandgap"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # every packet is logged
         self.dut = dut
         self.root = RootComplex()
         self.block = UltraScalePlusPcieDevice(
