@@ -349,6 +349,7 @@ class PcieTransport(Transport):
             before = self._taken
             try:
                 self._post(commands, link)
+                self._until(lambda: self._taken == self._sent)
                 return
             except ReadFailedError:
                 self.failed_reads += 1
@@ -359,7 +360,7 @@ class PcieTransport(Transport):
                 self._start()
 
     def _post(self, commands: Bytes2D, link: int) -> None:
-        """Lay commands out, tell the device, and wait until it has taken them."""
+        """Lay commands out and tell the device, whenever there is room."""
         memory = self._shared()
         while len(commands):
             self._until(lambda: self._sent - self._taken < COMMAND_PLACES)
@@ -376,7 +377,6 @@ class PcieTransport(Transport):
             self._write("descriptors_posted", self._posted % _WORD)
             self._sent += count
             commands = commands[count:]
-        self._until(lambda: self._taken == self._sent)
 
     def _use(self, by_ring: bool) -> None:
         """Commands that went the other way are all taken before one goes this way."""

@@ -22,14 +22,13 @@ class BatchReader(wiring.Component):
 
     Attributes
     ----------
-    run : No descriptor is begun, and no command handed on, without it.
     ring_address, ring_log2 : Where the descriptor ring is, and its places as a power of two.
-    posted : How many descriptors the host has put in since `run` rose.
+    posted : How many descriptors the host has put in since the last reset.
     max_read_request : The configured size: two to this, times 128 bytes.
     asked : Stream out, to `HostReader`.
     lines : Stream in, from there.
     commands : Stream out.
-    fetched : How many descriptors have come since `run` rose.
+    fetched : How many descriptors have come since the last reset.
     idle : No descriptor is left to be fetched, and no line of the last one to be asked for.
 
     Raises
@@ -41,7 +40,6 @@ class BatchReader(wiring.Component):
         self._read_bytes = read_bytes
         super().__init__(
             {
-                "run": In(1),
                 "ring_address": In(64),
                 "ring_log2": In(RING_LOG2),
                 "posted": In(32),
@@ -74,14 +72,14 @@ class BatchReader(wiring.Component):
         m.d.comb += [
             self.commands.payload.command.eq(came.data),
             self.commands.payload.link.eq(link),
-            self.commands.valid.eq(self.run & self.lines.valid & ~came.descriptor),
+            self.commands.valid.eq(self.lines.valid & ~came.descriptor),
             self.lines.ready.eq(self.commands.ready | came.descriptor),
         ]
         with m.FSM() as fsm:
             m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & (self.posted == self.fetched))
             with m.State("IDLE"):
                 m.d.sync += line.eq(self.ring_address[LINE_LOG2:] + (self.fetched & mask))
-                with m.If(self.run & (self.posted != self.fetched)):
+                with m.If(self.posted != self.fetched):
                     m.next = "DESCRIPTOR"
             with m.State("DESCRIPTOR"):
                 m.d.comb += [

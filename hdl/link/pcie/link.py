@@ -6,7 +6,7 @@ RQ <- PacketArbiter <- ReportWriter <- reports; <- StatusWriter; <- HostReader <
 RC -> HostReader -> BatchReader -> commands
 """
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -99,7 +99,9 @@ class PcieLink(wiring.Component):
         m.submodules.completer = completer = Completer()
         m.submodules.windows = windows = self._windows
         m.submodules.reader = reader = self._reader
-        m.submodules.batches = batches = self._batches
+        run, busy, at_rest = Signal(), Signal(), Signal()
+        batches = self._batches
+        m.submodules.batches = ResetInserter(~run)(batches)
         m.submodules.link_registers = link_registers = self._link_registers
         m.submodules.interrupt_table = interrupt_table = InterruptTable()
         m.submodules.report_writer = report_writer = ReportWriter()
@@ -134,7 +136,6 @@ class PcieLink(wiring.Component):
         m.d.comb += bus.read_data.eq(read_data)
 
         settings = link_registers.settings
-        run, busy, at_rest = Signal(), Signal(), Signal()
         taken = Signal(32)
         m.d.comb += [
             run.eq(settings.control.as_value()[0] & ~self.function_reset),
@@ -148,7 +149,6 @@ class PcieLink(wiring.Component):
             self.time_ns.eq(link_registers.time_ns),
             windows.run.eq(run),
             reader.run.eq(run),
-            batches.run.eq(run),
             batches.ring_address.eq(settings.descriptor_ring),
             batches.ring_log2.eq(settings.descriptor_ring_log2),
             batches.posted.eq(settings.descriptors_posted),
