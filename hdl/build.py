@@ -12,6 +12,7 @@ from amaranth.back import rtlil
 from .appliance import Appliance
 from .boards.embedded import EmbeddedBoard
 from .boards.loopback import Loopback
+from .boards.pcie import PcieBoard
 from .boards.serial import SerialBoard
 from .config import BookConfig
 
@@ -61,6 +62,20 @@ def serial_verilog(config: BookConfig | None, cycles_per_bit: int, timeout_cycle
     RuntimeError : Yosys failed; the message is its own.
     """
     return to_verilog(SerialBoard(core(config), cycles_per_bit, timeout_cycles=timeout_cycles))
+
+
+def pcie_verilog(config: BookConfig, **parameters: int) -> str:
+    """The appliance behind an UltraScale+ integrated block as one SystemVerilog source.
+
+    Its top module is `bandgap`, with the ports of `hdl.boards.pcie.PcieBoard` and the inputs `clk` and `rst`
+    (synchronous). For the parameters see there.
+
+    Raises
+    ------
+    ValueError : A parameter is outside its limits.
+    RuntimeError : Yosys failed; the message is its own.
+    """
+    return to_verilog(PcieBoard(config, build_identity(config), **parameters))
 
 
 def to_verilog(design) -> str:
