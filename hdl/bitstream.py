@@ -201,11 +201,13 @@ def read_manifest(folder: Path) -> Manifest:
     ManifestError : There is none, or the bitstream is another one.
     """
     try:
-        manifest = Manifest(**json.loads((folder / MANIFEST).read_text()))
+        fields = json.loads((folder / MANIFEST).read_text())
+        cells = {name: (used, available) for name, (used, available) in fields["cells"].items()}
+        manifest = Manifest(**fields | {"cells": cells})
         content = (folder / BITSTREAM).read_bytes()
     except FileNotFoundError as error:
         raise ManifestError(f"there is no bitstream in {folder}: {error.filename} is missing") from error
-    except (TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ManifestError(f"{folder / MANIFEST} is no manifest of this version: {error}") from error
     if hashlib.sha256(content).hexdigest() != manifest.bitstream_hash:
         raise ManifestError(f"{folder / BITSTREAM} is not the bitstream of its manifest: build it anew")

@@ -14,14 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from .bitstream import BITSTREAM, BOARDS, FOLDER, LOOPBACK, SEED, Manifest, build, clock_of, folder_of, sizes
+from .boards import u50
 from .boards.ecp5 import Ecp5Board, pll
 from .flash import checked
 from .flash import flash as load
+from .vivado import SCRIPT, write_project
 
 _FAILED, _BAD_INPUT = 1, 2
 _MINUTES = {"ecp5": "half an hour or more"}
+_ALL_BOARDS = [*BOARDS, u50.NAME]
 
-_Board = Annotated[str, typer.Argument(metavar="BOARD", help=f"The board: {', '.join(BOARDS)}.")]
 _Preset = Annotated[
     str | None,
     typer.Option(
@@ -33,7 +35,7 @@ _Folder = Annotated[Path, typer.Option(help="Where the bitstreams of all boards 
 
 
 def bitstream(
-    board: _Board,
+    board: Annotated[str, typer.Argument(metavar="BOARD", help=f"The board: {', '.join(_ALL_BOARDS)}.")],
     preset: _Preset = None,
     clock_mhz: Annotated[
         float | None, typer.Option(help="The core's clock; by default the board's for the preset.")
@@ -44,7 +46,9 @@ def bitstream(
     """Build a board's bitstream and its manifest, from the sources to the last bit.
 
     The same sources give the same bitstream. The tools come from the Python package index; `make bitstreams` installs
-    them. Exit status 2: the input is bad; 1: a tool is missing or failed, or the clock is too fast for the design.
+    them. For the u50 this writes a Vivado project, whose own build script makes the bitstream, and checks its synthesis
+    as far as Yosys goes; --clock-mhz and --seed do not apply to it. Exit status 2: the input is bad; 1: a tool is
+    missing or failed, or the clock is too fast for the design.
 
     Examples:
 
@@ -53,9 +57,14 @@ def bitstream(
       bandgap bitstream ulx3s --preset loopback
 
       bandgap bitstream ulx3s --clock-mhz 45 --seed 7
+
+      bandgap bitstream u50 && vivado -mode batch -source bitstreams/u50/build.tcl
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with _errors_as_exit_status(console):
+        if board == u50.NAME:
+            _write_project(console, preset or u50.PRESET, folder / u50.NAME)
+            return
         known = _known(board)
         preset = preset or known.preset
         sizes(preset)
@@ -69,7 +78,7 @@ def bitstream(
 
 
 def flash(
-    board: _Board,
+    board: Annotated[str, typer.Argument(metavar="BOARD", help=f"The board: {', '.join(BOARDS)}.")],
     preset: _Preset = None,
     volatile: Annotated[
         bool, typer.Option("--volatile", help="Into the device alone: gone when it loses its power.")
@@ -96,9 +105,21 @@ def flash(
     console.print(f"the {known.title} has {preset}: serial:PORT?baud={manifest.baud} is its device URL")
 
 
+def _write_project(console: Console, preset: str, target: Path) -> None:
+    console.print(f"{u50.TITLE}, {preset}: this takes a few minutes")
+    with _steps(console) as step:
+        manifest = write_project(preset, target, step)
+    output = Console(highlight=False, soft_wrap=True)
+    output.print(f"{target}: a Vivado project; its timing is not verified")
+    output.print(f"synthesis as far as Yosys goes: {manifest['synthesis']}", markup=False)
+    output.print(f"next: vivado -mode batch -source {target / SCRIPT}")
+
+
 def _known(board: str) -> Ecp5Board:
+    if board == u50.NAME:
+        raise ValueError(f"the {u50.TITLE} is programmed by Vivado: docs/deployment.md says how")
     if board not in BOARDS:
-        raise ValueError(f"no board {board!r}; known: {', '.join(BOARDS)}")
+        raise ValueError(f"no board {board!r}; known: {', '.join(_ALL_BOARDS)}")
     return BOARDS[board]
 
 

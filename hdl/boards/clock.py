@@ -6,6 +6,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..protocol.registers import BY_NAME
+
 LAG_NS = 1 << 28
 """268 ms: longer than commands are on their way from the host's clock to the core, and than two good clocks drift
 apart within an hour; shorter than any watchdog that is worth its name."""
@@ -63,3 +65,17 @@ class BoardClock(wiring.Component):
         with m.If(self.restart):
             m.d.sync += [self.time_ns.eq(self.said_ns), silent.eq(0)]
         return m
+
+
+def keep_time(m: Module, link, core, clock_hz: int | Fraction | None) -> None:
+    """Give a core its time: by a `BoardClock`, or, for None, as the host says it through the link."""
+    if clock_hz is None:
+        m.d.comb += core.time_ns.eq(link.time_ns)
+        return
+    m.submodules.clock = clock = BoardClock(clock_hz)
+    bus = link.registers
+    m.d.comb += [
+        clock.said_ns.eq(link.time_ns),
+        clock.restart.eq(bus.write_enable & (bus.address[2:] == BY_NAME["epoch"].at() // 4)),
+        core.time_ns.eq(clock.time_ns),
+    ]

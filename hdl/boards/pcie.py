@@ -8,6 +8,7 @@ from ..appliance import Appliance
 from ..config import BookConfig
 from ..link.pcie.block import DATA_BITS, LANES
 from ..link.pcie.link import READ_BYTES, TAGS, TIMEOUT_CYCLES, WINDOW_COMMANDS, PcieLink
+from .clock import keep_time
 
 
 def _stream(prefix: str, user_bits: int, flow) -> dict[str, object]:
@@ -24,7 +25,7 @@ def _stream(prefix: str, user_bits: int, flow) -> dict[str, object]:
 
 
 class PcieBoard(wiring.Component):
-    """Guard, book, registers and PCIe link as one top in the block's user clock, whose time the host keeps.
+    """Guard, book, registers and PCIe link as one top in the block's user clock.
 
     The ports have the names and meanings of those of AMD's PCIE4 block (PG213) that they are to be connected with: 256
     bits, dword-aligned, no straddling, the user's own tags, MSI-X tables outside the block.
@@ -33,6 +34,7 @@ class PcieBoard(wiring.Component):
     ----------
     config, build_identity : See `hdl.appliance.Appliance`.
     window_commands, tags, read_bytes, timeout_cycles : See `hdl.link.pcie.link.PcieLink`.
+    clock_hz : Frequency of the user clock; None where the host alone keeps the time, see `hdl.boards.clock.keep_time`.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class PcieBoard(wiring.Component):
         tags: int = TAGS,
         read_bytes: int = READ_BYTES,
         timeout_cycles: int = TIMEOUT_CYCLES,
+        clock_hz: int | None = None,
     ):
+        self._clock_hz = clock_hz
         self._appliance = Appliance(config, build_identity)
         self._link = PcieLink(window_commands, tags, read_bytes, timeout_cycles)
         super().__init__(
@@ -87,9 +91,9 @@ class PcieBoard(wiring.Component):
                 getattr(self, f"{prefix}_tvalid").eq(stream.valid),
                 stream.ready.eq(getattr(self, f"{prefix}_tready")),
             ]
+        keep_time(m, link, appliance, self._clock_hz)
         m.d.comb += [
             link.core_idle.eq(appliance.idle),
-            appliance.time_ns.eq(link.time_ns),
             link.max_read_request.eq(self.cfg_max_read_req),
             link.function_reset.eq(self.cfg_flr_in_process[0]),
             self.cfg_flr_done.eq(link.function_reset_done),

@@ -8,8 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..appliance import Appliance
 from ..link.serial import SLOTS, SerialLink
-from ..protocol.registers import BY_NAME
-from .clock import BoardClock
+from .clock import keep_time
 from .loopback import Loopback
 
 
@@ -45,7 +44,7 @@ class SerialBoard(wiring.Component):
     ):
         self._core = core
         self._link = SerialLink(cycles_per_bit, slots, timeout_cycles)
-        self._clock = BoardClock(clock_hz) if clock_hz is not None else None
+        self._clock_hz = clock_hz
         super().__init__()
 
     def elaborate(self, platform):
@@ -62,14 +61,5 @@ class SerialBoard(wiring.Component):
             self.quiet.eq(link.quiet),
             self.ready.eq(core.idle),
         ]
-        if self._clock is None:
-            m.d.comb += core.time_ns.eq(link.time_ns)
-        else:
-            m.submodules.clock = clock = self._clock
-            bus = link.registers
-            m.d.comb += [
-                clock.said_ns.eq(link.time_ns),
-                clock.restart.eq(bus.write_enable & (bus.address[2:] == BY_NAME["epoch"].at() // 4)),
-                core.time_ns.eq(clock.time_ns),
-            ]
+        keep_time(m, link, core, self._clock_hz)
         return m
