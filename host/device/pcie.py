@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.pcie import (
-    BATCH_BYTES,
     LINK_BY_NAME,
     READ_ERRORS,
     SLOT_BYTES,
@@ -235,8 +234,8 @@ class PcieTransport(Transport):
     def restart(self) -> None:
         """Stop the link, whatever is under way, and start it anew.
 
-        Commands that are not taken and reports that are not received are gone. The core goes on with what it is at: whoever
-        wants that gone as well starts an epoch.
+        Commands that are not taken and reports that are not received are gone. The core goes on with what it is at:
+        whoever wants that gone as well starts an epoch.
         """
         self._stop()
         self._reports.clear()
@@ -441,7 +440,7 @@ class PcieTransport(Transport):
         if self._errors & READ_ERRORS.value and self._at_rest and self._received == self._written:
             raise ReadFailedError(f"the device could not read host memory: {_names(self._errors)}")
         if self._errors & _LOSSES.value:
-            raise PcieLinkError(f"commands were lost on the way to the device: {_names(self._errors)}; start an epoch anew")
+            raise PcieLinkError(f"commands were lost on the way to the device: {_names(self._errors)}")
 
     def _complaint(self) -> str:
         waited = f"for {self._patience_s:g} s"
@@ -456,4 +455,4 @@ class PcieTransport(Transport):
 
 
 def _names(errors: int) -> str:
-    return ", ".join(error.name.replace("_", " ").lower() for error in LinkError if errors & error.value)
+    return ", ".join(str(error.name).replace("_", " ").lower() for error in LinkError if errors & error.value)

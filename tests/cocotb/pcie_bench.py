@@ -7,7 +7,6 @@ from itertools import islice
 from random import Random
 
 import cocotb
-import numpy as np
 from cocotb.handle import SimHandleBase
 from cocotb.simtime import get_sim_time
 from cocotb.task import bridge, resume
@@ -19,7 +18,6 @@ from bandgap.hdl.protocol.commands import COMMAND_BYTES, Opcode
 from bandgap.hdl.protocol.pcie import (
     INTERRUPT_TABLE_OFFSET,
     LINK_BY_NAME,
-    SLOT_BYTES,
     WINDOW_BYTES,
     WINDOWS_OFFSET,
     LinkError,

@@ -25,7 +25,7 @@ LATE_CYCLES = 6_000
 
 
 class Fault(Enum):
-    """What can become of a read of the device: refused, answered without data, never answered, late, or with bad data."""
+    """What can become of a read: it is refused, answered without data, never, late, or with bad data."""
 
     REFUSED = auto()
     EMPTY = auto()
@@ -201,4 +201,3 @@ class SimulatedAccess(PcieAccess):
 
     def close(self) -> None:
         """The simulation ends with its test."""
-
