@@ -90,7 +90,7 @@ class CommandBatch(data.Struct):
     Attributes
     ----------
     address : Where they lie, as the device sees it; a multiple of 32.
-    count : How many, not zero.
+    count : How many.
     link : The link they come by.
     reserved : Zero.
     """
@@ -169,11 +169,11 @@ LINK_REGISTERS = (
     _register("status_address", 0x30, 2, _RW, 0, "Where [LinkStatus](#link-status) is written, a multiple of 64."),
     _register("window_commands", 0x38, 1, _RO, None, "How many commands the windows have room for, together."),
     _register("commands_taken", 0x3C, 1, _RO, 0, "How many commands the core has taken since RUN was set."),
-    _register("reports_written", 0x4C, 1, _RO, 0, "Sequence of the last report that was written, or is being written."),
-    _register("set_time_ns", 0x40, 2, _RW, 0, "The core's time where the host keeps it; the high word takes effect."),
+    _register("reports_written", 0x40, 1, _RO, 0, "Sequence of the last report that was written, or is being written."),
     _register(
-        "interrupt_behind", 0x48, 1, _RW, 0, "Writing a sequence asks for one interrupt once a later report is there."
+        "interrupt_behind", 0x44, 1, _RW, 0, "Writing a sequence asks for an interrupt once a later report is there."
     ),
+    _register("set_time_ns", 0x48, 2, _RW, 0, "The core's time where the host keeps it; the high word takes effect."),
 )
 """The registers of the link."""
 

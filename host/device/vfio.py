@@ -290,8 +290,8 @@ def _why_not_mapped(size: int, error: OSError) -> str:
         limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         text = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes"
         return (
-            f"{size} bytes cannot be pinned for the device; the limit of locked memory is {text}: raise it (`ulimit -l`, "
-            "or memlock in /etc/security/limits.conf)"
+            f"{size} bytes cannot be pinned for the device; the limit of locked memory is {text}: raise it "
+            "(`ulimit -l`, or memlock in /etc/security/limits.conf)"
         )
     return f"{size} bytes cannot be mapped for the device: {error.strerror}"
 

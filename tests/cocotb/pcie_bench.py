@@ -35,6 +35,8 @@ REPEAT = f"BANDGAP_SEED={SEED} python -m pytest tests/cocotb -k pcie"
 PATIENCE_S = 1e-4
 CLOCK_NS = 4
 RING_LOG2 = 4
+LINK_CYCLES = (2, 3, 4)
+"""What the link adds to the core's time, from a command's last beat to each beat of its report."""
 log = logging.getLogger("pcie_bench")
 log.setLevel(logging.INFO)
 
@@ -441,4 +443,37 @@ async def interrupt_when_asked(dut: SimHandleBase) -> None:
         bench.wait(4)
         assert len(interrupts) == 3
 
+    await bridge(scenario)()
+
+
+@cocotb.test()
+async def latency(dut: SimHandleBase) -> None:
+    """How long the link takes for one command, in clock cycles; docs/pcie-link.md has these numbers."""
+    bench = await Bench(dut).boot()
+    taken: dict[str, list[int]] = {"m_axis_cq": [], "s_axis_rq": []}
+
+    async def watch() -> None:
+        while True:
+            await RisingEdge(dut.clk)
+            for prefix, cycles in taken.items():
+                if getattr(dut, f"{prefix}_tvalid").value and getattr(dut, f"{prefix}_tready").value:
+                    cycles.append(int(get_sim_time("ns")) // CLOCK_NS)
+
+    def scenario() -> None:
+        bench.connect()
+        bench.wait(4)
+        for cycles in taken.values():
+            cycles.clear()
+        command = bench.commands(1)
+        resume(bench.host.bar.write)(WINDOWS_OFFSET, command.tobytes())
+        bench.transport._sent += 1
+        bench.wait(4)
+        report = report_headers(bench.device.receive())[0]
+        _, arrived = taken["m_axis_cq"][:2]
+        beats = [cycle - arrived for cycle in taken["s_axis_rq"][:3]]
+        core = int(report["exit_cycle"]) - int(report["entry_cycle"])
+        log.info("%d cycles in the core; the report's beats come %s cycles behind the command's last", core, beats)
+        assert beats == [core + cycles for cycles in LINK_CYCLES]
+
+    cocotb.start_soon(watch())
     await bridge(scenario)()
