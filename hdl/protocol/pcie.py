@@ -170,9 +170,7 @@ LINK_REGISTERS = (
     _register("window_commands", 0x38, 1, _RO, None, "How many commands the windows have room for, together."),
     _register("commands_taken", 0x3C, 1, _RO, 0, "How many commands the core has taken since RUN was set."),
     _register("reports_written", 0x40, 1, _RO, 0, "Sequence of the last report that was written, or is being written."),
-    _register(
-        "interrupt_behind", 0x44, 1, _RW, 0, "Writing a sequence asks for an interrupt once a later report is there."
-    ),
+    _register("interrupt_behind", 0x44, 1, _RW, 0, "Writing a sequence asks for one interrupt at a later report."),
     _register("set_time_ns", 0x48, 2, _RW, 0, "The core's time where the host keeps it; the high word takes effect."),
 )
 """The registers of the link."""

@@ -213,7 +213,7 @@ def test_whatever_the_block_says_of_a_completion(
         assert asked.data & (1 << 64) - 1 == 0x1235 << 5
         for other in ({0, 1} - {tag}, {tag + 2}, {255}):
             await offer(ctx, dut.completions, completion(other.pop(), 1, 0x20))
-        await offer(ctx, dut.completions, completion(tag, 2, 0x1235 << 5 & 0xFFF, error.value, 1, discontinue))
+        await offer(ctx, dut.completions, completion(tag, 2, 0x1235 << 5 & 0xFFF, error.value, discontinue))
         await ctx.tick().repeat(10)
         assert ctx.get(dut.busy) == 0
         assert ctx.get(dut.idle) == 1
