@@ -172,10 +172,8 @@ def test_what_is_not_served_is_refused_if_it_wants_an_answer(kind: int, bar: int
         assert refusal >> 128 == beats[0]["data"] & (1 << 128) - 1
 
 
-def completion(
-    tag: int, lines: int, address: int, error: int = 0, completed: int = 1, discontinue: int = 0
-) -> list[Beat]:
-    descriptor = bits(RequesterCompletion, address=address, error=error, completed=completed, tag=tag, dwords=8 * lines)
+def completion(tag: int, lines: int, address: int, error: int = 0, discontinue: int = 0) -> list[Beat]:
+    descriptor = bits(RequesterCompletion, address=address, error=error, completed=1, tag=tag, dwords=8 * lines)
     payload = bytes(range(32 * lines))
     return packet(descriptor, 3, payload, lambda beat: bits(RequesterCompletionUser, discontinue=discontinue))
 
