@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable
-from itertools import islice
 from random import Random
 
 import cocotb
@@ -26,12 +25,13 @@ from bandgap.hdl.protocol.registers import BY_NAME, MAGIC
 from bandgap.host.device.device import Device
 from bandgap.host.device.pcie import PcieLinkError, PcieTransport, ReadFailedError
 from bandgap.host.wire import Bytes2D, new_commands, report_headers, to_bytes
-from bandgap.sim.flow.random_commands import random_episodes
+from bandgap.sim.flow.random_commands import random_episodes, take
 from bandgap.sim.lab.compare import compare
 
 SEED = int(os.environ["BANDGAP_SEED"])
 CONFIG = PRESETS[os.environ["BANDGAP_PRESET"]]
 REPEAT = f"BANDGAP_SEED={SEED} python -m pytest tests/cocotb -k pcie"
+COMMANDS = int(os.environ["BANDGAP_COMMANDS"])
 PATIENCE_S = 1e-4
 CLOCK_NS = 4
 RING_LOG2 = 4
@@ -75,6 +75,12 @@ class Bench:
         self._epoch += 1
         self.device = Device(self.transport, self._epoch)
 
+    def compare(self, commands: int, **parameters: int | float) -> None:
+        """Compare random commands with the model."""
+        episodes = take(random_episodes(CONFIG, SEED), commands)
+        compared = compare(CONFIG, lambda: self.open(**parameters), episodes, repeat=REPEAT)
+        log.info("%d commands compared with the model, none different", compared)
+
     def commands(self, count: int) -> Bytes2D:
         commands = to_bytes(new_commands(Opcode.READ_CLOCK, count))
         self.device.number(commands)
@@ -114,9 +120,19 @@ async def run(dut: SimHandleBase, scenario: Callable[[Bench], None], **settings:
 async def random_commands(dut: SimHandleBase) -> None:
     """Both ways in, compared with the model."""
     bench = await Bench(dut).boot()
-    episodes = islice(random_episodes(CONFIG, SEED), int(os.environ["BANDGAP_EPISODES"]))
-    compared = await bridge(compare)(CONFIG, bench.open, episodes, repeat=REPEAT)
-    log.info("%d commands compared with the model, none different", compared)
+    await bridge(bench.compare)(COMMANDS)
+
+
+@cocotb.test()
+async def random_commands_under_pressure(dut: SimHandleBase) -> None:
+    """The same, while all streams pause, credit is short, completions overtake each other, and reads fail."""
+    bench = await Bench(dut, posted_credits=(2, 12)).boot()
+    bench.host.pause_at_random(0.6)
+    bench.host.delay_cycles = 100
+    for _ in range(300):
+        healthy = [None] * bench.rng.randint(4, 15)
+        bench.host.faults += [*healthy, bench.rng.choice((Fault.REFUSED, Fault.EMPTY, Fault.POISONED))]
+    await bridge(bench.compare)(COMMANDS // 2, report_ring_log2=2, batch_commands=20)
 
 
 @cocotb.test()

@@ -95,7 +95,7 @@ class SimulatedHost:
         self.rng = rng
         self.read_sizes: list[int] = []
         self.delay_cycles = 0
-        self.faults: list[Fault] = []
+        self.faults: list[Fault | None] = []
         self._poisoned_tag: int | None = None
         self._write, self._send = self.root.handle_mem_write_tlp, self.root.send
         self.root.send = self._answer

@@ -228,7 +228,7 @@ class RegisterAccess(wiring.Component):
                         self.unsupported.eq(line.partial | ~line.first),
                     ]
                     m.d.sync += [written.eq(line), left.eq(line.dwords)]
-                    with m.If(line.first & line.last & ~line.corrupt):
+                    with m.If(line.first & line.last & ~line.corrupt & ~line.partial):
                         m.next = "WRITE"
                 with m.Elif(self.reads.valid):
                     m.d.comb += [self.reads.ready.eq(1), self.unsupported.eq(~servable)]
