@@ -1,4 +1,4 @@
-"""The appliance behind an UltraScale+ integrated block, on no board in particular: the block's streams are its ports."""
+"""The appliance behind an UltraScale+ integrated block, on no board in particular: the block's ports are its own."""
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring

@@ -26,7 +26,7 @@ WINDOWS_OFFSET = 0x8000
 WINDOW_BYTES = 0x1000
 """Each link has a command window of one page: a command that is written there comes by this link."""
 
-WINDOW_AREAS = (
+BAR_AREAS = (
     (0, LINK_REGISTERS_OFFSET, "registers of the appliance"),
     (LINK_REGISTERS_OFFSET, INTERRUPT_TABLE_OFFSET, "registers of the link"),
     (INTERRUPT_TABLE_OFFSET, INTERRUPT_PENDING_OFFSET, "MSI-X table"),
@@ -50,7 +50,7 @@ class LinkControl(enum.Flag, shape=32):
 class LinkState(enum.Flag, shape=32):
     """RUNNING follows RUN. BUSY: reads or writes of host memory are under way; a stopped link still awaits their end.
 
-    AT_REST: the core has nothing to do, and nothing waits before or behind it.
+    AT_REST: the core has nothing to do, and nothing waits before or behind it (but what a failed read holds up).
     """
 
     RUNNING = 1
@@ -66,8 +66,8 @@ class LinkError(enum.Flag, shape=32):
     ascending order, each as a whole. WINDOW_OVERRUN: more commands were written into windows than there was room for.
     These four drop what they concern and nothing else.
 
-    READ_REFUSED, READ_POISONED, READ_MALFORMED and READ_TIMEOUT: a read of a ring or of commands failed. No descriptor is
-    carried out any further until the link is stopped and started again.
+    READ_REFUSED, READ_POISONED, READ_MALFORMED and READ_TIMEOUT: a read of descriptors or commands failed. What came
+    before is carried out, and nothing behind it until the link is stopped and started again.
     """
 
     UNSUPPORTED_REQUEST = 1
@@ -90,7 +90,7 @@ class CommandBatch(data.Struct):
     Attributes
     ----------
     address : Where they lie, as the device sees it; a multiple of 32.
-    count : How many, not zero.
+    count : How many.
     link : The link they come by.
     reserved : Zero.
     """
@@ -123,8 +123,8 @@ class LinkStatus(data.Struct):
     reports : Sequence of the last report written before this.
     descriptors : How many descriptors have been fetched since RUN was set, modulo 2**32.
     errors : The register `errors`.
-    progress : Bit 0: as AT_REST of the register `state`; behind a failed read nothing counts as waiting. Above: how many commands the core has
-        taken since RUN was set, modulo 2**31. It becomes visible last.
+    progress : Bit 0: AT_REST of the register `state`. Above: how many commands the core has taken since RUN was set,
+        modulo 2**31. It becomes visible last.
     """
 
     reports: unsigned(32)
@@ -156,7 +156,7 @@ def _register(name: str, offset: int, words: int, access: Access, reset: int | N
 
 
 LINK_REGISTERS = (
-    _register("link_layout", 0x00, 1, _RO, None, "Hash of all that this section lays out; the host must have the same."),
+    _register("link_layout", 0x00, 1, _RO, None, "Hash of what this section lays out; the host must have the same."),
     _register("control", 0x04, 1, _RW, 0, "See [LinkControl](#linkcontrol)."),
     _register("state", 0x08, 1, _RO, 0, "See [LinkState](#linkstate)."),
     _register("errors", 0x0C, 1, _RW, 0, "See [LinkError](#linkerror); writing ones clears those."),
@@ -169,13 +169,12 @@ LINK_REGISTERS = (
     _register("status_address", 0x30, 2, _RW, 0, "Where [LinkStatus](#link-status) is written, a multiple of 64."),
     _register("window_commands", 0x38, 1, _RO, None, "How many commands the windows have room for, together."),
     _register("commands_taken", 0x3C, 1, _RO, 0, "How many commands the core has taken since RUN was set."),
-    _register("reports_written", 0x4C, 1, _RO, 0, "Sequence of the last report that was written, or is being written."),
-    _register("set_time_ns", 0x40, 2, _RW, 0, "The core's time where the host keeps it; the high word takes effect."),
-    _register("interrupt_behind", 0x48, 1, _RW, 0, "Writing a sequence asks for one interrupt when a later report is there."),
+    _register("reports_written", 0x40, 1, _RO, 0, "Sequence of the last report that was written, or is being written."),
+    _register("interrupt_behind", 0x44, 1, _RW, 0, "Writing a sequence asks for one interrupt at a later report."),
+    _register("set_time_ns", 0x48, 2, _RW, 0, "The core's time where the host keeps it; the high word takes effect."),
 )
 """The registers of the link."""
 
 LINK_BY_NAME = {register.name: register for register in LINK_REGISTERS}
 
-BATCH_BYTES = data.Layout.cast(CommandBatch).size // 8
-assert BATCH_BYTES == COMMAND_BYTES
+assert data.Layout.cast(CommandBatch).size // 8 == COMMAND_BYTES, "the device reads both in lines of this size"

@@ -7,7 +7,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, enum
 
 from .commands import COMMANDS
-from .pcie import LINK_REGISTERS, WINDOW_AREAS, CommandBatch, LinkControl, LinkState, LinkStatus, ReportSlot
+from .pcie import BAR_AREAS, LINK_REGISTERS, CommandBatch, LinkControl, LinkState, LinkStatus, ReportSlot
 from .registers import REGISTERS, Register
 from .reports import REPORTS, Reason
 
@@ -54,5 +54,5 @@ def layout_hash() -> int:
 def link_layout_hash() -> int:
     """First 32 bits, little-endian, of SHA-256 over what `pcie` lays out, as canonical text."""
     lines = [" ".join(_describe(layout)) for layout in (CommandBatch, ReportSlot, LinkStatus, LinkControl, LinkState)]
-    lines += [*_describe_registers(LINK_REGISTERS), *map(str, WINDOW_AREAS)]
+    lines += [*_describe_registers(LINK_REGISTERS), *map(str, BAR_AREAS)]
     return int.from_bytes(hashlib.sha256("\n".join(lines).encode()).digest()[:4], "little")

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.pcie import (
-    BATCH_BYTES,
     LINK_BY_NAME,
     READ_ERRORS,
     SLOT_BYTES,
@@ -129,7 +128,8 @@ class PcieTransport(Transport):
     """An appliance behind the registers and rings of `hdl.protocol.pcie`.
 
     Few commands are written straight into a window; many are laid out in memory, from where the device fetches them.
-    When such a read fails the link is started anew and what was not taken is sent again, a few times.
+    When such a read fails the link is started anew and what was not taken is sent again, unless nothing at all is taken
+    three times in a row.
 
     Arguments
     ---------
@@ -235,8 +235,8 @@ class PcieTransport(Transport):
     def restart(self) -> None:
         """Stop the link, whatever is under way, and start it anew.
 
-        Commands that are not taken and reports that are not received are gone. The core goes on with what it is at: whoever
-        wants that gone as well starts an epoch.
+        Commands that are not taken and reports that are not received are gone. The core goes on with what it is at:
+        whoever wants that gone as well starts an epoch.
         """
         self._stop()
         self._reports.clear()
@@ -344,7 +344,8 @@ class PcieTransport(Transport):
         self._until(lambda: self._taken == self._sent)
 
     def _through_ring(self, commands: Bytes2D, link: int) -> None:
-        for attempt in range(1, READ_ATTEMPTS + 1):
+        failures = 0
+        while True:
             self._use(by_ring=True)
             before = self._taken
             try:
@@ -353,9 +354,11 @@ class PcieTransport(Transport):
                 return
             except ReadFailedError:
                 self.failed_reads += 1
-                if attempt == READ_ATTEMPTS:
+                taken = self._taken - before
+                failures = 1 if taken else failures + 1
+                if failures == READ_ATTEMPTS:
                     raise
-                commands = commands[self._taken - before :]
+                commands = commands[taken:]
                 self._stop()
                 self._start()
 
@@ -424,24 +427,29 @@ class PcieTransport(Transport):
         self._errors = int(status["errors"])
         self._written = int(status["reports"]) if progress else self._received
 
-        slots, size = memory.slots["slot"], len(memory.slots)
-        place = self._received % size
+        return self._take_out(memory.slots["slot"]) or newly_taken > 0
+
+    def _take_out(self, slots: NDArray[Any]) -> bool:
+        """Take the reports out that have come, up to the ring's end; whether there were any."""
+        size, place = len(slots), self._received % len(slots)
+        sequences = slots["sequence"]  # looked at before the reports: they become visible after these
+        if sequences[place] != (self._received + 1) % _WORD:
+            return False
         expected = (self._received + 1 + np.arange(size - place, dtype=np.uint64)) % _WORD
-        here = slots["sequence"][place:] == expected
+        here = sequences[place:] == expected
         count = size - place if here.all() else int(here.argmin())
-        if count:
-            self._reports.append(slots["report"][place : place + count].copy())
-            self._received = (self._received + count) % _WORD
-            if (self._received - self._told) % _WORD >= size // 4:
-                self._write("reports_taken", self._received)
-                self._told = self._received
-        return bool(newly_taken or count)
+        self._reports.append(slots["report"][place : place + count].copy())
+        self._received = (self._received + count) % _WORD
+        if (self._received - self._told) % _WORD >= size // 4:
+            self._write("reports_taken", self._received)
+            self._told = self._received
+        return True
 
     def _check_errors(self) -> None:
         if self._errors & READ_ERRORS.value and self._at_rest and self._received == self._written:
             raise ReadFailedError(f"the device could not read host memory: {_names(self._errors)}")
         if self._errors & _LOSSES.value:
-            raise PcieLinkError(f"commands were lost on the way to the device: {_names(self._errors)}; start an epoch anew")
+            raise PcieLinkError(f"commands were lost on the way to the device: {_names(self._errors)}")
 
     def _complaint(self) -> str:
         waited = f"for {self._patience_s:g} s"
@@ -456,4 +464,4 @@ class PcieTransport(Transport):
 
 
 def _names(errors: int) -> str:
-    return ", ".join(error.name.replace("_", " ").lower() for error in LinkError if errors & error.value)
+    return ", ".join(str(error.name).replace("_", " ").lower() for error in LinkError if errors & error.value)

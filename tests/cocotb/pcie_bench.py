@@ -3,11 +3,9 @@
 import logging
 import os
 from collections.abc import Callable
-from itertools import islice
 from random import Random
 
 import cocotb
-import numpy as np
 from cocotb.handle import SimHandleBase
 from cocotb.simtime import get_sim_time
 from cocotb.task import bridge, resume
@@ -19,7 +17,6 @@ from bandgap.hdl.protocol.commands import COMMAND_BYTES, Opcode
 from bandgap.hdl.protocol.pcie import (
     INTERRUPT_TABLE_OFFSET,
     LINK_BY_NAME,
-    SLOT_BYTES,
     WINDOW_BYTES,
     WINDOWS_OFFSET,
     LinkError,
@@ -28,15 +25,18 @@ from bandgap.hdl.protocol.registers import BY_NAME, MAGIC
 from bandgap.host.device.device import Device
 from bandgap.host.device.pcie import PcieLinkError, PcieTransport, ReadFailedError
 from bandgap.host.wire import Bytes2D, new_commands, report_headers, to_bytes
-from bandgap.sim.flow.random_commands import random_episodes
+from bandgap.sim.flow.random_commands import random_episodes, take
 from bandgap.sim.lab.compare import compare
 
 SEED = int(os.environ["BANDGAP_SEED"])
 CONFIG = PRESETS[os.environ["BANDGAP_PRESET"]]
 REPEAT = f"BANDGAP_SEED={SEED} python -m pytest tests/cocotb -k pcie"
+COMMANDS = int(os.environ["BANDGAP_COMMANDS"])
 PATIENCE_S = 1e-4
 CLOCK_NS = 4
 RING_LOG2 = 4
+LINK_CYCLES = (2, 3, 4)
+"""What the link adds to the core's time, from a command's last beat to each beat of its report."""
 log = logging.getLogger("pcie_bench")
 log.setLevel(logging.INFO)
 
@@ -74,6 +74,12 @@ class Bench:
     def start_epoch(self) -> None:
         self._epoch += 1
         self.device = Device(self.transport, self._epoch)
+
+    def compare(self, commands: int, **parameters: int | float) -> None:
+        """Compare random commands with the model."""
+        episodes = take(random_episodes(CONFIG, SEED), commands)
+        compared = compare(CONFIG, lambda: self.open(**parameters), episodes, repeat=REPEAT)
+        log.info("%d commands compared with the model, none different", compared)
 
     def commands(self, count: int) -> Bytes2D:
         commands = to_bytes(new_commands(Opcode.READ_CLOCK, count))
@@ -114,9 +120,19 @@ async def run(dut: SimHandleBase, scenario: Callable[[Bench], None], **settings:
 async def random_commands(dut: SimHandleBase) -> None:
     """Both ways in, compared with the model."""
     bench = await Bench(dut).boot()
-    episodes = islice(random_episodes(CONFIG, SEED), int(os.environ["BANDGAP_EPISODES"]))
-    compared = await bridge(compare)(CONFIG, bench.open, episodes, repeat=REPEAT)
-    log.info("%d commands compared with the model, none different", compared)
+    await bridge(bench.compare)(COMMANDS)
+
+
+@cocotb.test()
+async def random_commands_under_pressure(dut: SimHandleBase) -> None:
+    """The same, while all streams pause, credit is short, completions overtake each other, and reads fail."""
+    bench = await Bench(dut, posted_credits=(2, 12)).boot()
+    bench.host.pause_at_random(0.6)
+    bench.host.delay_cycles = 100
+    for _ in range(300):
+        healthy = [None] * bench.rng.randint(4, 15)
+        bench.host.faults += [*healthy, bench.rng.choice((Fault.REFUSED, Fault.EMPTY, Fault.POISONED))]
+    await bridge(bench.compare)(COMMANDS // 2, report_ring_log2=2, batch_commands=20)
 
 
 @cocotb.test()
@@ -443,4 +459,37 @@ async def interrupt_when_asked(dut: SimHandleBase) -> None:
         bench.wait(4)
         assert len(interrupts) == 3
 
+    await bridge(scenario)()
+
+
+@cocotb.test()
+async def latency(dut: SimHandleBase) -> None:
+    """How long the link takes for one command, in clock cycles; docs/pcie-link.md has these numbers."""
+    bench = await Bench(dut).boot()
+    taken: dict[str, list[int]] = {"m_axis_cq": [], "s_axis_rq": []}
+
+    async def watch() -> None:
+        while True:
+            await RisingEdge(dut.clk)
+            for prefix, cycles in taken.items():
+                if getattr(dut, f"{prefix}_tvalid").value and getattr(dut, f"{prefix}_tready").value:
+                    cycles.append(int(get_sim_time("ns")) // CLOCK_NS)
+
+    def scenario() -> None:
+        bench.connect()
+        bench.wait(4)
+        for cycles in taken.values():
+            cycles.clear()
+        command = bench.commands(1)
+        resume(bench.host.bar.write)(WINDOWS_OFFSET, command.tobytes())
+        bench.transport._sent += 1
+        bench.wait(4)
+        report = report_headers(bench.device.receive())[0]
+        _, arrived = taken["m_axis_cq"][:2]
+        beats = [cycle - arrived for cycle in taken["s_axis_rq"][:3]]
+        core = int(report["exit_cycle"]) - int(report["entry_cycle"])
+        log.info("%d cycles in the core; the report's beats come %s cycles behind the command's last", core, beats)
+        assert beats == [core + cycles for cycles in LINK_CYCLES]
+
+    cocotb.start_soon(watch())
     await bridge(scenario)()

@@ -25,7 +25,7 @@ LATE_CYCLES = 6_000
 
 
 class Fault(Enum):
-    """What can become of a read of the device: refused, answered without data, never answered, late, or with bad data."""
+    """What can become of a read: it is refused, answered without data, never, late, or with bad data."""
 
     REFUSED = auto()
     EMPTY = auto()
@@ -95,7 +95,7 @@ class SimulatedHost:
         self.rng = rng
         self.read_sizes: list[int] = []
         self.delay_cycles = 0
-        self.faults: list[Fault] = []
+        self.faults: list[Fault | None] = []
         self._poisoned_tag: int | None = None
         self._write, self._send = self.root.handle_mem_write_tlp, self.root.send
         self.root.send = self._answer
@@ -201,4 +201,3 @@ class SimulatedAccess(PcieAccess):
 
     def close(self) -> None:
         """The simulation ends with its test."""
-

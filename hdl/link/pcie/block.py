@@ -1,6 +1,6 @@
 """The integrated block's streams and descriptors, as AMD's PG213 has them for 256 bits, dword-aligned, not straddled.
 
-A packet is a descriptor and the payload's dwords right behind it. Only the parts of `user` that this link heeds are named.
+A packet is a descriptor and the payload's dwords right behind it. Of `user`, the parts that this link heeds are named.
 """
 
 from amaranth.hdl import Const, unsigned

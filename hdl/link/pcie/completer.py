@@ -121,7 +121,8 @@ class RequestReader(wiring.Component):
 
         out = self.lines.payload
         merged = [
-            Mux(carried_whole[lane], carried.word_select(lane, 32), turned.word_select(lane, 32)) for lane in range(LANES)
+            Mux(carried_whole[lane], carried.word_select(lane, 32), turned.word_select(lane, 32))
+            for lane in range(LANES)
         ]
         with m.If(flushing):
             m.d.comb += [
@@ -227,7 +228,7 @@ class RegisterAccess(wiring.Component):
                         self.unsupported.eq(line.partial | ~line.first),
                     ]
                     m.d.sync += [written.eq(line), left.eq(line.dwords)]
-                    with m.If(line.first & line.last & ~line.corrupt):
+                    with m.If(line.first & line.last & ~line.corrupt & ~line.partial):
                         m.next = "WRITE"
                 with m.Elif(self.reads.valid):
                     m.d.comb += [self.reads.ready.eq(1), self.unsupported.eq(~servable)]
@@ -270,7 +271,9 @@ class RegisterAccess(wiring.Component):
             descriptor.lower_address.eq(Cat(first_byte, asked.request.address[:5])),
             descriptor.byte_count.eq(Mux(served, byte_count, asked.request.dwords << 2)),
             descriptor.dwords.eq(served),
-            descriptor.status.eq(Mux(served, CompletionStatus.SUCCESS.value, CompletionStatus.UNSUPPORTED_REQUEST.value)),
+            descriptor.status.eq(
+                Mux(served, CompletionStatus.SUCCESS.value, CompletionStatus.UNSUPPORTED_REQUEST.value)
+            ),
             descriptor.requester.eq(asked.request.requester),
             descriptor.tag.eq(asked.request.tag),
             descriptor.traffic_class.eq(asked.request.traffic_class),

@@ -45,7 +45,7 @@ class PcieLink(wiring.Component):
     ----------
     completer_requests, completer_completions, requester_requests, requester_completions : The block's streams.
     max_read_request : The configured maximum read request: two to this, times 128 bytes.
-    function_reset : The function is being reset: the link stops.
+    function_reset : The function is being reset: the link stops, and the interrupt table forgets its entry.
     function_reset_done : And has stopped.
     interrupts_enabled, interrupts_masked : The function's MSI-X enable and mask.
     interrupt_send, interrupt_address, interrupt_message : The block is to send this message.
@@ -103,7 +103,8 @@ class PcieLink(wiring.Component):
         batches = self._batches
         m.submodules.batches = ResetInserter(~run)(batches)
         m.submodules.link_registers = link_registers = self._link_registers
-        m.submodules.interrupt_table = interrupt_table = InterruptTable()
+        interrupt_table = InterruptTable()
+        m.submodules.interrupt_table = ResetInserter(self.function_reset)(interrupt_table)
         m.submodules.report_writer = report_writer = ReportWriter()
         m.submodules.status_writer = status_writer = StatusWriter()
         m.submodules.arbiter = arbiter = PacketArbiter(3)

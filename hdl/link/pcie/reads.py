@@ -33,7 +33,7 @@ def most_lines(read_bytes: int) -> int:
 
 
 def asked_lines(read_bytes: int) -> data.StructLayout:
-    """A read: `lines` lines from `line` on, within `read_bytes` aligned bytes; `descriptor` marks them on their way out."""
+    """A read: `lines` lines from `line` on, within `read_bytes` aligned bytes. They keep the mark `descriptor`."""
     return data.StructLayout(
         {"line": unsigned(LINE_ADDRESS_BITS), "lines": range(most_lines(read_bytes) + 1), "descriptor": 1}
     )

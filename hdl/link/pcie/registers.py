@@ -11,11 +11,9 @@ from ...protocol.pcie import (
     InterruptVector,
     LinkControl,
     LinkError,
-    LinkState,
 )
 from ...protocol.version import link_layout_hash
 from ..registers import RegisterBus
-from .writer import RING_LOG2
 
 
 class LinkSettings(data.Struct):

@@ -20,7 +20,7 @@ class CommandWindows(wiring.Component):
 
     The dwords of a command come in ascending order, in as many writes as the host's processor makes of them; its first
     dword begins it, whatever went before. A command counts when the write that completes it has ended well: an
-    untrusted write is dropped as a whole. The host's writes never wait: a command for which there is no room is dropped.
+    untrusted write is dropped as a whole. The host's writes never wait: a command that finds no room is dropped.
 
     Parameters
     ----------
