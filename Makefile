@@ -11,15 +11,16 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 FPGA := .venv/fpga
 LINKS := .venv/links
+BOARDS := ecp5-evaluation ulx3s
 UV_VERSION := 0.13.8
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench formal timing soak coverage mutation waves lock
+.PHONY: help demo test lint bench bitstreams formal timing soak coverage mutation waves lock
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(INSTALLED)  ## run a market through the hardware book and write out/demo.html (MESSAGES=200000)
 	@mkdir -p out
@@ -39,6 +40,12 @@ bench: $(INSTALLED)  ## measure the embedded device and write docs/results and d
 
 timing: $(INSTALLED) $(FPGA)/installed  ## synthesise, place and route for an ECP5 and write the clock down
 	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.lab.place
+
+bitstreams: $(INSTALLED) $(FPGA)/installed  ## build every board's bitstream into bitstreams, and the U50's Vivado project; takes hours
+	for board in $(BOARDS); do \
+		$(BIN)/bandgap bitstream $$board --preset loopback && $(BIN)/bandgap bitstream $$board || exit 1; \
+	done
+	$(BIN)/bandgap bitstream u50
 
 formal: $(INSTALLED)  ## prove the gateware and write docs/results/formal.json; PROOF=name runs one
 	$(BIN)/python tests/formal/prove.py $(PROOF)

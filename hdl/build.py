@@ -9,7 +9,10 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
+from .appliance import Appliance
 from .boards.embedded import EmbeddedBoard
+from .boards.loopback import Loopback
+from .boards.pcie import PcieBoard
 from .boards.serial import SerialBoard
 from .config import BookConfig
 
@@ -20,9 +23,9 @@ TO_VERILOG = ("proc -nomux -norom", "memory_collect", "write_verilog -sv -norena
 """SystemVerilog, because its `always_comb` runs once even where nothing in it ever changes; `always @*` does not."""
 
 
-def build_identity(config: BookConfig) -> int:
-    """64 bits that name the configuration and the gateware's sources: SHA-256 over both, cut."""
-    digest = hashlib.sha256(repr(astuple(config)).encode())
+def build_identity(config: BookConfig | None) -> int:
+    """64 bits that name the configuration (None: the loopback image) and the gateware's sources: SHA-256, cut."""
+    digest = hashlib.sha256(repr(config and astuple(config)).encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:8], "little")
@@ -41,8 +44,14 @@ def verilog(config: BookConfig) -> str:
     return to_verilog(EmbeddedBoard(config, build_identity(config)))
 
 
-def serial_verilog(config: BookConfig, cycles_per_bit: int, timeout_cycles: int | None = None) -> str:
-    """The appliance behind a serial port as one SystemVerilog source.
+def core(config: BookConfig | None) -> Appliance | Loopback:
+    """What stands behind a link: an appliance of these sizes, or, for None, the loopback image."""
+    identity = build_identity(config)
+    return Loopback(identity) if config is None else Appliance(config, identity)
+
+
+def serial_verilog(config: BookConfig | None, cycles_per_bit: int, timeout_cycles: int | None = None) -> str:
+    """What `core` makes behind a serial port, as one SystemVerilog source.
 
     Its top module is `bandgap`, with the ports of `hdl.boards.serial.SerialBoard` and the inputs `clk` and `rst`
     (synchronous). For the parameters see there.
@@ -52,7 +61,21 @@ def serial_verilog(config: BookConfig, cycles_per_bit: int, timeout_cycles: int 
     ValueError : A parameter is outside its limits.
     RuntimeError : Yosys failed; the message is its own.
     """
-    return to_verilog(SerialBoard(config, build_identity(config), cycles_per_bit, timeout_cycles=timeout_cycles))
+    return to_verilog(SerialBoard(core(config), cycles_per_bit, timeout_cycles=timeout_cycles))
+
+
+def pcie_verilog(config: BookConfig, **parameters: int) -> str:
+    """The appliance behind an UltraScale+ integrated block as one SystemVerilog source.
+
+    Its top module is `bandgap`, with the ports of `hdl.boards.pcie.PcieBoard` and the inputs `clk` and `rst`
+    (synchronous). For the parameters see there.
+
+    Raises
+    ------
+    ValueError : A parameter is outside its limits.
+    RuntimeError : Yosys failed; the message is its own.
+    """
+    return to_verilog(PcieBoard(config, build_identity(config), **parameters))
 
 
 def to_verilog(design) -> str:

@@ -18,26 +18,26 @@ Bytes2D = NDArray[np.uint8]
 Records = NDArray[np.void]
 
 
-def _dtype(shape: Any) -> np.dtype[Any]:
+def dtype_of(shape: Any) -> np.dtype[Any]:
     """The numpy dtype of an Amaranth shape whose fields are whole bytes, offsets and padding kept."""
     if isinstance(shape, data.ArrayLayout):
-        return np.dtype((_dtype(shape.elem_shape), (shape.length,)))
+        return np.dtype((dtype_of(shape.elem_shape), (shape.length,)))
     if isinstance(shape, type) and issubclass(shape, data.Struct):
         layout = data.Layout.cast(shape)
-        fields = [(name, _dtype(field.shape), field.offset // 8) for name, field in layout]
+        fields = [(name, dtype_of(field.shape), field.offset // 8) for name, field in layout]
         names, formats, offsets = zip(*fields, strict=True)
         return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": layout.size // 8})
     cast = Shape.cast(shape)
     return np.dtype(f"<{'i' if cast.signed else 'u'}{cast.width // 8}")
 
 
-COMMAND_DTYPES = {opcode: _dtype(layout) for opcode, layout in COMMANDS.items()}
+COMMAND_DTYPES = {opcode: dtype_of(layout) for opcode, layout in COMMANDS.items()}
 """The dtype of each opcode's command, 32 bytes; the common part is the field `header`."""
 
-REPORT_DTYPES = {kind: _dtype(layout) for kind, layout in REPORTS.items()}
+REPORT_DTYPES = {kind: dtype_of(layout) for kind, layout in REPORTS.items()}
 """The dtype of each kind's report, 64 bytes; the common part is the field `header`."""
 
-COMMAND_HEADER_DTYPE = _dtype(Header)
+COMMAND_HEADER_DTYPE = dtype_of(Header)
 REPORT_HEADER_DTYPE = REPORT_DTYPES[ReportKind.DONE]["header"]
 
 _REPORT_CYCLES = ("entry_cycle", "exit_cycle")

@@ -9,12 +9,23 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from . import commands, frames, registers, reports
+from . import commands, frames, pcie, registers, reports
 from .commands import COMMAND_BYTES, COMMANDS, Header, Opcode
 from .frames import PAYLOAD_BYTES, PAYLOADS, FrameFlags, FrameHeader, FrameKind
+from .pcie import (
+    BAR_AREAS,
+    LINK_REGISTERS,
+    CommandBatch,
+    InterruptVector,
+    LinkControl,
+    LinkError,
+    LinkState,
+    LinkStatus,
+    ReportSlot,
+)
 from .registers import REGISTERS, Register
 from .reports import REPORT_BYTES, REPORTS, ReportHeader
-from .version import layout_hash
+from .version import layout_hash, link_layout_hash
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "protocol.md"
 
@@ -81,7 +92,7 @@ def render() -> str:
             "## Registers\n",
             inspect.getdoc(registers) or "",
             "",
-            *_registers(),
+            *_registers(REGISTERS),
             "## Layout hash\n",
             "A host and a device understand each other when they have the same layout hash. It is the first 64 bits,",
             "little-endian, of SHA-256 over the names, places, widths and values of everything above.",
@@ -96,6 +107,19 @@ def render() -> str:
             "",
             *_frame_kinds(),
             *_enum(FrameFlags),
+            "## PCIe link\n",
+            inspect.getdoc(pcie) or "",
+            "",
+            "### BAR 0\n",
+            *_areas(),
+            "### Registers of the link\n",
+            f"The layout hash of all in this section is `{link_layout_hash():#010x}`.",
+            "",
+            *_registers(LINK_REGISTERS),
+            *_enum(LinkControl),
+            *_enum(LinkState),
+            *_enum(LinkError),
+            *(line for layout in (CommandBatch, ReportSlot, LinkStatus, InterruptVector) for line in _layout(layout)),
         ]
     )
 
@@ -168,15 +192,24 @@ def _frame_kinds() -> Iterator[str]:
     yield from _table(("value", "name", "size", "payload"), rows)
 
 
-def _registers() -> Iterator[str]:
+def _registers(table: Iterable[Register]) -> Iterator[str]:
     head = ("offset", "words", "access", "after power-up", "register", "meaning")
-    yield from _table(head, [_register(register) for register in REGISTERS])
+    yield from _table(head, [_register(register) for register in table])
 
 
 def _register(register: Register) -> tuple[str, ...]:
     offset = f"`{register.offset:#04x}`" + (f" + {Register.STRIDE} x link" if register.per_link else "")
     reset = "as built" if register.reset is None else f"`{register.reset:#x}`"
     return offset, str(register.words), register.access.value, reset, f"`{register.name}`", register.doc
+
+
+def _layout(layout: type[data.Struct]) -> Iterator[str]:
+    yield from _message(_title(layout), layout)
+
+
+def _areas() -> Iterator[str]:
+    rows = [(f"`{begin:#06x}`", f"`{end - 1:#06x}`", what) for begin, end, what in BAR_AREAS]
+    yield from _table(("from", "to", "what"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -7,7 +7,8 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, enum
 
 from .commands import COMMANDS
-from .registers import REGISTERS
+from .pcie import BAR_AREAS, LINK_REGISTERS, CommandBatch, LinkControl, LinkState, LinkStatus, ReportSlot
+from .registers import REGISTERS, Register
 from .reports import REPORTS, Reason
 
 
@@ -37,10 +38,21 @@ def layout_text() -> str:
         for key, layout in table.items()
     ]
     lines.append(" ".join(_describe(Reason)))
-    lines += [f"{r.name}@{r.offset}x{r.words} {r.access.value} {r.per_link}" for r in REGISTERS]
+    lines += _describe_registers(REGISTERS)
     return "\n".join(lines)
+
+
+def _describe_registers(registers: tuple[Register, ...]) -> list[str]:
+    return [f"{r.name}@{r.offset}x{r.words} {r.access.value} {r.per_link}" for r in registers]
 
 
 def layout_hash() -> int:
     """First 64 bits, little-endian, of SHA-256 over `layout_text`."""
     return int.from_bytes(hashlib.sha256(layout_text().encode()).digest()[:8], "little")
+
+
+def link_layout_hash() -> int:
+    """First 32 bits, little-endian, of SHA-256 over what `pcie` lays out, as canonical text."""
+    lines = [" ".join(_describe(layout)) for layout in (CommandBatch, ReportSlot, LinkStatus, LinkControl, LinkState)]
+    lines += [*_describe_registers(LINK_REGISTERS), *map(str, BAR_AREAS)]
+    return int.from_bytes(hashlib.sha256("\n".join(lines).encode()).digest()[:4], "little")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.commands import COMMAND_BYTES
+from bandgap.hdl.protocol.loopback import LOOPBACK_MAGIC
 from bandgap.hdl.protocol.registers import BY_NAME, MAGIC, STATUS_READY
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.hdl.protocol.version import layout_hash
@@ -143,12 +144,16 @@ class Device:
 
     def _check_identity(self) -> None:
         magic = self._read("magic")
+        if magic == LOOPBACK_MAGIC:
+            raise HandshakeError("the device has the loopback image: flash it with an appliance, `bandgap flash BOARD`")
         if magic != MAGIC:
             raise HandshakeError(f"no appliance answers: magic is {magic:#010x}, not {MAGIC:#010x}")
         device_hash, host_hash = self._read("layout_hash"), layout_hash()
         if device_hash != host_hash:
             raise HandshakeError(
-                f"the device's messages are laid out otherwise: layout hash {device_hash:#018x}, host {host_hash:#018x}"
+                f"the device's messages are laid out otherwise: layout hash {device_hash:#018x}, host "
+                f"{host_hash:#018x}: flash it with the bitstream in whose manifest.json the latter stands "
+                "(`bandgap flash BOARD`); where there is none, build it (`bandgap bitstream BOARD`)"
             )
 
     def _start_epoch(self, epoch: int) -> None:

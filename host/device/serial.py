@@ -50,6 +50,10 @@ class SerialTransport(Transport):
     patience_s : Without any progress for so long, the link is given up.
     clock : Tells the time in seconds.
 
+    Attributes
+    ----------
+    repeated, damaged : What the line has cost so far: messages sent once more, frames that came damaged.
+
     Raises
     ------
     SerialLinkError : The device does not answer.
@@ -77,6 +81,14 @@ class SerialTransport(Transport):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def repeated(self) -> int:
+        return self._session.repeated
+
+    @property
+    def damaged(self) -> int:
+        return self._session.damaged
 
     def read_register(self, offset: int) -> int:
         """See `Transport.read_register`."""

@@ -27,6 +27,8 @@ class Session:
     heard : How many frames of this session have come.
     progress : Grows with every message that has newly arrived, on either side.
     foreign : The session of the last frame, if that was of another one; else None.
+    repeated : How many messages were sent once more.
+    damaged : How many frames came damaged.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Session:
         self.heard = 0
         self.progress = 0
         self.foreign: int | None = None
+        self.repeated = 0
 
         # Counted without end; on the line modulo SEQUENCES.
         self._kept: deque[tuple[int, bytes]] = deque()  # from `_base` on
@@ -62,6 +65,10 @@ class Session:
     @property
     def acknowledged(self) -> bool:
         return not self._kept
+
+    @property
+    def damaged(self) -> int:
+        return self._reader.damaged
 
     def send(self, kind: FrameKind, payload: bytes) -> None:
         """Have a message sent.
@@ -93,6 +100,7 @@ class Session:
         while self._cursor < min(self._base + len(self._kept), self._limit):
             kind, payload = self._kept[self._cursor - self._base]
             out = self._flush(out, kind, payload)
+            self.repeated += self._cursor < self._sent
             self._cursor += 1
             self._sent = max(self._sent, self._cursor)
         return self._flush(out, FrameKind.STATUS.value) if self._owed else out

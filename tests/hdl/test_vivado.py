@@ -1,0 +1,59 @@
+"""The Vivado project of the Alveo U50, with a Yosys that only pretends to check it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bandgap.hdl.boards import u50
+from bandgap.hdl.fpga_tools import SYNTHESIS
+from bandgap.hdl.vivado import BLOCK, PINS, SCRIPT, TOP, write_project
+
+COUNTED = {"LUT6": 5, "LUT6_2": 1, "FDRE": 7, "FDSE": 1, "RAMB36E2": 2, "RAM32M16": 3, "DSP48E2": 4, "CARRY8": 9}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a project of the smallest preset."""
+    program = tmp_path / SYNTHESIS
+    cells = json.dumps({"design": {"num_cells_by_type": COUNTED}})
+    program.write_text(f"#!/bin/sh\necho '{cells}' > cells.json; echo Yosys 1.2.3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    write_project("formal", tmp_path / "project")
+    return tmp_path / "project"
+
+
+def test_what_yosys_counted_is_in_the_manifest_and_the_timing_is_not(project: Path) -> None:
+    manifest = json.loads((project / "manifest.json").read_text())
+    assert manifest["synthesis"] == {
+        "preset": "formal",
+        "cells": {"LUTs": 6, "flip-flops": 8, "distributed RAM": 3, "block RAMs": 2, "DSP slices": 4},
+    }
+    assert manifest["timing"] == "not verified"
+    assert manifest["tools"] == {SYNTHESIS: "1.2.3"}
+
+
+def test_every_pin_is_a_port_and_every_port_but_the_lanes_has_its_pin(project: Path) -> None:
+    top = re.search(r"^module bandgap\((.*?)\);", (project / TOP).read_text(), re.MULTILINE | re.DOTALL)
+    assert top
+    ports = {port.strip() for port in top[1].split(",")}
+    pins = set(re.findall(r"PACKAGE_PIN .*\[get_ports (\w+)\]", (project / PINS).read_text()))
+    assert pins == set(u50.PADS)
+    assert ports - pins == {"pcie_rx_p", "pcie_rx_n", "pcie_tx_p", "pcie_tx_n"}
+
+
+def test_the_block_is_made_by_the_name_under_which_it_is_used(project: Path) -> None:
+    assert f"-module_name {u50.BLOCK}" in (project / BLOCK).read_text()
+    verilog = (project / TOP).read_text()
+    assert re.search(rf"^  {u50.BLOCK} ", verilog, re.MULTILINE)
+    for name in ("m_axis_cq_tdata", "s_axis_rq_tready", "cfg_interrupt_msix_data", "cfg_flr_done", "cfg_mgmt_addr"):
+        assert f".{name}(" in verilog
+
+
+def test_the_script_reads_what_there_is(project: Path) -> None:
+    script = (project / SCRIPT).read_text()
+    for name in (TOP, PINS, BLOCK):
+        assert re.search(rf"^(?:read_verilog -sv|read_xdc|source) {name}$", script, re.MULTILINE)
+        assert (project / name).exists()

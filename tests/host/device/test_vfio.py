@@ -1,0 +1,341 @@
+"""VFIO without a card: a tree of files like the kernel's, and a stand-in for its calls that keeps their rules."""
+
+import ctypes
+import errno
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bandgap.hdl.protocol.pcie import BAR_BYTES, LINK_BY_NAME, WINDOWS_OFFSET, LinkState
+from bandgap.hdl.protocol.version import link_layout_hash
+from bandgap.host.device import vfio
+from bandgap.host.device.device import HandshakeError
+from bandgap.host.device.pcie import PcieLinkError, PcieTransport
+from bandgap.host.device.transport import open_transport
+from bandgap.host.device.vfio import VfioAccess, VfioError
+
+ADDRESS = "0000:03:00.0"
+NEIGHBOUR = "0000:03:00.1"
+GROUP = "7"
+HEADER = Path("/usr/include/linux/vfio.h")
+CONFIG_OFFSET = BAR_BYTES
+
+
+class Kernel:
+    """Files as the kernel has them for one function, and its calls, in the order in which it wants them.
+
+    Attributes
+    ----------
+    refusals : The error number that a request is refused with.
+    calls : Every request, in order.
+    mapped : (here, there, size) of the memory that was mapped.
+    bar_bytes, bar_flags, version, viable, extension : What the calls tell.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.sysfs, self.devices = root / "sys", root / "dev"
+        self.functions = self.sysfs / "bus" / "pci" / "devices"
+        self.group = self.sysfs / "kernel" / "iommu_groups" / GROUP
+        self.refusals: dict[int, int] = {}
+        self.calls: list[int] = []
+        self.mapped: list[tuple[int, int, int]] = []
+        self.bar_bytes, self.bar_flags, self.version, self.viable, self.extension = BAR_BYTES, 7, 0, 1, 1
+        (self.devices / "vfio").mkdir(parents=True)
+        for name in ("vfio", GROUP):
+            (self.devices / "vfio" / name).touch()
+        self.file = root / "function"
+        self.file.write_bytes(bytes(BAR_BYTES + 4096))
+        self.add_function(ADDRESS, "vfio-pci")
+
+    def add_function(self, address: str, driver: str | None) -> None:
+        function = self.functions / address
+        function.mkdir(parents=True)
+        (self.group / "devices").mkdir(parents=True, exist_ok=True)
+        (function / "iommu_group").symlink_to(self.group)
+        (self.group / "devices" / address).symlink_to(function)
+        if driver:
+            self.bind(address, driver)
+
+    def bind(self, address: str, driver: str | None) -> None:
+        link = self.functions / address / "driver"
+        link.unlink(missing_ok=True)
+        if driver:
+            target = self.sysfs / "bus" / "pci" / "drivers" / driver
+            target.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+    def put(self, name: str, value: int) -> None:
+        """Have a register of the link read as this."""
+        with self.file.open("r+b") as file:
+            file.seek(LINK_BY_NAME[name].offset)
+            file.write(value.to_bytes(4, "little"))
+
+    def bytes(self, offset: int, size: int) -> bytes:
+        return self.file.read_bytes()[offset : offset + size]
+
+    def ioctl(self, file: int, request: int, argument: Any) -> int:
+        if number := self.refusals.get(request):
+            raise OSError(number, os.strerror(number))
+        before = set(self.calls)
+        self.calls.append(request)
+        name = Path(os.readlink(f"/proc/self/fd/{file}")).name
+        match request:
+            case vfio.GET_API_VERSION:
+                assert name == "vfio"
+                return self.version
+            case vfio.CHECK_EXTENSION:
+                assert (name, argument) == ("vfio", vfio.TYPE1V2_IOMMU)
+                return self.extension
+            case vfio.GROUP_GET_STATUS:
+                assert name == GROUP
+                assert struct.unpack_from("=I", argument) == (8,)
+                struct.pack_into("=I", argument, 4, self.viable)
+            case vfio.GROUP_SET_CONTAINER:
+                (container,) = struct.unpack("=i", argument)
+                assert Path(os.readlink(f"/proc/self/fd/{container}")).name == "vfio"
+            case vfio.SET_IOMMU:
+                assert (name, argument) == ("vfio", vfio.TYPE1V2_IOMMU)
+                assert vfio.GROUP_SET_CONTAINER in before
+            case vfio.GROUP_GET_DEVICE_FD:
+                assert vfio.SET_IOMMU in before
+                assert bytes(argument) == ADDRESS.encode() + b"\0"
+                return os.open(self.file, os.O_RDWR)
+            case vfio.DEVICE_GET_INFO:
+                struct.pack_into("=IIII", argument, 4, vfio.DEVICE_IS_PCI | vfio.DEVICE_RESETS, 9, 5, 0)
+            case vfio.DEVICE_RESET:
+                assert not self.mapped
+            case vfio.DEVICE_GET_REGION_INFO:
+                size, _, index = struct.unpack_from("=III", argument)
+                assert size == 32
+                region = {0: (self.bar_flags, self.bar_bytes, 0), 7: (3, 4096, CONFIG_OFFSET)}[index]
+                struct.pack_into("=I", argument, 4, region[0])
+                struct.pack_into("=QQ", argument, 16, *region[1:])
+            case vfio.IOMMU_MAP_DMA:
+                size, flags, *place = struct.unpack("=IIQQQ", argument)
+                assert (name, size, flags) == ("vfio", 32, 3)
+                self.mapped.append(tuple(place))
+            case _:
+                raise AssertionError(f"no such request: {request}")
+        return 0
+
+    def open(self) -> VfioAccess:
+        return VfioAccess(ADDRESS, self.sysfs, self.devices, self.ioctl)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    return Kernel(tmp_path)
+
+
+@pytest.fixture
+def access(kernel: Kernel) -> Iterator[VfioAccess]:
+    access = kernel.open()
+    yield access
+    access.close()
+
+
+def test_registers_are_words_of_the_bar(kernel: Kernel, access: VfioAccess) -> None:
+    kernel.put("window_commands", 64)
+    assert access.read_word(LINK_BY_NAME["window_commands"].offset) == 64
+    access.write_word(LINK_BY_NAME["control"].offset, 0x1234_5678)
+    assert kernel.bytes(LINK_BY_NAME["control"].offset, 4) == bytes.fromhex("78563412")
+
+
+def test_a_line_arrives_where_it_belongs(kernel: Kernel, access: VfioAccess) -> None:
+    line = bytes(range(1, 33))
+    access.write_line(WINDOWS_OFFSET + 0x1020, line)
+    assert kernel.bytes(WINDOWS_OFFSET, BAR_BYTES - WINDOWS_OFFSET).strip(b"\0") == line
+    assert kernel.bytes(WINDOWS_OFFSET + 0x1020, 32) == line
+
+
+def test_the_function_becomes_a_bus_master_after_its_reset(kernel: Kernel, access: VfioAccess) -> None:
+    assert kernel.bytes(CONFIG_OFFSET, 8) == bytes([0, 0, 0, 0, 6, 0, 0, 0])
+    assert vfio.DEVICE_RESET in kernel.calls
+
+
+def test_memory_is_mapped_where_it_is_said_to_be(kernel: Kernel, access: VfioAccess) -> None:
+    first, second = access.allocate(10), access.allocate(5_000)
+    large = access.allocate(vfio.HUGE_PAGE_BYTES)
+    assert len(first.buffer) == mmap.PAGESIZE
+    assert second.address - first.address == mmap.PAGESIZE
+    assert len(kernel.mapped) == 2
+    for memory in (first, second, large):
+        assert memory.address % mmap.PAGESIZE == 0
+        assert not any(memory.buffer)
+        ((here, there, size),) = [place for place in kernel.mapped if 0 <= memory.address - place[1] < place[2]]
+        assert memory.address + len(memory.buffer) <= there + size
+        memory.buffer[3] = 77
+        assert ctypes.string_at(here + memory.address - there, 4) == b"\0\0\0M"
+    assert kernel.mapped[0][1] + kernel.mapped[0][2] <= kernel.mapped[1][1]
+
+
+def test_closing_twice_is_allowed_and_closes_everything(kernel: Kernel) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    access = kernel.open()
+    access.allocate(1)
+    access.close()
+    access.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("address", ["03:00.0", "0000:03:00.8", "0000:03:00", "", "../../../etc"])
+def test_what_is_no_address(address: str, kernel: Kernel) -> None:
+    with pytest.raises(VfioError, match=r"is no PCI address; write it like pcie:0000:03:00\.0"):
+        VfioAccess(address, kernel.sysfs, kernel.devices, kernel.ioctl)
+
+
+def _no_such_device(kernel: Kernel) -> None:
+    shutil.rmtree(kernel.functions / ADDRESS)
+
+
+def _iommu_off(kernel: Kernel) -> None:
+    (kernel.functions / ADDRESS / "iommu_group").unlink()
+
+
+def _no_module(kernel: Kernel) -> None:
+    (kernel.devices / "vfio" / "vfio").unlink()
+
+
+def _no_group_file(kernel: Kernel) -> None:
+    (kernel.devices / "vfio" / GROUP).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_no_such_device, r"there is no PCI device 0000:03:00.0: .*rescan"),
+        (_iommu_off, r"has no IOMMU group: the IOMMU is off; .*intel_iommu=on"),
+        (
+            lambda kernel: kernel.bind(ADDRESS, None),
+            r"not bound to vfio-pci, no driver has it: .*driverctl set-override",
+        ),
+        (lambda kernel: kernel.bind(ADDRESS, "xdma"), r"not bound to vfio-pci, the driver xdma has it"),
+        (
+            lambda kernel: kernel.add_function(NEIGHBOUR, "snd_hda_intel"),
+            r"shares IOMMU group 7 with devices in use: 0000:03:00.1 \(snd_hda_intel\)",
+        ),
+        (_no_module, r"there is no .*/dev/vfio/vfio: load the module"),
+        (_no_group_file, r"there is no .*/dev/vfio/7: is the device handed to vfio-pci"),
+        (lambda kernel: vars(kernel).update(version=1), r"version 1 of VFIO, not 0"),
+        (lambda kernel: vars(kernel).update(extension=0), r"no type 1 IOMMU: .*modprobe"),
+        (lambda kernel: vars(kernel).update(viable=0), r"another driver uses part of it"),
+        (lambda kernel: vars(kernel).update(bar_bytes=4096), r"is no appliance: its BAR 0 has 4096 bytes, not 65536"),
+        (lambda kernel: vars(kernel).update(bar_flags=3), r"or cannot be mapped"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_stays_open(kernel: Kernel, spoil: Any, message: str) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    spoil(kernel)
+    with pytest.raises(VfioError, match=message):
+        kernel.open()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    "request_name",
+    ["GROUP_GET_STATUS", "GROUP_SET_CONTAINER", "SET_IOMMU", "GROUP_GET_DEVICE_FD", "DEVICE_GET_INFO", "DEVICE_RESET"],
+)
+def test_a_refusal_of_the_kernel_is_passed_on(kernel: Kernel, request_name: str) -> None:
+    kernel.refusals[getattr(vfio, request_name)] = errno.EPERM
+    with pytest.raises(VfioError, match=r"0000:03:00.0: the kernel refuses to .*: Operation not permitted"):
+        kernel.open()
+
+
+def test_neighbours_that_do_nothing_do_not_matter(kernel: Kernel) -> None:
+    kernel.add_function(NEIGHBOUR, None)
+    kernel.add_function("0000:00:01.0", "pcieport")
+    kernel.open().close()
+
+
+def test_the_limit_of_locked_memory_is_named(kernel: Kernel, access: VfioAccess) -> None:
+    kernel.refusals[vfio.IOMMU_MAP_DMA] = errno.ENOMEM
+    with pytest.raises(VfioError, match=r"cannot be pinned for the device; the limit of locked memory is .*ulimit -l"):
+        access.allocate(4096)
+    kernel.refusals[vfio.IOMMU_MAP_DMA] = errno.EINVAL
+    with pytest.raises(VfioError, match=r"cannot be mapped for the device: Invalid argument"):
+        access.allocate(4096)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.EACCES, r"no permission for .*: hand it to your user"), (errno.EBUSY, r"is in use by another program")],
+)
+def test_why_a_file_cannot_be_opened(number: int, message: str) -> None:
+    with pytest.raises(VfioError, match=message):
+        raise VfioError(vfio._why_not_opened(Path("/dev/vfio/7"), OSError(number, "")))
+
+
+def test_a_device_that_vanished_is_told_from_one_laid_out_otherwise(kernel: Kernel) -> None:
+    kernel.put("link_layout", 0xFFFF_FFFF)
+    with pytest.raises(PcieLinkError, match="does not answer: its registers read as ones"):
+        PcieTransport(kernel.open())
+    kernel.put("link_layout", 0x0123_4567)
+    with pytest.raises(HandshakeError, match=r"laid out otherwise: layout 0x01234567, host 0x[0-9a-f]{8}"):
+        PcieTransport(kernel.open())
+
+
+def test_a_device_that_awaits_what_never_comes_is_not_used(kernel: Kernel) -> None:
+    kernel.put("link_layout", link_layout_hash())
+    kernel.put("state", LinkState.BUSY.value)
+    with pytest.raises(PcieLinkError, match=r"are not answered for 0\.01 s: reset it before it is used again"):
+        PcieTransport(kernel.open(), patience_s=0.01)
+    assert kernel.mapped == []
+
+
+def test_a_url_names_the_function() -> None:
+    with pytest.raises(VfioError, match=r"there is no PCI device ffff:1f:1f\.7"):
+        open_transport("pcie:ffff:1f:1f.7")
+
+
+@pytest.mark.skipif(not HEADER.exists() or not shutil.which("g++"), reason="needs g++ and linux/vfio.h")
+def test_numbers_and_layouts_are_those_of_the_kernel(tmp_path: Path) -> None:
+    """Compared with what a compiler makes of its header."""
+    expressions = {
+        "VFIO_API_VERSION": vfio.API_VERSION,
+        "VFIO_TYPE1v2_IOMMU": vfio.TYPE1V2_IOMMU,
+        "VFIO_GROUP_FLAGS_VIABLE": vfio.GROUP_VIABLE,
+        "VFIO_DEVICE_FLAGS_RESET": vfio.DEVICE_RESETS,
+        "VFIO_DEVICE_FLAGS_PCI": vfio.DEVICE_IS_PCI,
+        "VFIO_REGION_INFO_FLAG_MMAP": vfio.REGION_MAPPABLE,
+        "(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)": vfio.MAP_READ_WRITE,
+        "VFIO_PCI_BAR0_REGION_INDEX": vfio.BAR0_REGION,
+        "VFIO_PCI_CONFIG_REGION_INDEX": vfio.CONFIG_REGION,
+        "VFIO_GET_API_VERSION": vfio.GET_API_VERSION,
+        "VFIO_CHECK_EXTENSION": vfio.CHECK_EXTENSION,
+        "VFIO_SET_IOMMU": vfio.SET_IOMMU,
+        "VFIO_GROUP_GET_STATUS": vfio.GROUP_GET_STATUS,
+        "VFIO_GROUP_SET_CONTAINER": vfio.GROUP_SET_CONTAINER,
+        "VFIO_GROUP_GET_DEVICE_FD": vfio.GROUP_GET_DEVICE_FD,
+        "VFIO_DEVICE_GET_INFO": vfio.DEVICE_GET_INFO,
+        "VFIO_DEVICE_GET_REGION_INFO": vfio.DEVICE_GET_REGION_INFO,
+        "VFIO_DEVICE_RESET": vfio.DEVICE_RESET,
+        "VFIO_IOMMU_MAP_DMA": vfio.IOMMU_MAP_DMA,
+        "sizeof(vfio_group_status)": vfio.GROUP_STATUS.size,
+        "sizeof(vfio_region_info)": vfio.REGION_INFO.size,
+        "offsetof(vfio_region_info, index)": 8,
+        "offsetof(vfio_region_info, size)": 16,
+        "offsetof(vfio_region_info, offset)": 24,
+        "sizeof(vfio_iommu_type1_dma_map)": vfio.DMA_MAP.size,
+        "offsetof(vfio_iommu_type1_dma_map, vaddr)": 8,
+        "offsetof(vfio_iommu_type1_dma_map, iova)": 16,
+        "PCI_COMMAND": vfio.COMMAND_OFFSET,
+        "PCI_COMMAND_MEMORY": vfio.MEMORY_SPACE,
+        "PCI_COMMAND_MASTER": vfio.BUS_MASTER,
+        "MAP_HUGETLB": vfio.MAP_HUGETLB,
+    }
+    prints = "".join(f'std::printf("%llu\\n", (unsigned long long)({expression}));' for expression in expressions)
+    includes = "".join(
+        f"#include <{name}>\n"
+        for name in ("cstddef", "cstdio", "linux/pci_regs.h", "linux/vfio.h", "sys/ioctl.h", "sys/mman.h")
+    )
+    (tmp_path / "numbers.cpp").write_text(f"{includes}int main() {{ {prints} }}\n")
+    subprocess.run(["g++", "-o", tmp_path / "numbers", tmp_path / "numbers.cpp"], check=True)
+    numbers = subprocess.run([tmp_path / "numbers"], capture_output=True, text=True, check=True).stdout.split()
+    assert dict(zip(expressions, map(int, numbers), strict=True)) == expressions

@@ -1,0 +1,97 @@
+"""`bandgap device check`: what it says of a sound way, and of one that is not."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bandgap.hdl.config import PRESETS
+from bandgap.hdl.protocol.loopback import LOOPBACK_MAGIC
+from bandgap.hdl.protocol.registers import BY_NAME
+from bandgap.host.device.check import check_way
+from bandgap.host.device.device import Device, HandshakeError
+from bandgap.host.device.serial import SerialTransport, open_device
+from bandgap.host.device.transport import Bytes2D
+from bandgap.sim.embedded.pty_server import served
+from bandgap.sim.embedded.serial_device import open_serial_device
+from bandgap.sim.model_device import ModelTransport
+
+
+@pytest.fixture
+def loopback() -> Iterator[SerialTransport]:
+    """The loopback image's own gateware, behind a pseudo-terminal."""
+    device = open_serial_device(None)
+    with served(device) as url:
+        transport = open_device(url.removeprefix("serial:"))
+        yield transport
+        transport.close()
+    device.close()
+
+
+class Spoiled(ModelTransport):
+    """A model whose answers are tampered with on their way."""
+
+    def __init__(self, spoil: str) -> None:
+        super().__init__(PRESETS["formal"])
+        self._spoil = spoil
+
+    def receive(self) -> Bytes2D:
+        reports = super().receive().copy()
+        if len(reports) > 1:
+            if self._spoil == "bit":
+                reports[0, 40] ^= 1
+            elif self._spoil == "lost":
+                reports = np.delete(reports, -1, axis=0)
+            else:
+                reports = np.append(reports, reports[-1:], axis=0)
+        return reports
+
+
+def check(transport: ModelTransport | SerialTransport, messages: int = 300) -> tuple[str, int, list[int]]:
+    told: list[int] = []
+    checked = check_way(transport, messages, 1, told.append)
+    assert checked.messages == messages
+    return checked.image, checked.wrong, told
+
+
+def test_a_loopback_image_returns_every_command(loopback: SerialTransport) -> None:
+    assert check(loopback) == ("loopback image", 0, [256, 44])
+    assert (loopback.damaged, loopback.repeated) == (0, 0)
+
+
+def test_a_loopback_image_numbers_its_echoes_in_each_epoch(loopback: SerialTransport) -> None:
+    for epoch in (7, 8):
+        loopback.write_register(BY_NAME["epoch"].at(), epoch)
+        commands = np.arange(96, dtype=np.uint8).reshape(3, 32)
+        loopback.send(commands, link=1)
+        echoes = loopback.receive()
+        header: NDArray[np.uint32] = echoes[:, 4:8].copy().view(np.uint32)[:, 0]
+        assert header.tolist() == [0, 1, 2]
+        assert echoes[:, 3].tolist() == [1, 1, 1]
+        assert (echoes[:, 32:] == commands).all()
+        assert loopback.read_register(BY_NAME["epoch"].at()) == epoch
+
+
+def test_a_loopback_image_is_no_appliance(loopback: SerialTransport) -> None:
+    assert loopback.read_register(BY_NAME["magic"].at()) == LOOPBACK_MAGIC
+    with pytest.raises(HandshakeError, match="loopback image: flash it with an appliance, `bandgap flash BOARD`"):
+        Device(loopback)
+
+
+def test_an_appliance_rejects_every_command() -> None:
+    assert check(ModelTransport(PRESETS["formal"])) == ("appliance", 0, [256, 44])
+
+
+@pytest.mark.parametrize(("spoil", "wrong"), [("bit", 2), ("lost", 2), ("doubled", 2)])
+def test_what_is_wrong_is_counted(spoil: str, wrong: int) -> None:
+    assert check(Spoiled(spoil))[1] == wrong
+
+
+def test_what_is_neither_is_refused() -> None:
+    class Other(ModelTransport):
+        def read_register(self, offset: int) -> int:
+            return 0
+
+    with pytest.raises(HandshakeError, match="neither appliance nor loopback image"):
+        check(Other(PRESETS["formal"]))
