@@ -10,6 +10,7 @@ from cocotb.handle import SimHandleBase
 from cocotb.simtime import get_sim_time
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, RisingEdge
+from episodes import take
 from pcie_host import Fault, SimulatedAccess, SimulatedHost
 
 from bandgap.hdl.config import PRESETS
@@ -25,7 +26,7 @@ from bandgap.hdl.protocol.registers import BY_NAME, MAGIC
 from bandgap.host.device.device import Device
 from bandgap.host.device.pcie import PcieLinkError, PcieTransport, ReadFailedError
 from bandgap.host.wire import Bytes2D, new_commands, report_headers, to_bytes
-from bandgap.sim.flow.random_commands import random_episodes, take
+from bandgap.sim.flow.random_commands import random_episodes
 from bandgap.sim.lab.compare import compare
 
 SEED = int(os.environ["BANDGAP_SEED"])
