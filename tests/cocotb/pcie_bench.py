@@ -360,7 +360,7 @@ async def reads_that_keep_failing(dut: SimHandleBase) -> None:
         bench.start_epoch()
         bench.echo(20)
         bench.host.faults = [Fault.LOST]
-        bench.transport._patience_s = 4e-5
+        bench.transport._patience_s = 2e-5
         try:
             bench.device.send(bench.commands(20))
         except PcieLinkError as error:
