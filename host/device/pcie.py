@@ -13,6 +13,7 @@ from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.pcie import (
     LINK_BY_NAME,
     READ_ERRORS,
+    RING_LOG2_LIMIT,
     SLOT_BYTES,
     STATUS_BYTES,
     WINDOW_BYTES,
@@ -44,6 +45,8 @@ READ_ATTEMPTS = 3
 PATIENCE_S = 10.0
 _WORD = 1 << 32
 _COUNT = 1 << 31
+_GONE = _WORD - 1
+"""What every register of a function reads as that is not there any more."""
 _LOSSES = LinkError.CORRUPT_REQUEST | LinkError.WINDOW_ORDER | LinkError.WINDOW_OVERRUN
 
 _SLOT = np.dtype({"names": ["slot"], "formats": [dtype_of(ReportSlot)], "itemsize": SLOT_BYTES})
@@ -145,7 +148,8 @@ class PcieTransport(Transport):
 
     Raises
     ------
-    HandshakeError : The device's link is laid out otherwise.
+    ValueError : A setting is outside its limits.
+    HandshakeError : The device's link is laid out otherwise; nothing was written.
     PcieLinkError : The device does not answer, or does not come to rest.
     """
 
@@ -167,6 +171,7 @@ class PcieTransport(Transport):
         self._received = 0  # sequence of the last report that was taken out
         self.failed_reads = 0
         try:
+            _check_settings(report_ring_log2, bulk_commands, batch_commands)
             self._check_layout()
             self._window_commands = self._read(LINK_BY_NAME["window_commands"])
             self._links = self._read(BY_NAME["links"])
@@ -247,7 +252,8 @@ class PcieTransport(Transport):
         if self._access is None:
             return
         try:
-            self._stop()
+            if self._memory is not None:
+                self._stop()
         finally:
             access, self._access, self._memory = self._access, None, None
             access.close()
@@ -256,7 +262,7 @@ class PcieTransport(Transport):
 
     def _check_layout(self) -> None:
         device_hash = self._read(LINK_BY_NAME["link_layout"])
-        if device_hash == _WORD - 1:
+        if device_hash == _GONE:
             raise PcieLinkError("the device does not answer: its registers read as ones; reset it, or power it up")
         if device_hash != link_layout_hash():
             raise HandshakeError(
@@ -268,7 +274,7 @@ class PcieTransport(Transport):
         access = self._open()
         self._write("control", 0)
         give_up_s = access.clock_s() + self._patience_s
-        while self._read(LINK_BY_NAME["state"]) & LinkState.BUSY.value:
+        while (state := self._read(LINK_BY_NAME["state"])) & LinkState.BUSY.value and state != _GONE:
             if access.clock_s() > give_up_s:
                 raise PcieLinkError(
                     f"reads of the device are not answered for {self._patience_s:g} s: reset it before it is used again"
@@ -454,13 +460,21 @@ class PcieTransport(Transport):
     def _complaint(self) -> str:
         waited = f"for {self._patience_s:g} s"
         state = self._read(LINK_BY_NAME["state"])
-        if state == _WORD - 1:
+        if state == _GONE:
             return f"the device has vanished {waited}: its registers read as ones"
         if not state & LinkState.RUNNING.value:
             return f"the device's link is stopped {waited}: it was reset; start this host anew"
         if self._taken < self._sent:
             return f"the device answers, but takes no command {waited}: its core hangs"
         return f"the device answers, but does not come to rest {waited}: its core hangs"
+
+
+def _check_settings(report_ring_log2: int, bulk_commands: int, batch_commands: int) -> None:
+    if not 0 <= report_ring_log2 <= RING_LOG2_LIMIT:
+        raise ValueError(f"report_ring_log2 must be 0 to {RING_LOG2_LIMIT}, not {report_ring_log2}")
+    for name, value in (("bulk_commands", bulk_commands), ("batch_commands", batch_commands)):
+        if value < 1:
+            raise ValueError(f"{name} must be positive, not {value}")
 
 
 def _names(errors: int) -> str:

@@ -10,6 +10,7 @@ from cocotb.handle import SimHandleBase
 from cocotb.simtime import get_sim_time
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, RisingEdge
+from episodes import take
 from pcie_host import Fault, SimulatedAccess, SimulatedHost
 
 from bandgap.hdl.config import PRESETS
@@ -25,7 +26,7 @@ from bandgap.hdl.protocol.registers import BY_NAME, MAGIC
 from bandgap.host.device.device import Device
 from bandgap.host.device.pcie import PcieLinkError, PcieTransport, ReadFailedError
 from bandgap.host.wire import Bytes2D, new_commands, report_headers, to_bytes
-from bandgap.sim.flow.random_commands import random_episodes, take
+from bandgap.sim.flow.random_commands import random_episodes
 from bandgap.sim.lab.compare import compare
 
 SEED = int(os.environ["BANDGAP_SEED"])
@@ -359,7 +360,7 @@ async def reads_that_keep_failing(dut: SimHandleBase) -> None:
         bench.start_epoch()
         bench.echo(20)
         bench.host.faults = [Fault.LOST]
-        bench.transport._patience_s = 4e-5
+        bench.transport._patience_s = 2e-5
         try:
             bench.device.send(bench.commands(20))
         except PcieLinkError as error:

@@ -20,7 +20,7 @@ from bandgap.hdl.protocol.pcie import BAR_BYTES, INTERRUPT_PENDING_OFFSET, INTER
 from bandgap.host.device.pcie import DmaMemory, PcieAccess
 
 PAUSE_CYCLES = 16
-LATE_CYCLES = 6_000
+LATE_CYCLES = 1_500
 """Longer than the design's timeout."""
 
 

@@ -5,7 +5,6 @@ Random commands, every report compared with the model. The far end's bit time is
 
 import logging
 import os
-from dataclasses import replace
 
 import cocotb
 from cocotb.clock import Clock
@@ -14,10 +13,11 @@ from cocotb.simtime import get_sim_time
 from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge, Timer
 from cocotbext.uart import UartSink, UartSource
+from episodes import cut
 
 from bandgap.hdl.config import PRESETS
 from bandgap.host.device.serial import SerialTransport
-from bandgap.sim.flow.random_commands import Episode, random_episode
+from bandgap.sim.flow.random_commands import random_episode
 from bandgap.sim.lab.compare import compare
 
 CLOCK_NS = 10
@@ -55,16 +55,6 @@ class UartPort:
 
     def close(self) -> None:
         """The simulation ends with its test."""
-
-
-def cut(episode: Episode, commands: int) -> Episode:
-    """The first commands of an episode: a byte on the line takes many cycles."""
-    return replace(
-        episode,
-        commands=episode.commands[:commands],
-        links=episode.links[:commands],
-        arrivals_ns=episode.arrivals_ns[:commands],
-    )
 
 
 async def run(dut: SimHandleBase, bit_ns: int, commands: int) -> None:

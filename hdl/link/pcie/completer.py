@@ -191,6 +191,7 @@ class RegisterAccess(wiring.Component):
     reads : Stream in.
     completions : Stream out, to the integrated block.
     registers : All registers of BAR 0, as their user.
+    writing : A write is being carried out.
     unsupported : Something is asked for that is not done.
     corrupt : A write is dropped because the block did not vouch for it.
     """
@@ -199,6 +200,7 @@ class RegisterAccess(wiring.Component):
     reads: In(stream.Signature(Read))
     completions: Out(COMPLETER_COMPLETION)
     registers: Out(RegisterBus)
+    writing: Out(1)
     unsupported: Out(1)
     corrupt: Out(1)
 
@@ -237,6 +239,7 @@ class RegisterAccess(wiring.Component):
                         m.next = "READ"
             with m.State("WRITE"):
                 m.d.comb += [
+                    self.writing.eq(1),
                     bus.address.eq(Cat(Const(0, 2), place, written.line)),
                     bus.write_data.eq(written.data.word_select(place, 32)),
                     bus.write_enable.eq(left != 0),
@@ -292,13 +295,13 @@ class RegisterAccess(wiring.Component):
 
 
 class Completer(wiring.Component):
-    """BAR 0: registers, and windows for commands.
+    """BAR 0: registers, and windows for commands. A command does not overtake the write of a register.
 
     Attributes
     ----------
     requests, completions : Streams from and to the integrated block.
     registers : All registers of BAR 0, as their user.
-    commands : Stream out: what is written into the command windows; always taken.
+    commands : Stream out: what is written into the command windows.
     unsupported, corrupt : See `RegisterAccess`.
     """
 
@@ -314,14 +317,15 @@ class Completer(wiring.Component):
         m.submodules.reader = reader = RequestReader()
         m.submodules.access = access = RegisterAccess()
         lines = reader.lines
-        is_command = Signal()
+        is_command, passes = Signal(), Signal()
         m.d.comb += [
             is_command.eq(lines.payload.line >= WINDOWS_OFFSET // LINE_BYTES),
-            self.commands.valid.eq(lines.valid & is_command),
+            passes.eq(is_command & ~access.writing),
+            self.commands.valid.eq(lines.valid & passes),
             self.commands.payload.eq(lines.payload),
             access.lines.valid.eq(lines.valid & ~is_command),
             access.lines.payload.eq(lines.payload),
-            lines.ready.eq(access.lines.ready | is_command),
+            lines.ready.eq(Mux(is_command, passes, access.lines.ready)),
             self.unsupported.eq(access.unsupported),
             self.corrupt.eq(access.corrupt | (self.commands.valid & lines.payload.last & lines.payload.corrupt)),
         ]

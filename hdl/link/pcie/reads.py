@@ -55,7 +55,7 @@ def known(awaited: Signal, tag: Value) -> Value:
 class HostReader(wiring.Component):
     """Reads lines of host memory.
 
-    Every read has a tag and a place in block RAM; completions fill it in any order. A read that fails, or whose
+    Every read has a tag and a place in memory; completions fill it in any order. A read that fails, or whose
     completion stays away, stops everything behind it: what was read before still leaves, in order. A tag whose
     completion is still awaited is not used again, also when the link was stopped meanwhile.
 

@@ -1,6 +1,6 @@
 """The link's registers, and the one vector of its interrupt table."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,14 +26,20 @@ class LinkSettings(data.Struct):
     """
 
     control: LinkControl
-    report_ring: 64
-    report_ring_log2: 32
-    reports_taken: 32
-    descriptor_ring: 64
-    descriptor_ring_log2: 32
-    descriptors_posted: 32
-    status_address: 64
-    interrupt_behind: 32
+    report_ring: unsigned(64)
+    report_ring_log2: unsigned(32)
+    reports_taken: unsigned(32)
+    descriptor_ring: unsigned(64)
+    descriptor_ring_log2: unsigned(32)
+    descriptors_posted: unsigned(32)
+    status_address: unsigned(64)
+    interrupt_behind: unsigned(32)
+
+
+def _bits(settings: data.View, name: str):
+    """A setting as plain bits."""
+    field = settings[name]
+    return field.as_value() if hasattr(field, "as_value") else field
 
 
 class LinkRegisters(wiring.Component):
@@ -96,7 +102,7 @@ class LinkRegisters(wiring.Component):
 
         with m.Switch(word):
             for name, register in LINK_BY_NAME.items():
-                value = read_only[name] if name in read_only else data_value(settings, name)
+                value = read_only[name] if name in read_only else _bits(settings, name)
                 for index in range(register.words):
                     with m.Case(at(name, index)):
                         m.d.comb += bus.read_data.eq(value[32 * index : 32 * index + 32])
@@ -117,12 +123,6 @@ class LinkRegisters(wiring.Component):
         with m.If(self.function_reset):
             m.d.sync += settings.control.eq(0)
         return m
-
-
-def data_value(settings: data.View, name: str):
-    """A setting as plain bits."""
-    field = settings[name]
-    return field.as_value() if hasattr(field, "as_value") else field
 
 
 class InterruptTable(wiring.Component):

@@ -21,7 +21,7 @@ from bandgap.hdl.link.pcie.link import PcieLink
 from bandgap.hdl.link.pcie.reads import HostReader
 from bandgap.hdl.link.pcie.window import CommandWindows
 from bandgap.hdl.link.pcie.writer import PacketArbiter
-from bandgap.hdl.protocol.pcie import BAR_BYTES, LINK_REGISTERS, LINK_REGISTERS_OFFSET, LinkError
+from bandgap.hdl.protocol.pcie import BAR_BYTES, LINK_REGISTERS, LINK_REGISTERS_OFFSET, WINDOWS_OFFSET, LinkError
 from bandgap.hdl.protocol.registers import REGISTERS
 
 READ, WRITE, IO_READ, FETCH_ADD, MESSAGE, ATS_MESSAGE = 0, 1, 2, 4, 12, 14
@@ -170,6 +170,26 @@ def test_what_is_not_served_is_refused_if_it_wants_an_answer(kind: int, bar: int
         assert refusal >> 64 & 0xFF == 0x56
         assert refusal >> 89 & 0x3F == 3 | 5 << 3
         assert refusal >> 128 == beats[0]["data"] & (1 << 128) - 1
+
+
+def test_a_command_does_not_overtake_the_write_of_registers() -> None:
+    dut = Completer()
+    events: list[int | str] = []
+
+    async def host(ctx: SimulatorContext) -> None:
+        await offer(ctx, dut.requests, request(WRITE, 0x1020, bytes(32)))
+        await offer(ctx, dut.requests, request(WRITE, WINDOWS_OFFSET, b"\1" * 32))
+
+    async def watcher(ctx: SimulatorContext) -> None:
+        for _ in range(20):
+            sampled = await ctx.tick().sample(dut.registers.write_enable, dut.registers.address, dut.commands.valid)
+            if sampled[2]:
+                events.append(sampled[3])
+            if sampled[4]:
+                events.append("command")
+
+    run(dut, host, watcher)
+    assert events == [*range(0x1020, 0x1040, 4), "command"]
 
 
 def completion(tag: int, lines: int, address: int, error: int = 0, discontinue: int = 0) -> list[Beat]:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bandgap.hdl.protocol.pcie import BAR_BYTES, LINK_BY_NAME, WINDOWS_OFFSET, LinkState
+from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.version import link_layout_hash
 from bandgap.host.device import vfio
 from bandgap.host.device.device import HandshakeError
@@ -72,9 +74,9 @@ class Kernel:
             link.symlink_to(target)
 
     def put(self, name: str, value: int) -> None:
-        """Have a register of the link read as this."""
+        """Have a register read as this."""
         with self.file.open("r+b") as file:
-            file.seek(LINK_BY_NAME[name].offset)
+            file.seek((BY_NAME | LINK_BY_NAME)[name].offset)
             file.write(value.to_bytes(4, "little"))
 
     def bytes(self, offset: int, size: int) -> bytes:
@@ -277,8 +279,59 @@ def test_a_device_that_vanished_is_told_from_one_laid_out_otherwise(kernel: Kern
     with pytest.raises(PcieLinkError, match="does not answer: its registers read as ones"):
         PcieTransport(kernel.open())
     kernel.put("link_layout", 0x0123_4567)
+    before = kernel.bytes(0, BAR_BYTES)
     with pytest.raises(HandshakeError, match=r"laid out otherwise: layout 0x01234567, host 0x[0-9a-f]{8}"):
         PcieTransport(kernel.open())
+    assert kernel.bytes(0, BAR_BYTES) == before
+
+
+def test_a_device_that_vanishes_meanwhile_can_be_closed(kernel: Kernel) -> None:
+    kernel.put("link_layout", link_layout_hash())
+    transport = PcieTransport(kernel.open(), patience_s=0.01)
+    kernel.put("state", 0xFFFF_FFFF)
+    with pytest.raises(PcieLinkError, match=r"the device has vanished for 0\.01 s"):
+        transport.receive()
+    transport.close()
+    transport.close()
+    with pytest.raises(ValueError, match="the device is closed"):
+        transport.receive()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"report_ring_log2": -1}, "report_ring_log2 must be 0 to 16, not -1"),
+        ({"report_ring_log2": 17}, "report_ring_log2 must be 0 to 16, not 17"),
+        ({"bulk_commands": 0}, "bulk_commands must be positive, not 0"),
+        ({"batch_commands": 0}, "batch_commands must be positive, not 0"),
+    ],
+)
+def test_settings_are_checked(kernel: Kernel, settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PcieTransport(kernel.open(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("rows", "arrivals", "link", "message"),
+    [
+        (np.zeros((1, 31), np.uint8), None, 0, r"uint8 \(n, 32\)"),
+        (np.zeros((1, 32), np.int8), None, 0, r"uint8 \(n, 32\)"),
+        (np.zeros((1, 32), np.uint8), None, 2, "link must be below 2, not 2"),
+        (np.zeros((2, 32), np.uint8), [50], 0, "2 commands need as many arrivals, not 1"),
+        (np.zeros((2, 32), np.uint8), [51, 50], 0, "backwards; the appliance's time is 0 ns"),
+    ],
+)
+def test_a_bad_call_sends_nothing(
+    kernel: Kernel, rows: np.ndarray, arrivals: list[int] | None, link: int, message: str
+) -> None:
+    kernel.put("link_layout", link_layout_hash())
+    kernel.put("links", 2)
+    transport = PcieTransport(kernel.open())
+    before = kernel.bytes(0, BAR_BYTES)
+    with pytest.raises(ValueError, match=message):
+        transport.send(rows, None if arrivals is None else np.array(arrivals, np.uint64), link)
+    assert kernel.bytes(0, BAR_BYTES) == before
+    transport.close()
 
 
 def test_a_device_that_awaits_what_never_comes_is_not_used(kernel: Kernel) -> None:
