@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from .book.engine import Engine
 from .config import BookConfig
-from .guard.guard import Guard, LinkCommand
+from .guard.entrant import LinkCommand
+from .guard.guard import Guard
 from .link.registers import RegisterBlock, RegisterBus
 from .protocol.reports import ReportHeader
 
@@ -70,12 +71,22 @@ class Appliance(wiring.Component):
             engine.advance.eq(guard.advance),
             engine.preview.eq(guard.preview),
             engine.b_price_ticks.eq(guard.b_price_ticks),
+            engine.repriced.eq(guard.repriced),
+            engine.collecting.eq(guard.collecting),
+            engine.dynamic.eq(guard.dynamic),
+            engine.watched.eq(guard.watched),
             guard.resting.eq(engine.resting),
+            guard.bests_of.eq(engine.bests_of),
+            guard.trading.eq(engine.trading),
+            guard.uncrossed.eq(engine.uncrossed),
             self.idle.eq(guard.idle & ~self.reports.valid & engine.ready & guard.ready),
         ]
         wiring.connect(m, wiring.flipped(self.commands), guard.incoming)
         wiring.connect(m, guard.commands, engine.commands)
         wiring.connect(m, engine.released, guard.released)
+        wiring.connect(m, engine.traded, guard.traded)
+        wiring.connect(m, engine.review, guard.review)
+        wiring.connect(m, guard.verdict, engine.verdict)
 
         # Where reports leave the core they get their number and epoch.
         report = data.View(ReportHeader, self.reports.payload[: ReportHeader.as_shape().size])

@@ -17,7 +17,8 @@ class Depth(wiring.Component):
     - before the next command: `due` holds it back,
     - before a taker meets the first order of a level, but for the level that a new order meets at once: nothing waits
       behind the command before,
-    - behind each order that a sweep or a band removes.
+    - behind each order that a sweep, a band or a window removes,
+    - behind each trade of an auction, which changes two levels.
 
     In between, a command changes at most two levels: one that it leaves, or trades at, and one that it comes to rest
     in. (A replace that leaves one level and trades at another has told the first by then.)

@@ -7,11 +7,13 @@ cycle, which is known by registers alone. What they change is posted, and carrie
     stale findings    AGAIN* -> EXECUTE
     a taker           (LOOK*, fill-or-kill) -> MATCH* / SELF_TAKER ... -> RETIRE, CANCEL_TAKER or REST
     a replace         REPLACE (-> WEIGH* -> REPLACE, where credit hangs on it) -> RETIRE, or MATCH*
-    a sweep           SWEEP* -> REMOVE* -> SWEEP* ... -> SWEEP_DONE -> RETIRE
-    a band that moves MOVE_BAND, BAND* -> REMOVE* -> MOVE_BAND ... -> RETIRE
+    what cancels many SELECT* (`hdl.book.selection`) -> REMOVE* -> SELECT* ... -> SELECTED -> RETIRE: a sweep, a band or
+                      a window that moves
+    an auction        AUCTION* (`hdl.book.uncross`) -> RETIRE
 
     market data       TELL -> EXECUTE, before the next command (`hdl.book.market_data`, `hdl.book.depth`); levels also
-                      in MATCH_TELL, before a taker meets the first order of a level, and in REMOVE_SETTLE
+                      in MATCH_TELL, before a taker meets the first order of a level, in REMOVE_SETTLE and in AUCTION
+    the breaker       is asked in TELL, behind the market data (`hdl.book.reviews`)
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -19,12 +21,27 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..beats import RESERVE_BITS, Action, Cause, GuardedCommand, Preview, Release
+from ..beats import (
+    RESERVE_BITS,
+    Action,
+    CallEnd,
+    Cause,
+    GuardedCommand,
+    Preview,
+    Release,
+    Review,
+    Traded,
+    Uncrossed,
+    Verdict,
+)
 from ..config import BookConfig
 from ..protocol.commands import (
+    AccountCommand,
     InstrumentFlags,
+    MoveWindow,
     NewOrder,
     OrderFlags,
+    OrderType,
     Replace,
     SelfTradePrevention,
     SetBand,
@@ -32,17 +49,37 @@ from ..protocol.commands import (
     Side,
     TimeInForce,
 )
-from ..protocol.reports import Done, LevelChanged, Reason, ReportKind, TopOfBook, Trade
+from ..protocol.reports import (
+    Auction,
+    Done,
+    LevelChanged,
+    Reason,
+    ReportKind,
+    TopOfBook,
+    TradingStateChanged,
+)
 from .depth import Depth
+from .drafting import Drafting, sides
 from .ladder import Ladder, line_of
 from .market_data import MarketData
 from .orders import OrderPool
-from .posting import posting_layout
+from .posting import Posting, posting_layout
 from .reader import Reader
 from .report_slot import Follow, ReportSlot
+from .reviews import Reviews, bests_layout
+from .selection import Selection
+from .uncross import Uncross
 
-BODY = 256
-"""First bit of a report's body, and the width of a command."""
+TAKING = (
+    *("REPLACE", "WEIGH_LOTS", "WEIGH_QUOTE", "WEIGH"),
+    *("LOOK", "LOOK_LEVEL", "LOOK_FIRST", "LOOK_MAKER", "LOOK_BEHIND", "LOOK_FOUND"),
+    *("MATCH_SETTLE", "MATCH", "MATCH_LEVEL", "MATCH_TELL", "MATCH_FETCH", "MATCH_NEXT", "MATCH_MAKER", "SELF_TAKER"),
+)
+"""States behind which an order may trade."""
+
+_band = SetBand.as_shape()
+STATIC_BAND = slice(_band["lower_ticks"].offset, _band["policy"].offset + _band["policy"].width)
+"""What a report tells of a band: these bits of a `BandMove`, laid out as in `SetBand`."""
 
 
 class Engine(wiring.Component):
@@ -56,15 +93,28 @@ class Engine(wiring.Component):
 
     Attributes
     ----------
-    commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind a
-        `SET_INSTRUMENT`, a `MOVE_BAND` or a `SWEEP` of everyone nothing may be on its way.
-    advance, preview, b_price_ticks : See `hdl.book.reader.Reader`: commands on their way here. Nothing advances while
-        `busy`.
+    commands : Stream in, one command at a time; taken in the cycle in which it is carried out. Behind one that is not
+        `ANSWER`, `NEW`, `CANCEL`, `REPLACE` or the `SWEEP` of an account nothing may be on its way.
+    advance, preview, b_price_ticks, repriced : See `hdl.book.reader.Reader`: commands on their way here. Nothing
+        advances while `busy`.
+    collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while
+        no command is on its way and nothing is `working`.
+    dynamic : A bit an instrument: its trades move its bounds. Behind every command that trades, the breaker is asked.
+    watched : A bit an instrument: behind every command that changes a level of it, the breaker is asked. At other times
+        only behind one whose order is at its bound: if that changes a level, or is canceled with `IMMEDIATE_REST`.
+    review, verdict : The question to the breaker and its answer, between two commands; where the state has changed that
+        is reported.
+    traded : Stream out: the trades, one by one, and each auction that traded. The next trade waits until it is taken.
+    trading : A taker may still trade, or a trade waits to be taken; by registers alone. In the cycle in which a command
+        that has traded is taken from `commands`, and whenever another could be carried out behind it, `traded` is
+        valid with its last trade, or that has been taken. A command in its first cycles here may still become a taker.
+    uncrossed : How the last auction went; steady from the cycle on in which its command is taken.
     reports : Stream out: 64-byte reports; number and epoch are zero, they are set where reports leave the core.
     released : Stream out: reserves that return, each valid from the cycle after its report was drafted.
     busy : Memories clear after a reset, or the engine works on behind the last command it has taken.
     working : It is busy, or what the last command has changed is not all in place yet.
     resting : For each instrument, whether any of its orders rests. True between commands.
+    bests_of : Each instrument's best prices. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.
     ready : High once the memories are cleared after a reset; commands wait for it.
     """
@@ -81,7 +131,17 @@ class Engine(wiring.Component):
                 "advance": In(1),
                 "preview": In(Preview),
                 "b_price_ticks": In(32),
+                "repriced": In(1),
+                "collecting": In(config.instruments),
+                "dynamic": In(config.instruments),
+                "watched": In(config.instruments),
+                "review": Out(stream.Signature(Review)),
+                "verdict": In(stream.Signature(Verdict)),
+                "traded": Out(stream.Signature(Traded)),
+                "trading": Out(1),
+                "uncrossed": Out(Uncrossed),
                 "resting": Out(config.instruments),
+                "bests_of": Out(bests_layout(config)),
                 "cycle": In(32),
                 "ready": Out(1),
             }
@@ -112,6 +172,8 @@ class Engine(wiring.Component):
             reader.preview.eq(self.preview),
             reader.b_price_ticks.eq(self.b_price_ticks),
             reader.price_ticks.eq(command.price_ticks),
+            reader.repriced.eq(self.repriced),
+            reader.collecting.eq(self.collecting),
             reader.windows.eq(ladder.windows),
             reader.bests.eq(ladder.bests),
             reader.order.eq(pool.order),
@@ -183,6 +245,9 @@ class Engine(wiring.Component):
             self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
             self.ready.eq(pool.ready & ladder.ready),
         ]
+        for shown, pair in zip(self.bests_of, ladder.bests, strict=True):
+            for best_of, best in zip((shown.bid, shown.ask), pair, strict=True):
+                m.d.comb += [best_of.any.eq(best.any), best_of.price_ticks.eq(best.price_ticks)]
         bests = ladder.bests[instrument]
         facing = Signal.like(bests[0])  # the best price that the taker meets
         m.d.sync += facing.eq(bests[~taker.sell])
@@ -198,90 +263,36 @@ class Engine(wiring.Component):
             market_data.level.eq(ladder.level),
         ]
         m.submodules.depth = depth = Depth(config)
+        m.submodules.reviews = reviews = Reviews(config)
+        wiring.connect(m, reviews.review, wiring.flipped(self.review))
+        wiring.connect(m, reviews.verdict, wiring.flipped(self.verdict))
+        stranded = Signal()  # what is left of an immediate order is canceled
+        last_cause = Signal(Cause)  # of the command that was carried out last
+        closed = Signal(init=1)  # that was the last of its cause
+        m.d.comb += [
+            reviews.dynamic.eq(self.dynamic),
+            reviews.watched.eq(self.watched),
+            reviews.changed.eq(posting.change.enable),
+            reviews.changed_instrument.eq(posting.change.instrument),
+            reviews.at_bound.eq(command.at_bound),
+            reviews.stranded.eq(stranded),
+            reviews.stranded_instrument.eq(instrument),
+            reviews.bests.eq(self.bests_of),
+            reviews.time_ns.eq(last_cause.time_ns),
+        ]
         news = Signal()  # something may have to be told before the next command
         m.d.comb += [
             depth.coming_instrument.eq(posting.change.instrument),
             depth.change.eq(posted.change),
-            news.eq(depth.due | market_data.due),
+            news.eq(depth.due | ((market_data.due | reviews.due) & closed)),
             self.busy.eq(~self.ready | ~ladder.settled | news),
             self.working.eq(self.busy | posted.change.enable),
         ]
 
-        # A draft: every report is laid out like a trade, unless a state writes the body itself.
-        draft = Signal(Trade)
-        draft_body = Value.cast(draft)[BODY:]
-        drafting = Signal()
-        follow = Signal(Follow, init=Follow.LAST)
-        releasing = Signal()
-        able = Signal(init=1)  # the state may act
-        drafted = Signal()
-        release = Signal(Release)
-        release_free = Signal()
-        header = draft.header
-        m.d.comb += [
-            follow.eq(Follow.LAST),
-            header.link.eq(command.cause.link),
-            header.command_number.eq(command.cause.number),
-            header.time_ns.eq(command.cause.time_ns),
-            header.entry_cycle.eq(command.cause.entry_cycle),
-            header.instrument.eq(instrument),
-            release.instrument.eq(instrument),
-            slot.cycle.eq(self.cycle),
-            slot.drafts.payload.report.eq(draft),
-            slot.drafts.payload.follow.eq(follow),
-            release_free.eq(~self.released.valid | self.released.ready),
-            slot.drafts.valid.eq(drafting & release_free & able),
-            drafted.eq(slot.drafts.ready & release_free & able),
-        ]
-        with m.If(release_free):
-            m.d.sync += [self.released.valid.eq(drafting & releasing & drafted), self.released.payload.eq(release)]
-
-        def sides(sell: Value) -> Value:
-            return Mux(sell, Side.SELL.value, Side.BUY.value)
-
-        def report(kind: ReportKind, *, reason=None):
-            """Draft a report in this cycle; `drafted` tells that it has left."""
-            m.d.comb += [drafting.eq(1), header.kind.eq(kind)]
-            if reason is not None:
-                m.d.comb += header.reason.eq(reason)
-
-        def report_order(order, token, quantity_lots, remaining_lots):
-            m.d.comb += [
-                header.side.eq(sides(order.sell)),
-                draft.price_ticks.eq(order.price_ticks),
-                draft.quantity_lots.eq(quantity_lots),
-                draft.account.eq(order.account),
-                draft.token.eq(token),
-                draft.generation.eq(order.generation),
-                draft.remaining_lots.eq(remaining_lots),
-            ]
-
-        def return_reserve(order, quantity_lots):
-            m.d.comb += [
-                releasing.eq(~order.reduce_only),
-                release.account.eq(order.account),
-                release.price_ticks.eq(order.price_ticks),
-                release.quantity_lots.eq(quantity_lots),
-            ]
-
-        def report_canceled(order, token, quantity_lots, remaining_lots, reason):
-            report(ReportKind.CANCELED, reason=reason)
-            report_order(order, token, quantity_lots, remaining_lots)
-            return_reserve(order, quantity_lots)
-
-        def report_rejected(reason, returns):
-            """Echo bytes 8 to 23 of the command; when the guard `returns` its reserve, so does the book."""
-            report(ReportKind.REJECTED, reason=reason)
-            m.d.comb += [
-                header.side.eq(command.body[entry_side.offset : entry_side.offset + entry_side.width]),
-                draft_body[:128].eq(command.body[64:192]),
-                releasing.eq(returns),
-                release.account.eq(entry.account),
-                release.price_ticks.eq(command.price_ticks),
-                release.quantity_lots.eq(entry.quantity_lots),
-            ]
-
-        entry_side = NewOrder.as_shape()["side"]
+        drafts = Drafting(m, command, slot.drafts, self.released)
+        draft, header, follow = drafts.report, drafts.header, drafts.follow
+        able, drafted = drafts.able, drafts.done  # the state may act; what it drafts leaves
+        m.d.comb += slot.cycle.eq(self.cycle)
 
         def read_order(token):
             m.d.comb += [pool.read.eq(token), pool.read_enable.eq(1)]
@@ -292,70 +303,7 @@ class Engine(wiring.Component):
         def read_level(line):
             m.d.comb += [ladder.read_line.eq(line), ladder.read_enable.eq(1)]
 
-        # What is posted depends on registers alone; only whether it is `enabled` on what the state decides.
-        def write_order(token, order, quantity_lots, enabled):
-            m.d.comb += [
-                posting.order.enable.eq(enabled),
-                posting.order.token.eq(token),
-                posting.order.order.eq(order),
-                posting.order.order.quantity_lots.eq(quantity_lots),
-            ]
-
-        def change_level(at_line, price_ticks, enabled):
-            m.d.comb += [
-                posting.change.enable.eq(enabled),
-                posting.change.line.eq(at_line),
-                posting.change.price_ticks.eq(price_ticks),
-            ]
-            return posting.change
-
-        def link(first, second):
-            m.d.comb += [
-                posting.next.token.eq(first),
-                posting.next.to.eq(second),
-                posting.previous.token.eq(second),
-                posting.previous.to.eq(first),
-            ]
-
-        def rest(order, token, at_line, shown, enabled):
-            """The order goes to the back of its level."""
-            empty = shown.quantity_lots == 0
-            changed = change_level(at_line, order.price_ticks, enabled)
-            m.d.comb += [
-                changed.level.head.eq(Mux(empty, token, shown.head)),
-                changed.level.tail.eq(token),
-                changed.level.quantity_lots.eq(shown.quantity_lots + order.quantity_lots),
-                changed.appeared.eq(empty),
-                posting.next.enable.eq(enabled & ~empty),
-                posting.previous.enable.eq(enabled & ~empty),
-            ]
-            link(shown.tail, token)
-
-        def unlink(order, token, after, before, at_line, shown, enabled):
-            """The order leaves its level; its slot is free."""
-            first, last = shown.head == token, shown.tail == token
-            changed = change_level(at_line, order.price_ticks, enabled)
-            m.d.comb += [
-                changed.level.head.eq(Mux(first, after, shown.head)),
-                changed.level.tail.eq(Mux(last, before, shown.tail)),
-                changed.level.quantity_lots.eq(shown.quantity_lots - order.quantity_lots),
-                changed.vanished.eq(first & last),
-                posting.next.enable.eq(enabled & ~first),
-                posting.previous.enable.eq(enabled & ~last),
-            ]
-            link(before, after)
-            write_order(token, order, 0, enabled)
-
-        def remove(order, token):
-            """Note the order that the pool shows, to be unlinked."""
-            m.d.sync += [
-                removed.eq(order),
-                removed_token.eq(token),
-                removed_next.eq(pool.next),
-                removed_previous.eq(pool.previous),
-            ]
-
-        last_cause = Signal(Cause)  # of the command that was carried out last, for market data
+        posts = Posting(m, posting)
 
         fok = entry.time_in_force == TimeInForce.FOK
         single = Signal()
@@ -381,7 +329,7 @@ class Engine(wiring.Component):
                 retiring
                 | (
                     slot.drafts.ready
-                    & release_free
+                    & drafts.free
                     & (
                         canceling
                         | (replacing & in_place & (weighed | ~owes))
@@ -390,24 +338,86 @@ class Engine(wiring.Component):
                 )
             ),
         ]
-        # News come up right behind the command that they are of, before the next one is carried out.
+        # News come up right behind the command that they are of, before the next one is carried out. Where others of
+        # the same cause follow, all but levels wait for the last of them.
         with m.If(executing & self.commands.valid & ~news):
-            m.d.sync += last_cause.eq(command.cause)
+            m.d.sync += [last_cause.eq(command.cause), closed.eq(1)]
+            with m.Switch(command.action):
+                with m.Case(Action.ANSWER, Action.MOVE_BAND):
+                    m.d.sync += closed.eq(command.last)
+                with m.Case(Action.SWEEP):
+                    m.d.sync += closed.eq(~command.markets)
+                with m.Case(Action.UNCROSS):
+                    m.d.sync += closed.eq(0)
 
-        token = Signal(range(config.orders + 1))  # where a sweep is
-        asks = Signal()  # which side a band's move is at
+        # Every trade is told; the register is free again when the next one can follow.
+        def tell_trade(price_ticks, auction=0):
+            m.d.sync += [
+                self.traded.valid.eq(1),
+                self.traded.payload.instrument.eq(instrument),
+                self.traded.payload.auction.eq(auction),
+                self.traded.payload.price_ticks.eq(price_ticks),
+                self.traded.payload.time_ns.eq(command.cause.time_ns),
+            ]
+
+        with m.If(self.traded.ready):
+            m.d.sync += self.traded.valid.eq(0)
+
+        # Market orders that collect are marked, and here it says where there are any.
+        markets = Signal(config.instruments)
+        marked = markets.bit_select(instrument, 1)
+
+        m.submodules.selection = selection = Selection(config)
+        m.submodules.uncross = uncross = Uncross(config)
+        search = ladder.search
+        m.d.comb += [
+            selection.command.eq(command),
+            selection.window.eq(ladder.windows[instrument]),
+            selection.bests.eq(bests),
+            selection.settled.eq(ladder.settled),
+            selection.order.eq(pool.order),
+            uncross.call.eq(data.View(CallEnd, command.body)),
+            uncross.indicates.eq(command.action == Action.INDICATE),
+            uncross.bests.eq(bests),
+            uncross.settled.eq(ladder.settled & ~ladder.settling),
+            uncross.bid.eq(pool.order),
+            uncross.bid_next.eq(pool.next),
+            uncross.ask.eq(pool.maker),
+            uncross.ask_next.eq(pool.maker_next),
+            uncross.waiting.eq(depth.due),
+        ]
+        for walker in (selection, uncross):
+            m.d.comb += [
+                walker.level.eq(ladder.level),
+                walker.search_taken.eq(search.ready),
+                walker.found_valid.eq(ladder.found.valid),
+                walker.found.eq(ladder.found.payload),
+            ]
+
+        def walk(walker):
+            """Ports and search of the ladder are for a component that walks along it."""
+            m.d.comb += [
+                walker.go.eq(1),
+                pool.read.eq(walker.read),
+                pool.read_enable.eq(1),
+                ladder.read_line.eq(walker.read_line),
+                ladder.read_enable.eq(1),
+                search.valid.eq(walker.search),
+                ladder.found.ready.eq(1),
+            ]
+            m.d.sync += level_line.eq(walker.search_line)
 
         def carry_out_answer():
-            report(command.kind, reason=command.reason)
+            drafts.kind(command.kind, reason=command.reason)
             m.d.comb += [
                 header.side.eq(command.side),
                 follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
-                draft_body.eq(command.body),
+                drafts.body.eq(command.body),
             ]
 
         def carry_out_set_instrument():
             definition = data.View(SetInstrument, command.body)
-            report(ReportKind.DONE)
+            drafts.kind(ReportKind.DONE)
             with m.If(drafted):
                 m.d.comb += [
                     ladder.set_window.enable.eq(1),
@@ -441,22 +451,25 @@ class Engine(wiring.Component):
                 order.self_trade_prevention.eq(entry.self_trade_prevention),
                 order.post_only.eq((flags & OrderFlags.POST_ONLY.value) != 0),
                 order.reduce_only.eq((flags & OrderFlags.REDUCE_ONLY.value) != 0),
+                order.market.eq(entry.order_type == OrderType.MARKET),
             ]
             accepted, rests = Signal(), Signal()
             with m.If(found.verdict.in_use):
-                report_rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
+                drafts.rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
             with m.Elif(found.verdict.same_generation):
-                report_rejected(Reason.GENERATION_USED, ~order.reduce_only)
+                drafts.rejected(Reason.GENERATION_USED, ~order.reduce_only)
             with m.Elif(order.post_only & found.takes):
-                report_rejected(Reason.POST_ONLY, ~order.reduce_only)
+                drafts.rejected(Reason.POST_ONLY, ~order.reduce_only)
             with m.Else():
                 m.d.comb += accepted.eq(1)
-                report(ReportKind.ACCEPTED)
-                report_order(order, entry_token, order.quantity_lots, order.quantity_lots)
+                drafts.kind(ReportKind.ACCEPTED)
+                drafts.order(order, entry_token, order.quantity_lots, order.quantity_lots)
                 m.d.comb += follow.eq(Mux(single, Follow.LAST, Follow.MORE))
             m.d.comb += rests.eq(accepted & single & drafted)
-            rest(order, entry_token, found.line, found.level, rests)
-            write_order(entry_token, order, Mux(single, order.quantity_lots, 0), accepted & drafted)
+            posts.rest(order, entry_token, found.line, found.level, rests)
+            with m.If(rests & order.market):
+                m.d.sync += marked.eq(1)
+            posts.order(entry_token, order, Mux(single, order.quantity_lots, 0), accepted & drafted)
             m.d.sync += [
                 taker.eq(order),
                 taker_token.eq(entry_token),
@@ -480,11 +493,11 @@ class Engine(wiring.Component):
         def carry_out_cancel():
             order = found.order
             leaves = found.verdict.named & drafted
-            unlink(order, entry_token, found.next, found.previous, found.line, found.level, leaves)
+            posts.unlink(order, entry_token, found.next, found.previous, found.line, found.level, leaves)
             with m.If(found.verdict.named):
-                report_canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
+                drafts.canceled(order, entry_token, order.quantity_lots, 0, Reason.REQUESTED)
             with m.Else():
-                report_rejected(Reason.UNKNOWN_ORDER, 0)
+                drafts.rejected(Reason.UNKNOWN_ORDER, 0)
                 m.d.comb += header.side.eq(0)
 
         old_quote = Signal(RESERVE_BITS)
@@ -513,40 +526,41 @@ class Engine(wiring.Component):
             order, replaced = found.order, taker
             accepted, weighs = Signal(), Signal()
             with m.If(unknown):
-                report_rejected(Reason.UNKNOWN_ORDER, 1)
+                drafts.rejected(Reason.UNKNOWN_ORDER, 1)
             with m.Elif(order.reduce_only & ~privileged):
-                report_rejected(Reason.NOT_PRIVILEGED, 1)
+                drafts.rejected(Reason.NOT_PRIVILEGED, 1)
             with m.Elif(mismatched):
-                report_rejected(Reason.QUANTITY_MISMATCH, 1)
+                drafts.rejected(Reason.QUANTITY_MISMATCH, 1)
             with m.Elif(command.halted & ~in_place):
-                report_rejected(Reason.HALTED, 1)
+                drafts.rejected(Reason.HALTED, 1)
             with m.Elif(owes & ~weighed):
                 m.d.comb += weighs.eq(1)
             with m.Elif(owes & outweighed):
-                report_rejected(Reason.CREDIT, 1)
+                drafts.rejected(Reason.CREDIT, 1)
             with m.Elif(order.post_only & found.takes):
-                report_rejected(Reason.POST_ONLY, 1)
+                drafts.rejected(Reason.POST_ONLY, 1)
             with m.Else():
                 m.d.comb += accepted.eq(1)
-                report(ReportKind.REPLACED)
-                report_order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
+                drafts.kind(ReportKind.REPLACED)
+                drafts.order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
                 # A reduce-only order holds no reserve: what the guard has set aside for the new one returns.
                 returned = Signal(order_shape)
                 m.d.comb += returned.eq(Mux(order.reduce_only, replaced, order))
-                return_reserve(returned, returned.quantity_lots)
-                m.d.comb += [releasing.eq(1), follow.eq(Mux(~in_place & found.takes, Follow.MORE, Follow.LAST))]
+                drafts.return_reserve(returned, returned.quantity_lots)
+                m.d.comb += [drafts.releasing.eq(1), follow.eq(Mux(~in_place & found.takes, Follow.MORE, Follow.LAST))]
             with m.If(in_place):
-                changed = change_level(found.line, order.price_ticks, accepted & drafted)
+                changed = posts.level(found.line, order.price_ticks, accepted & drafted)
                 m.d.comb += [
                     changed.level.eq(found.level),
                     changed.level.quantity_lots.eq(
                         found.level.quantity_lots - order.quantity_lots + entry.quantity_lots
                     ),
                 ]
-                write_order(entry_token, replaced, entry.quantity_lots, accepted & drafted)
+                posts.order(entry_token, replaced, entry.quantity_lots, accepted & drafted)
             with m.Else():
+                m.d.sync += taker.market.eq(0)
                 enabled = accepted & drafted
-                unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
+                posts.unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
             with m.If(weighs):
                 m.next = "WEIGH_LOTS"
             with m.Elif(drafted):
@@ -566,7 +580,7 @@ class Engine(wiring.Component):
             """Draft the level that waits longest, if any does."""
             told = data.View(LevelChanged, draft)
             m.d.comb += [
-                drafting.eq(depth.telling),
+                drafts.active.eq(depth.telling),
                 depth.told.eq(depth.telling & drafted),
                 follow.eq(Follow.MORE),
                 header.kind.eq(ReportKind.LEVEL),
@@ -583,7 +597,7 @@ class Engine(wiring.Component):
                 market_data.free.eq(ladder.settled),
                 ladder.read_line.eq(market_data.read_line),
                 ladder.read_enable.eq(market_data.read_enable),
-                drafting.eq(market_data.telling),
+                drafts.active.eq(market_data.telling),
                 market_data.told.eq(drafted),
                 follow.eq(Follow.MORE),
                 header.kind.eq(ReportKind.TOP_OF_BOOK),
@@ -592,6 +606,21 @@ class Engine(wiring.Component):
                 top.ask_price_ticks.eq(market_data.top.ask_price_ticks),
                 top.bid_quantity_lots.eq(market_data.top.bid_quantity_lots),
                 top.ask_quantity_lots.eq(market_data.top.ask_quantity_lots),
+            ]
+
+        def tell_state():
+            """Give the breaker what it needs, and draft the state that it has led to."""
+            changed = data.View(TradingStateChanged, draft)
+            m.d.comb += [
+                reviews.free.eq(ladder.settled),
+                drafts.active.eq(reviews.telling),
+                reviews.told.eq(reviews.telling & drafted),
+                follow.eq(Follow.MORE),
+                header.kind.eq(ReportKind.TRADING_STATE),
+                header.reason.eq(Reason.LIMIT),
+                header.instrument.eq(reviews.instrument),
+                changed.until_ns.eq(self.verdict.payload.until_ns),
+                changed.state.eq(self.verdict.payload.state),
             ]
 
         # The level behind an emptied one follows while that is carried out, or later; self-trade prevention may still
@@ -620,9 +649,10 @@ class Engine(wiring.Component):
                         for state in ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "MATCH_TELL", "SELF_TAKER")
                     ).any()
                 ),
+                self.trading.eq(self.traded.valid | Cat(fsm.ongoing(state) for state in TAKING).any()),
             ]
             with m.State("EXECUTE"):
-                m.d.sync += [count.eq(0), token.eq(0), asks.eq(0), followed.eq(0)]
+                m.d.sync += [count.eq(0), followed.eq(0)]
                 m.d.comb += able.eq(present & ~(reads & reader.stale))
                 with m.Switch(command.action):
                     for action, carry_out in (
@@ -639,10 +669,15 @@ class Engine(wiring.Component):
                             m.next = "REPLACE"
                     with m.Case(Action.SWEEP):
                         with m.If(able):
-                            m.next = "SWEEP"
-                    with m.Case(Action.MOVE_BAND):
+                            m.next = "SELECT"
+                            with m.If(command.markets & ~marked):
+                                m.next = "RETIRE"
+                    with m.Case(Action.MOVE_BAND, Action.MOVE_WINDOW):
                         with m.If(able):
-                            m.next = "MOVE_BAND"
+                            m.next = "SELECT"
+                    with m.Case(Action.UNCROSS, Action.INDICATE):
+                        with m.If(able):
+                            m.next = "AUCTION"
                 with m.If(news):
                     m.next = "TELL"
                 with m.Elif(present & reads & reader.stale):
@@ -662,6 +697,8 @@ class Engine(wiring.Component):
                     tell_level()
                 with m.Elif(market_data.due):
                     tell_top()
+                with m.Elif(reviews.due):
+                    tell_state()
                 with m.Else():
                     m.next = "EXECUTE"
             with m.State("REPLACE"):
@@ -798,6 +835,7 @@ class Engine(wiring.Component):
                 both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
                 decrements = self_trade & (mode == SelfTradePrevention.DECREMENT)
                 meets = ~self_trade | decrements  # the smaller quantity is taken from both
+                m.d.comb += able.eq(~self.traded.valid)
                 # Each of these is a comparison or a difference of registers: none waits for another.
                 read_maker(maker_next)
                 maker_larger = maker.quantity_lots > taker.quantity_lots
@@ -817,31 +855,26 @@ class Engine(wiring.Component):
                     vanished.eq(gone & (level.head == level.tail)),
                 ]
                 with m.If(newest):
-                    report_canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
+                    drafts.canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
                     with m.If(drafted):
                         m.next = "RETIRE"
                 with m.Else():
                     with m.If(self_trade):
-                        report_canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
+                        drafts.canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
                     with m.Else():
-                        report(ReportKind.TRADE)
-                        report_order(taker, taker_token, taken, taker_left)
-                        m.d.comb += [
-                            draft.price_ticks.eq(maker.price_ticks),
-                            draft.maker_account.eq(maker.account),
-                            draft.maker_token.eq(level.head),
-                            draft.maker_generation.eq(maker.generation),
-                            draft.maker_remaining_lots.eq(maker_left),
-                        ]
+                        drafts.kind(ReportKind.TRADE)
+                        drafts.order(taker, taker_token, taken, taker_left)
+                        drafts.maker(maker, level.head, maker_left)
+                        m.d.comb += draft.price_ticks.eq(maker.price_ticks)
                     m.d.comb += follow.eq(Mux(both | decrements, Follow.MORE, follow_of(spent, vanished)))
-                    changed = change_level(level_line, maker.price_ticks, drafted)
+                    changed = posts.level(level_line, maker.price_ticks, drafted)
                     m.d.comb += [
                         changed.level.head.eq(Mux(gone, maker_next, level.head)),
                         changed.level.tail.eq(level.tail),
                         changed.level.quantity_lots.eq(level.quantity_lots - taken),
                         changed.vanished.eq(vanished),
                     ]
-                    write_order(level.head, maker, maker_left, drafted)
+                    posts.order(level.head, maker, maker_left, drafted)
                     with m.If(drafted):
                         m.d.sync += [
                             level.eq(changed.level),
@@ -849,6 +882,9 @@ class Engine(wiring.Component):
                             taker.quantity_lots.eq(taker_left),
                             decremented.eq(taken),
                         ]
+                        with m.If(~self_trade):
+                            tell_trade(maker.price_ticks)
+                            m.d.comb += reviews.traded.eq(1)
                         with m.If(both | decrements):
                             m.next = "SELF_TAKER"
                         with m.Else():
@@ -858,19 +894,20 @@ class Engine(wiring.Component):
                 quantity = Mux(both, taker.quantity_lots, decremented)
                 left = Mux(both, 0, taker.quantity_lots)
                 spent = both | (taker.quantity_lots == 0)
-                report_canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
+                drafts.canceled(taker, taker_token, quantity, left, Reason.SELF_TRADE)
                 m.d.comb += follow.eq(follow_of(spent, level_vanished))
                 read_maker(level.head)
                 with m.If(drafted):
                     go_on(spent, level_vanished)
 
             with m.State("CANCEL_TAKER"):
-                report_canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
+                drafts.canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
+                m.d.comb += stranded.eq(drafted & (cancel_reason == Reason.IMMEDIATE_REST))
                 with m.If(drafted):
                     m.next = "EXECUTE"
             with m.State("REST"):
-                rest(taker, taker_token, taker_line, ladder.level, 1)
-                write_order(taker_token, taker, taker.quantity_lots, 1)
+                posts.rest(taker, taker_token, taker_line, ladder.level, 1)
+                posts.order(taker_token, taker, taker.quantity_lots, 1)
                 m.d.comb += slot.end.eq(1)
                 m.next = "RETIRE"
 
@@ -888,14 +925,26 @@ class Engine(wiring.Component):
                 ]
                 m.next = "REPLACE"
 
-            # An order that a sweep or a band cancels leaves.
+            # Orders are chosen, one by one, and leave.
+            with m.State("SELECT"):
+                walk(selection)
+                m.d.sync += [
+                    removed.eq(pool.order),
+                    removed_token.eq(selection.token),
+                    removed_next.eq(pool.next),
+                    removed_previous.eq(pool.previous),
+                ]
+                with m.If(selection.chosen):
+                    m.next = "REMOVE"
+                with m.Elif(selection.ended):
+                    m.next = "SELECTED"
             with m.State("REMOVE"):
                 with m.If(ladder.settled):
-                    report_canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
+                    drafts.canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
                     m.d.comb += [
                         follow.eq(Follow.MORE),
                         header.instrument.eq(removed.instrument),
-                        release.instrument.eq(removed.instrument),
+                        drafts.release.instrument.eq(removed.instrument),
                     ]
                     with m.If(drafted):
                         m.d.sync += count.eq(count + 1)
@@ -905,69 +954,85 @@ class Engine(wiring.Component):
                 m.next = "REMOVE_UNLINK"
             with m.State("REMOVE_UNLINK"):
                 m.d.comb += posting.change.instrument.eq(removed.instrument)
-                unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
+                posts.unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
                 m.next = "REMOVE_SETTLE"
             with m.State("REMOVE_SETTLE"):
                 tell_level()
                 with m.If(~depth.due):
-                    m.next = "MOVE_BAND"
-                    with m.If(command.action == Action.SWEEP):
-                        m.next = "SWEEP"
-
-            # Sweep: look at every slot, one a cycle where nothing is found.
-            with m.State("SWEEP"):
-                read_order(token)
-                m.next = "SWEEP_LOOK"
-                with m.If(token == config.orders):
-                    m.next = "SWEEP_DONE"
-            with m.State("SWEEP_LOOK"):
-                meant = (pool.order.quantity_lots != 0) & (command.everyone | (pool.order.account == entry.account))
-                remove(pool.order, token)
-                read_order(token + 1)
-                m.d.sync += token.eq(token + 1)
-                with m.If(meant):
-                    m.next = "REMOVE"
-                with m.Elif(token == config.orders - 1):
-                    m.next = "SWEEP_DONE"
-            with m.State("SWEEP_DONE"):
+                    m.next = "SELECT"
+            with m.State("SELECTED"):
                 done = data.View(Done, draft)
-                report(ReportKind.DONE)
-                m.d.comb += done.count.eq(count)
-                with m.If(command.everyone):
-                    m.d.comb += header.reason.eq(command.reason)
+                with m.If(command.action == Action.MOVE_BAND):
+                    drafts.kind(ReportKind.BAND_MOVED)
+                    m.d.comb += [
+                        drafts.body.eq(command.body[STATIC_BAND]),
+                        follow.eq(Mux(command.last, Follow.LAST, Follow.MORE)),
+                    ]
+                with m.Elif(~command.markets):
+                    drafts.kind(ReportKind.DONE)
+                    m.d.comb += done.count.eq(count)
+                    with m.If(command.action == Action.MOVE_WINDOW):
+                        window = ladder.windows[instrument]
+                        m.d.comb += [
+                            ladder.set_window.enable.eq(drafted),
+                            ladder.set_window.instrument.eq(instrument),
+                            ladder.set_window.window.eq(window),
+                            ladder.set_window.window.base_ticks.eq(
+                                data.View(MoveWindow, command.body).window_base_ticks
+                            ),
+                        ]
+                    with m.Elif(command.everyone):
+                        m.d.comb += header.reason.eq(command.reason)
+                    with m.Else():
+                        m.d.comb += done.account.eq(data.View(AccountCommand, command.body).account)
                 with m.Else():
-                    m.d.comb += done.account.eq(entry.account)
-                with m.If(drafted):
+                    m.d.sync += marked.eq(0)
+                with m.If(drafted | command.markets):
                     m.next = "RETIRE"
 
-            # Band: cancel from the best price on until the side is inside; bids first, then asks.
-            band = data.View(SetBand, command.body)
-            band_best = Signal.like(bests[0])
-            with m.State("MOVE_BAND"):
-                m.d.sync += band_best.eq(bests[asks])
-                with m.If(ladder.settled):
-                    m.next = "BAND_TRY"
-            with m.State("BAND_TRY"):
-                best = band_best
-                outside = best.any & Mux(asks, best.price_ticks < band.lower_ticks, best.price_ticks > band.upper_ticks)
-                read_level(best.line)
-                with m.If(outside):
-                    m.next = "BAND_LEVEL"
-                with m.Elif(~asks):
-                    m.d.sync += asks.eq(1)
-                    m.next = "MOVE_BAND"
-                with m.Else():
-                    m.next = "BAND_DONE"
-            with m.State("BAND_LEVEL"):
-                read_order(ladder.level.head)
-                m.d.comb += ladder.read_enable.eq(0)  # the level stays
-                m.next = "BAND_ORDER"
-            with m.State("BAND_ORDER"):
-                remove(pool.order, ladder.level.head)
-                m.next = "REMOVE"
-            with m.State("BAND_DONE"):
-                report(ReportKind.BAND_MOVED)
-                m.d.comb += draft_body.eq(command.body[64:])
-                with m.If(drafted):
-                    m.next = "RETIRE"
+            with m.State("AUCTION"):
+                walk(uncross)
+                m.d.comb += [
+                    pool.read_maker.eq(uncross.read_maker),
+                    pool.read_maker_enable.eq(1),
+                    posting.order.eq(uncross.posting.order),
+                    posting.change.eq(uncross.posting.change),
+                    posting.change.instrument.eq(instrument),
+                    uncross.drafted.eq(drafted),
+                    follow.eq(Follow.MORE),
+                ]
+                found = uncross.discovered
+                with m.If(uncross.telling):
+                    tell_level()
+                with m.Elif(uncross.trading):
+                    buyer, seller = uncross.buyer, uncross.seller
+                    drafts.kind(ReportKind.TRADE)
+                    drafts.order(buyer.order, buyer.token, uncross.quantity_lots, uncross.buyer_left_lots)
+                    drafts.maker(seller.order, seller.token, uncross.seller_left_lots)
+                    m.d.comb += [header.side.eq(0), draft.price_ticks.eq(found.price_ticks)]
+                    with m.If(drafted):
+                        m.d.sync += count.eq(count + 1)
+                with m.Elif(uncross.ended):
+                    result = data.View(Auction, draft)
+                    m.d.comb += [
+                        able.eq(~self.traded.valid),
+                        drafts.active.eq(uncross.indicates | uncross.within),
+                        header.kind.eq(Mux(uncross.indicates, ReportKind.INDICATIVE, ReportKind.UNCROSSED)),
+                        header.side.eq(Mux(found.bids_left, Side.BUY.value, Mux(found.asks_left, Side.SELL.value, 0))),
+                        follow.eq(Mux(uncross.indicates, Follow.LAST, Follow.MORE)),
+                        result.price_ticks.eq(found.price_ticks),
+                        result.trades.eq(count),
+                        result.volume_lots.eq(found.volume_lots),
+                        result.surplus_lots.eq(found.surplus_lots),
+                    ]
+                    with m.If(drafted | ~drafts.active):
+                        m.next = "RETIRE"
+                        with m.If(~uncross.indicates):
+                            m.d.sync += [
+                                self.uncrossed.within.eq(uncross.within),
+                                self.uncrossed.any.eq(found.any),
+                                self.uncrossed.price_ticks.eq(found.price_ticks),
+                            ]
+                        with m.If(~uncross.indicates & uncross.within & found.any):
+                            tell_trade(found.price_ticks, auction=1)
         return m

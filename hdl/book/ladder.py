@@ -62,6 +62,11 @@ def change_layout(config: BookConfig) -> data.StructLayout:
     )
 
 
+def found_layout(config: BookConfig) -> data.StructLayout:
+    """What a search finds: whether there is `any` level, its line of the ladder and its price."""
+    return data.StructLayout({"line": unsigned(exact_log2(config.ticks) + 1), "price_ticks": unsigned(32), "any": 1})
+
+
 def line_of(window, sell, price_ticks, row_bits: int):
     """The line of the ladder (`Occupancy`) that holds `price_ticks`, a price inside the window."""
     mask = ((Const(1, row_bits + 1) << window.log2) - 1)[:row_bits]
@@ -84,7 +89,8 @@ class Ladder(wiring.Component):
 
     Attributes
     ----------
-    set_window : `window` becomes that of `instrument` while `enable`; it must hold no order.
+    set_window : `window` becomes that of `instrument` while `enable`; it must hold no order, or another base alone be
+        new, and every order be inside both windows.
     windows : Each instrument's window.
     bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
@@ -134,9 +140,7 @@ class Ladder(wiring.Component):
                 "coming_instrument": In(instrument),
                 "coming_side": In(1),
                 "search": In(stream.Signature(data.StructLayout({"instrument": instrument, "line": line}))),
-                "found": Out(
-                    stream.Signature(data.StructLayout({"line": line, "price_ticks": unsigned(32), "any": 1}))
-                ),
+                "found": Out(stream.Signature(found_layout(config))),
                 "ahead": In(1),
                 "behind": Out(
                     data.StructLayout({"any": 1, "line": line, "price_ticks": unsigned(32), "level": self._level})

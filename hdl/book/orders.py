@@ -15,8 +15,9 @@ def order_layout(config: BookConfig) -> data.StructLayout:
     """A slot. It is free while `quantity_lots` is zero; the generation stays behind.
 
     `quantity_lots` is the open quantity, `price_ticks` the limit, `generation` the last accepted one; `account`,
-    `instrument`, `sell`, `self_trade_prevention`, `post_only` and `reduce_only` are the order's. No field is wider than
-    it must be: every bit of a slot stands in two block RAMs.
+    `instrument`, `sell`, `self_trade_prevention`, `post_only` and `reduce_only` are the order's; `market`: it is a
+    market order, which can rest only where orders collect. No field is wider than it must be: every bit of a slot
+    stands in two block RAMs.
     """
     return data.StructLayout(
         {
@@ -29,6 +30,7 @@ def order_layout(config: BookConfig) -> data.StructLayout:
             "self_trade_prevention": unsigned(ceil_log2(len(SelfTradePrevention) + 1)),
             "post_only": 1,
             "reduce_only": 1,
+            "market": 1,
         }
     )
 

@@ -4,6 +4,7 @@ In that next cycle the pool and the ladder are written, the best prices follow, 
 read already. So no decision of the engine has to reach a memory within its own cycle.
 """
 
+from amaranth.hdl import Module, Mux
 from amaranth.lib import data
 
 from ..config import BookConfig
@@ -24,3 +25,71 @@ def posting_layout(config: BookConfig) -> data.StructLayout:
             "change": change_layout(config),
         }
     )
+
+
+class Posting:
+    """Lays out what is posted in a cycle; in each at most one state calls on it.
+
+    All of it depends on registers alone; only whether it is `enabled` on what the state decides. `shown` is a level as
+    it is.
+
+    Parameters
+    ----------
+    m : Where it is posted.
+    posting : What is.
+    """
+
+    def __init__(self, m: Module, posting: data.View) -> None:
+        self._m, self._posting = m, posting
+
+    def order(self, token, order, quantity_lots, enabled) -> None:
+        """An order is written, with that open quantity."""
+        write = self._posting.order
+        self._m.d.comb += [
+            write.enable.eq(enabled),
+            write.token.eq(token),
+            write.order.eq(order),
+            write.order.quantity_lots.eq(quantity_lots),
+        ]
+
+    def level(self, line, price_ticks, enabled) -> data.View:
+        """A level changes: how, is to be said of what is returned."""
+        change = self._posting.change
+        self._m.d.comb += [change.enable.eq(enabled), change.line.eq(line), change.price_ticks.eq(price_ticks)]
+        return change
+
+    def _link(self, first, second, enabled_next, enabled_previous) -> None:
+        following, preceding = self._posting.next, self._posting.previous
+        self._m.d.comb += [
+            following.enable.eq(enabled_next),
+            following.token.eq(first),
+            following.to.eq(second),
+            preceding.enable.eq(enabled_previous),
+            preceding.token.eq(second),
+            preceding.to.eq(first),
+        ]
+
+    def rest(self, order, token, line, shown, enabled) -> None:
+        """An order goes to the back of its level."""
+        empty = shown.quantity_lots == 0
+        change = self.level(line, order.price_ticks, enabled)
+        self._m.d.comb += [
+            change.level.head.eq(Mux(empty, token, shown.head)),
+            change.level.tail.eq(token),
+            change.level.quantity_lots.eq(shown.quantity_lots + order.quantity_lots),
+            change.appeared.eq(empty),
+        ]
+        self._link(shown.tail, token, enabled & ~empty, enabled & ~empty)
+
+    def unlink(self, order, token, after, before, line, shown, enabled) -> None:
+        """An order leaves its level; its slot is free."""
+        first, last = shown.head == token, shown.tail == token
+        change = self.level(line, order.price_ticks, enabled)
+        self._m.d.comb += [
+            change.level.head.eq(Mux(first, after, shown.head)),
+            change.level.tail.eq(Mux(last, before, shown.tail)),
+            change.level.quantity_lots.eq(shown.quantity_lots - order.quantity_lots),
+            change.vanished.eq(first & last),
+        ]
+        self._link(before, after, enabled & ~first, enabled & ~last)
+        self.order(token, order, 0, enabled)

@@ -83,6 +83,8 @@ class Reader(wiring.Component):
     Attributes
     ----------
     advance, preview, b_price_ticks : From the guard (`hdl.guard.guard.Guard`).
+    repriced : In this cycle the order in c gets another effective price than it had in b. Nothing advances then.
+    collecting : A bit an instrument: no order of it takes. Changes only while no command is on its way.
     windows, bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
@@ -114,6 +116,8 @@ class Reader(wiring.Component):
                 "advance": In(1),
                 "preview": In(Preview),
                 "b_price_ticks": In(32),
+                "repriced": In(1),
+                "collecting": In(config.instruments),
                 "windows": In(data.ArrayLayout(Window, config.instruments)),
                 "bests": In(data.ArrayLayout(data.ArrayLayout(best, 2), config.instruments)),
                 "read": Out(token),
@@ -180,16 +184,17 @@ class Reader(wiring.Component):
             """Whether an order trades at an opposite price."""
             return Mux(sell, price_ticks >= limit_ticks, price_ticks <= limit_ticks)
 
-        def best_moved(preview, sell, price_ticks, takes):
+        def best_moved(preview, rests, sell, price_ticks, takes):
             """The opposite best has moved for an order that takes, or so that one that does not would.
 
-            An order that does not reach the best price does not reach a worse one: it need not know of it.
+            An order that does not reach the best price does not reach a worse one: it need not know of it. Nor need one
+            that `rests` whatever its price.
             """
             return (
                 self.moved
                 & (preview.instrument == self.moved_instrument)
                 & (self.moved_side != sell)
-                & (takes | (self.improved & ~preview.cancels & reaches(sell, price_ticks, self.moved_best.price_ticks)))
+                & (takes | (self.improved & ~rests & reaches(sell, price_ticks, self.moved_best.price_ticks)))
             )
 
         def replaces(preview):
@@ -197,6 +202,7 @@ class Reader(wiring.Component):
 
         a, b, c, d = (Signal(Preview, name=f"preview_{name}") for name in "abcd")
         b_stale, c_stale = Signal(), Signal()
+        b_rests, c_rests, d_rests = Signal(), Signal(), Signal()  # it takes at no price
 
         # a: the slot arrives in its first cycle here. What was posted while it was read is newer.
         last = Signal.like(posted)
@@ -228,10 +234,10 @@ class Reader(wiring.Component):
         # A slot that is written and rests, rests in the level that changes.
         b_own_line_known = Mux(writes(posted.order, b.token), posted.change.line, b_own_line)
 
-        def reached_by(preview, price_ticks, bests):
+        def reached_by(rests, price_ticks, bests):
             """Whether a buy reaches the best ask, and a sell the best bid."""
             return [
-                ~preview.cancels & bests[not sell].any & reaches(sell, price_ticks, bests[not sell].price_ticks)
+                ~rests & bests[not sell].any & reaches(sell, price_ticks, bests[not sell].price_ticks)
                 for sell in (0, 1)
             ]
 
@@ -255,7 +261,7 @@ class Reader(wiring.Component):
             b_own_line_known,
             b_window,
             b_bests,
-            reached_by(b, b_price_ticks, b_bests),
+            reached_by(b_rests, b_price_ticks, b_bests),
         )
         m.d.comb += [value.eq(known) for value, known in zip((sell, takes, line, maker_token), aimed, strict=True)]
 
@@ -297,7 +303,7 @@ class Reader(wiring.Component):
         m.d.sync += [c_first.eq(advance), held_level.eq(level), held_maker.eq(maker)]
         c_outdated = (
             (writes(posted.order, c.token) & replaces(c))
-            | best_moved(c, c_sell, c_price_ticks, c_takes)
+            | best_moved(c, c_rests, c_sell, c_price_ticks, c_takes)
             | (maker_written(c_maker_token) & c_takes)
         )  # fmt: skip
 
@@ -325,7 +331,7 @@ class Reader(wiring.Component):
 
         d_outdated = (
             (d_written & replaces(d))
-            | best_moved(d, d_sell, self.price_ticks, found.takes)
+            | best_moved(d, d_rests, d_sell, self.price_ticks, found.takes)
             | (maker_written(d_maker_token) & found.takes)
         )  # fmt: skip
 
@@ -342,7 +348,7 @@ class Reader(wiring.Component):
         )
         vanishes = d.cancels & (self.findings.level.head == self.findings.level.tail) & at_best
         crosses = (c.instrument == d.instrument) & (
-            c_takes | (~c.cancels & (c_sell != d_sell) & reaches(c_sell, c_price_ticks, self.price_ticks))
+            c_takes | (~c_rests & (c_sell != d_sell) & reaches(c_sell, c_price_ticks, self.price_ticks))
         )
         same_slot = c.token == d.token
         holds = self.single & (vanishes | crosses | (replaces(c) & same_slot))
@@ -353,6 +359,7 @@ class Reader(wiring.Component):
             m.d.sync += [
                 a.eq(self.preview),
                 b.eq(a),
+                b_rests.eq(a.cancels | self.collecting.bit_select(a.instrument, 1)),
                 b_slot.eq(shown),
                 b_own_line.eq(
                     line_of(self.windows[a.instrument], shown.order.sell, shown.order.price_ticks, self._row_bits)
@@ -361,6 +368,7 @@ class Reader(wiring.Component):
                 b_bests.eq(self.bests[a.instrument]),
                 b_stale.eq(0),
                 c.eq(b),
+                c_rests.eq(b_rests),
                 c_slot.eq(b_known),
                 c_sell.eq(sell),
                 c_price_ticks.eq(b_price_ticks),
@@ -370,10 +378,11 @@ class Reader(wiring.Component):
                 c_stale.eq(
                     b_stale
                     | b_turned
-                    | best_moved(b, sell, b_price_ticks, takes)
+                    | best_moved(b, b_rests, sell, b_price_ticks, takes)
                     | (maker_written(maker_token) & takes)
                 ),
                 d.eq(c),
+                d_rests.eq(c_rests),
                 d_sell.eq(c_sell),
                 d_maker_token.eq(c_maker_token),
                 d_hits.eq(
@@ -409,8 +418,8 @@ class Reader(wiring.Component):
                 b_own_line.eq(b_own_line_known),
                 c_slot.eq(c_known),
                 c_line.eq(c_line_known),
-                b_stale.eq(b_stale | b_turned | best_moved(b, sell, b_price_ticks, takes)),
-                c_stale.eq(c_stale | c_outdated),
+                b_stale.eq(b_stale | b_turned | best_moved(b, b_rests, sell, b_price_ticks, takes)),
+                c_stale.eq(c_stale | c_outdated | self.repriced),
                 found.eq(self.findings),
                 found.verdict.eq(verdict_on(found.order, d)),
                 self.stale.eq(self.stale | d_outdated),
@@ -436,7 +445,7 @@ class Reader(wiring.Component):
                     found.previous.eq(self.previous),
                     second_window.eq(self.windows[d.instrument]),
                     second_bests.eq(self.bests[d.instrument]),
-                    second_reached.eq(Cat(reached_by(d, self.price_ticks, self.bests[d.instrument]))),
+                    second_reached.eq(Cat(reached_by(d_rests, self.price_ticks, self.bests[d.instrument]))),
                     second_line.eq(
                         line_of(self.windows[d.instrument], self.order.sell, self.order.price_ticks, self._row_bits)
                     ),

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -16,15 +16,40 @@ from ..protocol.commands import (
     Opcode,
     OrderFlags,
     OrderType,
+    ReferenceSource,
+    ScheduledState,
     TimeInForce,
 )
 
-NAMES_AN_INSTRUMENT = {Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE, Opcode.SET_INSTRUMENT, Opcode.SET_BAND}
-NAMES_ONE_OR_ALL = {Opcode.HALT, Opcode.RESUME}
+NAMES_AN_INSTRUMENT = {
+    Opcode.NEW_ORDER,
+    Opcode.CANCEL,
+    Opcode.REPLACE,
+    Opcode.SET_INSTRUMENT,
+    Opcode.SET_BAND,
+    Opcode.SET_BREAKER,
+    Opcode.SET_DYNAMIC_BAND,
+    Opcode.SET_REFERENCE_RULE,
+    Opcode.SET_CALL_END,
+    Opcode.SET_SCHEDULE,
+    Opcode.MOVE_WINDOW,
+}
+NAMES_ONE_OR_ALL = {Opcode.HALT, Opcode.RESUME, Opcode.CALL}
+
+LEAST_US = 1_000
+"""Of whatever lasts at all."""
+
+MOST_BUCKETS = 64
+MOST_TRADES_LOG2 = 6
+PPM = 1_000_000
 
 
 def _any(conditions) -> Value:
     return reduce(or_, conditions, Const(0, 1))
+
+
+def _too_short(duration_us) -> Value:
+    return (duration_us != 0) & (duration_us < LEAST_US)
 
 
 class WellFormed(wiring.Component):
@@ -80,6 +105,24 @@ class WellFormed(wiring.Component):
             yield (view.lower_ticks > view.reference_ticks) | (view.reference_ticks > view.upper_ticks)
         elif opcode is Opcode.HEARTBEAT:
             yield view.timeout_ns[63]
+        elif opcode in (Opcode.HALT, Opcode.CALL):
+            yield _too_short(view.duration_us)
+        elif opcode is Opcode.SET_BREAKER:
+            yield (view.call_us == 0) | (view.extension_us == 0)
+            for name in ("limit_us", "halt_us", "call_us", "extension_us", "indicative_us"):
+                yield _too_short(view[name])
+        elif opcode is Opcode.SET_DYNAMIC_BAND:
+            for name in ("short", "long"):
+                width, bucket_us, buckets = (view[f"{name}_{what}"] for what in ("width_ticks", "bucket_us", "buckets"))
+                off = (width == 0) & (bucket_us == 0) & (buckets == 0)
+                yield ~off & ((bucket_us < LEAST_US) | (buckets == 0) | (buckets > MOST_BUCKETS))
+        elif opcode is Opcode.SET_REFERENCE_RULE:
+            yield (view.width_ppm > PPM) | (view.move_ppm > PPM)
+            counts = view.source == ReferenceSource.LAST_TRADES
+            yield Mux(counts, view.trades_log2 > MOST_TRADES_LOG2, view.trades_log2 != 0)
+        elif opcode is Opcode.SET_SCHEDULE:
+            calls = (view.state == ScheduledState.OPENING_CALL) | (view.state == ScheduledState.CLOSING_CALL)
+            yield Mux(calls, _too_short(view.duration_us), view.duration_us != 0)
 
     def elaborate(self, platform):
         m = Module()

@@ -4,28 +4,37 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..protocol.commands import BandPolicy
-from ..protocol.reports import Reason
+from ..protocol.reports import Reason, TradingState
 
 
 class Instrument(data.Struct):
-    """What the guard knows of an instrument.
+    """What the guard's fast path knows of an instrument; `hdl.guard.breaker` knows the rest.
 
     Attributes
     ----------
     known : It has been set.
-    trading : It is not halted.
-    banded : It has a band: `lower_ticks` to `upper_ticks`.
+    state : Its trading state.
+    batch : It trades by auctions alone.
+    enters : New orders enter; else they are rejected.
+    collects : Orders collect for an auction.
+    free_price : Its window alone bounds limit orders.
+    banded : It has a band; the one in force goes from `lower_ticks` to `upper_ticks`.
     clamps : A price beyond its bound is clamped to it, not rejected.
+    dynamic : Its trades may move the band in force.
     window_base_ticks, window_log2 : Its window of prices.
     ladder_offset : Its first ladder row.
     multiplier_quote : Quote units of a lot a tick.
     """
 
     known: 1
-    trading: 1
+    state: TradingState
+    batch: 1
+    enters: 1
+    collects: 1
+    free_price: 1
     banded: 1
     clamps: 1
+    dynamic: 1
     lower_ticks: unsigned(32)
     upper_ticks: unsigned(32)
     window_base_ticks: unsigned(32)
@@ -41,25 +50,15 @@ def in_window(instrument, price_ticks) -> Value:
     return (price_ticks >= instrument.window_base_ticks) & ((distance[:32] & outside) == 0)
 
 
-def banded(instrument, lower_ticks, upper_ticks, policy) -> list:
-    """Statements that give the instrument a band."""
-    return [
-        instrument.banded.eq(1),
-        instrument.lower_ticks.eq(lower_ticks),
-        instrument.upper_ticks.eq(upper_ticks),
-        instrument.clamps.eq(policy == BandPolicy.CLAMP),
-    ]
-
-
 class PriceCheck(wiring.Component):
     """The effective price of an order, and whether window and band allow it; purely combinational.
 
     Attributes
     ----------
-    instrument : Its instrument. Its window ends at 2**32 at the latest, and the bounds of its band lie inside, the
-        lower one not above the upper.
+    instrument : Its instrument. Its window ends at 2**32 at the latest, and the bounds of its band lie inside.
     sell, market, price_ticks : The order's side, type and limit.
     effective_ticks : Its limit: a market order's is its bound, one beyond its bound may be clamped to it.
+    at_bound : That is its bound.
     allowed : Whether it may enter; else `reason` says why not.
     """
 
@@ -68,6 +67,7 @@ class PriceCheck(wiring.Component):
     market: In(1)
     price_ticks: In(32)
     effective_ticks: Out(32)
+    at_bound: Out(1)
     allowed: Out(1)
     reason: Out(Reason, init=Reason.NO_BAND)
 
@@ -79,10 +79,12 @@ class PriceCheck(wiring.Component):
         m.d.comb += [
             beyond.eq(
                 instrument.banded
+                & ~instrument.free_price
                 & Mux(self.sell, self.price_ticks < instrument.lower_ticks, self.price_ticks > instrument.upper_ticks)
             ),
             bounded.eq(self.market | (beyond & instrument.clamps)),
             self.effective_ticks.eq(Mux(bounded, bound_ticks, self.price_ticks)),
+            self.at_bound.eq(instrument.banded & (bounded | (self.price_ticks == bound_ticks))),
         ]
         with m.If(self.market & ~instrument.banded):
             m.d.comb += self.reason.eq(Reason.NO_BAND)

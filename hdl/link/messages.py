@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..guard.guard import LinkCommand
+from ..guard.entrant import LinkCommand
 from ..protocol.frames import PAYLOAD_BYTES, TO_DEVICE, FrameKind
 from ..protocol.reports import REPORT_BYTES
 from .cobs import FrameByte

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import BookConfig
-from ..guard.guard import TokenRange
+from ..guard.entrant import TokenRange
 from ..protocol.registers import BY_NAME, MAGIC
 from ..protocol.version import layout_hash
 

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from ..guard.guard import LinkCommand
+from ..guard.entrant import LinkCommand
 from ..protocol.frames import CRC_BYTES, LARGEST_FRAME_BYTES
 from .cobs import CobsDecoder, CobsEncoder, FrameByte
 from .messages import REPORT_BITS, MessageReader, MessageWriter

@@ -197,7 +197,8 @@ class Done(data.Struct):
     Attributes
     ----------
     header : Kind `DONE`; for the watchdog `reason` is `WATCHDOG`.
-    count : Orders canceled by a mass cancel, a kill or the watchdog; instruments whose state a halt or resume changed.
+    count : Orders canceled by a mass cancel, a kill, the watchdog or a window that moved; instruments whose state a
+        halt, call or resume changed.
     reserved_0 : Zero.
     account : The account, where the command names one.
     reserved_1 : Zero.

@@ -1,9 +1,12 @@
 """Random commands for verification: not a market, but every rule of `docs/order-semantics.md` often.
 
 Commands come in episodes, one device epoch each. An episode draws its own habits (how many accounts and slots, how
-wide prices spread, which commands are frequent), so that rare states, such as a full pool or a crowded level, are
-reached in some episodes by chance and kept up for long. The sender keeps light beliefs about which orders rest; they
-are often wrong, on purpose.
+wide prices spread, which commands are frequent, how fast time passes), so that rare states, such as a full pool or a
+crowded level, are reached in some episodes by chance and kept up for long. The sender keeps light beliefs about which
+orders rest; they are often wrong, on purpose.
+
+Durations are a few milliseconds, and time passes in steps of the same order: so timers act often, but never are there
+many between two commands.
 """
 
 from collections import deque
@@ -20,14 +23,18 @@ from bandgap.hdl.protocol.commands import (
     ALL_INSTRUMENTS,
     COMMAND_BYTES,
     BandPolicy,
+    BreakerFlags,
     ExpiryAction,
     InstrumentFlags,
     Opcode,
     OrderFlags,
     OrderType,
+    ReferenceSource,
+    ScheduledState,
     SelfTradePrevention,
     Side,
     TimeInForce,
+    TradingMode,
 )
 from bandgap.host.device.transport import Bytes2D
 
@@ -40,6 +47,13 @@ _INSTRUMENT = Struct("<IIIBB10x")
 _BAND = Struct("<IIIB11x")
 _GRANT = Struct("<qI12x")
 _HEARTBEAT = Struct("<QB15x")
+_STATE = Struct("<I20x")  # halt and call
+_BREAKER = Struct("<IIIIIBB2x")
+_DYNAMIC_BAND = Struct("<IIIIBB6x")
+_REFERENCE_RULE = Struct("<IIIIIBB2x")
+_CALL_END = Struct("<I20x")
+_SCHEDULE = Struct("<QIB11x")
+_MOVE_WINDOW = Struct("<I20x")
 _NOTHING = bytes(24)
 
 _Unsent = tuple[int, int, bytes]
@@ -61,8 +75,20 @@ _ORDER_KINDS = (
 )
 _ORDER_KIND_WEIGHTS = (60, 10, 10, 10, 10)
 _MODES = [mode.value for mode in SelfTradePrevention]
+_POLICIES = [policy.value for policy in BandPolicy]
 
-EPISODE_NS = 1_000_000_000
+_NS_A_US = 1_000
+_NS_A_MS = 1_000_000
+_PPM = 1_000_000
+_PERIODS_US = (1_000, 1_000, 1_500, 2_000, 3_000, 5_000)
+_MANY_INSTRUMENTS = 4
+"""With more instruments each of them takes its time, so that no more timers act."""
+_LONGEST_STEP_NS = 6 * _NS_A_MS
+_STEPS = ((0.0, 0.002), (0.02, 0.01), (0.12, 0.03), (0.12, 0.03))
+"""How often time passes by some 100 us, and by some ms, behind a command: an episode has one of these habits."""
+_CALLS = (ScheduledState.OPENING_CALL.value, ScheduledState.CLOSING_CALL.value)
+
+EPISODE_NS = 1_000_000_000_000
 """Episode k begins when the device's time is k times this; none lasts longer."""
 
 
@@ -115,7 +141,7 @@ def random_episode(config: BookConfig, seed: int, index: int) -> Episode:
 
 @dataclass(slots=True)
 class _Window:
-    """Beliefs about an instrument: its window, where its prices gather, its band."""
+    """Beliefs about an instrument: its window, where its prices gather, its static band, how it trades."""
 
     base_ticks: int
     log2: int
@@ -123,6 +149,8 @@ class _Window:
     multiplier_quote: int
     center_ticks: int
     spread_ticks: int
+    bounds_ticks: tuple[int, int] | None = None
+    mode: int = TradingMode.CONTINUOUS.value
 
     @property
     def last_ticks(self) -> int:
@@ -153,7 +181,9 @@ class _Sender:
         self.number = 0
         self.time_ns = index * EPISODE_NS
         self.gap_ns = rng.choice((0, 10, 100))
-        self.deadline_ns = 0
+        self.steps = rng.choice(_STEPS)
+        self.bands = rng.random() < 0.85  # whether any are set
+        self.deadlines_ns: list[int] = []
         self.wide = rng.random() < min(0.2, 256 / config.orders)  # all slots, all prices, and much longer
         self.accounts = rng.sample(range(config.accounts), min(config.accounts, rng.choice((1, 2, 4, 4, 8, 8))))
         self.slots = self._choose_slots()
@@ -170,7 +200,7 @@ class _Sender:
         self.cheap = rng.random() < 0.8  # credit is no matter
         self.aggression = rng.choice((0.05, 0.2, 0.6))
         self.heavy = rng.random() < 0.1  # quantities about as large as they can be
-        self.pending: deque[tuple[int, _Unsent]] = deque()  # what follows, and by which link
+        self.pending: deque[tuple[int, _Unsent, int]] = deque()  # what follows, by which link, and after how many ns
         self.makers = self._choose_makers()
         self.length = 3 * len(self.slots) if self.wide else rng.choice((100, 400, 1_600))
 
@@ -201,18 +231,38 @@ class _Sender:
             self.halt: 8,
             self.resume: 60,
             self.read_clock: 6,
-            self.meeting: 60,
+            self.meeting: 70,
             self.held: 12,
             self.set_instrument: 8,
         }
+        breaking: dict[_Maker, float] = {
+            self.set_breaker: 12,
+            self.set_dynamic_band: 12,
+            self.set_reference_rule: 12,
+            self.call: 12,
+            self.set_call_end: 8,
+            self.set_schedule: 10,
+            self.move_window: 20,
+            self.auction: 24,
+            self.at_bound: 24,
+            self.parted: 12,
+            self.followed: 6,
+        }
+        timeless = self.steps[0] == 0  # what waits for a timer waits for long
+        for make, weight in breaking.items():
+            weights[make] = weight / 4 if timeless else weight
         sweeping: dict[_Maker, float] = {
             self.mass_cancel: 14,
             self.kill: 6,
-            self.heartbeat: 6,
-            self.move_window: 2,
+            self.heartbeat: 8,
+            self.set_anew: 2,
+            self.change_mode: 3,
         }
         for make, weight in sweeping.items():
             weights[make] = weight / 8 if self.wide else weight
+        if not self.bands:
+            for make in (self.set_band, self.at_bound, self.parted, self.followed):
+                weights[make] = 0
         habits = [weight * self.rng.choice((0.3, 1, 1, 1, 3)) for weight in weights.values()]
         cumulative = [int(1_000 * sum(habits[: i + 1])) for i in range(len(habits))]
         return list(weights), cumulative
@@ -226,7 +276,8 @@ class _Sender:
         rng = self.rng
         while len(rows) < self.length or self.pending:
             if self.pending:
-                follower_link, unsent = self.pending.popleft()
+                follower_link, unsent, wait_ns = self.pending.popleft()
+                self.time_ns += wait_ns
                 rows.append(self.row(*unsent))
                 links.append(follower_link)
             else:
@@ -247,9 +298,9 @@ class _Sender:
             self.time_ns + 100_000,
         )
 
-    def then(self, *unsent: _Unsent, link: int = _PRIVILEGED_LINK) -> None:
-        """Let commands follow before any other, without a flaw."""
-        self.pending += [(link, command) for command in unsent]
+    def then(self, *unsent: _Unsent, link: int = _PRIVILEGED_LINK, wait_ns: int = 0) -> None:
+        """Let commands follow before any other, without a flaw, each so long after the one before it."""
+        self.pending += [(link, command, wait_ns) for command in unsent]
 
     def row(self, opcode: int, instrument: int, body: bytes) -> bytes:
         """A command with the header it should have."""
@@ -275,17 +326,47 @@ class _Sender:
         return _HEADER.pack(opcode, instrument, epoch, number) + row[_HEADER.size :]
 
     def pass_time(self) -> int:
-        luck = self.rng.random()
+        rng = self.rng
+        luck = rng.random()
+        short, long = self.steps
         if luck < 0.3:
-            self.time_ns += self.rng.randint(0, self.gap_ns)
-        elif luck < 0.31 and self.deadline_ns > self.time_ns:  # the instant of a deadline, and those around it
-            self.time_ns = max(self.time_ns, self.deadline_ns + self.rng.choice((-1, 0, 1)))
+            self.time_ns += rng.randint(0, self.gap_ns)
+        elif luck < 0.31:  # the instant of a deadline, and those around it
+            self.deadlines_ns = [deadline_ns for deadline_ns in self.deadlines_ns if deadline_ns > self.time_ns]
+            if self.deadlines_ns and min(self.deadlines_ns) < self.time_ns + _LONGEST_STEP_NS:
+                self.time_ns = max(self.time_ns, min(self.deadlines_ns) + rng.choice((-1, 0, 1)))
+        elif luck < 0.31 + short:
+            self.time_ns += rng.randint(100, 500) * _NS_A_US
+        elif luck < 0.31 + short + long:
+            self.time_ns += rng.randint(1, _LONGEST_STEP_NS // _NS_A_US) * _NS_A_US
         return self.time_ns
+
+    def period_us(self) -> int:
+        """A duration that some commands outlast."""
+        stretch = 1 if self.config.instruments <= _MANY_INSTRUMENTS else 4
+        return stretch * self.rng.choice(_PERIODS_US)
+
+    def duration_us(self, none: float = 0.0) -> int:
+        """A duration, zero as often as `none` says; at times one that is too short, or longer than an episode."""
+        luck = self.rng.random()
+        if luck < 0.02:
+            return self.rng.choice((1, 999, 999))
+        if luck < 0.025:
+            return _MAX_U32
+        return 0 if self.rng.random() < none else self.period_us()
+
+    def expect(self, duration_us: int) -> None:
+        """Remember when what begins now will end."""
+        self.deadlines_ns.append(self.time_ns + duration_us * _NS_A_US)
 
     # The market
 
     def open_market(self) -> None:
         rng = self.rng
+        if rng.random() < 0.1:  # none is set
+            self.then(
+                *[(opcode.value, ALL_INSTRUMENTS, _NOTHING) for opcode in (Opcode.HALT, Opcode.CALL, Opcode.RESUME)]
+            )
         count = self.config.instruments
         for instrument in rng.sample(range(count), max(1, count - rng.choice((0, 1)))):
             window = self.choose_window()
@@ -334,15 +415,26 @@ class _Sender:
             window.base_ticks, window.offset, window.multiplier_quote, window.log2, self.market_data()
         )
         self.then((Opcode.SET_INSTRUMENT.value, instrument, body))
-        if self.rng.random() < 0.8:
-            self.then((Opcode.SET_BAND.value, instrument, self.band_body(window)))
+        if self.bands and self.rng.random() < 0.85:
+            self.then(self.band_of(instrument))
+        if self.rng.random() < 0.7:
+            mode = TradingMode.BATCH if self.rng.random() < 0.2 else TradingMode.CONTINUOUS
+            self.then(self.breaker_of(instrument, mode.value))
+        if self.rng.random() < 0.4:
+            self.then(self.set_dynamic_band(_PRIVILEGED_LINK, instrument))
+        if self.rng.random() < 0.5:
+            self.then(self.set_reference_rule(_PRIVILEGED_LINK, instrument))
 
     def market_data(self) -> int:
         """Which market data an instrument tells, any."""
         return sum(flag.value for flag in InstrumentFlags if self.rng.random() < 0.5)
 
-    def band_body(self, window: _Window) -> bytes:
+    def band_of(self, instrument: int) -> _Unsent:
+        """A static band for an instrument."""
         rng = self.rng
+        window = self.windows.get(instrument)
+        if window is None:
+            return Opcode.SET_BAND.value, instrument, _BAND.pack(0, 1, 0, BandPolicy.REJECT.value)
         width = rng.choice((0, 1, window.spread_ticks, 2 * window.spread_ticks + 2, 1 << window.log2))
         center = window.center_ticks
         if rng.random() < 0.6:
@@ -357,8 +449,9 @@ class _Sender:
             lower, upper = upper, lower
         elif luck < 0.10:
             center = min(_MAX_U32, upper + 1)
-        policy = BandPolicy.CLAMP.value if rng.random() < 0.5 else BandPolicy.REJECT.value
-        return _BAND.pack(lower, upper, center, policy)
+        if window.base_ticks <= lower <= center <= upper <= window.last_ticks:
+            window.bounds_ticks = lower, upper
+        return Opcode.SET_BAND.value, instrument, _BAND.pack(lower, upper, center, rng.choice(_POLICIES))
 
     def small_amount(self) -> int:
         """An amount that a few orders use up."""
@@ -380,6 +473,10 @@ class _Sender:
             return self.rng.choice(list(self.windows))
         return self.rng.randrange(self.config.instruments)
 
+    def operated(self) -> int:
+        """An instrument for an operator's command, more often one that is not set."""
+        return self.instrument() if self.rng.random() < 0.9 else self.rng.randrange(self.config.instruments)
+
     def price(self, instrument: int, side: int, aggression: float) -> int:
         window = self.windows.get(instrument)
         if window is None:
@@ -390,6 +487,8 @@ class _Sender:
         if luck < 0.04:
             first, last = window.base_ticks, window.last_ticks
             return self.rng.choice((first, last, max(0, first - 1), min(_MAX_U32, last + 1)))
+        if luck < 0.12 and window.bounds_ticks:
+            return window.clip(window.bounds_ticks[side == _BUY] + self.rng.choice((-1, 0, 0, 0, 1)))
         away = self.rng.randint(0, window.spread_ticks)
         if (side == _SELL) == (self.rng.random() >= aggression):
             away = -away
@@ -491,6 +590,8 @@ class _Sender:
         if rng.random() < min(0.75, 64 / self.config.orders):  # among themselves; a mass cancel visits every slot
             clearing = [(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts]
             restoring = [(Opcode.RESTORE_ACCOUNT.value, 0, _ACCOUNT.pack(account)) for account in (mine, other)]
+            if rng.random() < 0.6:  # out of a call
+                restoring.append((Opcode.HALT.value, instrument, _NOTHING))
             orders = [*clearing, *restoring, (Opcode.RESUME.value, instrument, _NOTHING), *orders]
         self.then(*orders[1:])
         return orders[0]
@@ -618,7 +719,7 @@ class _Sender:
         body = _INSTRUMENT.pack(base, offset, multiplier, log2, self.market_data())
         return Opcode.SET_INSTRUMENT.value, instrument, body
 
-    def move_window(self, link: int) -> _Unsent:
+    def set_anew(self, link: int) -> _Unsent:
         """Clear an instrument and set it anew: what it takes follows by the privileged link."""
         instrument = self.instrument()
         if window := self.windows.get(instrument):
@@ -631,19 +732,23 @@ class _Sender:
         return Opcode.HALT.value, instrument, _NOTHING
 
     def set_band(self, link: int) -> _Unsent:
-        instrument = self.instrument()
-        window = self.windows.get(instrument)
-        body = _BAND.pack(0, 1, 0, BandPolicy.REJECT.value) if window is None else self.band_body(window)
-        return Opcode.SET_BAND.value, instrument, body
+        return self.band_of(self.operated())
+
+    def anyone(self) -> int:
+        """One instrument or, at times, all."""
+        rng = self.rng
+        anywhere = rng.choice((ALL_INSTRUMENTS, ALL_INSTRUMENTS, rng.randrange(self.config.instruments)))
+        return anywhere if rng.random() < 0.4 else self.instrument()
 
     def halt(self, link: int) -> _Unsent:
         """A halt; at times bands that move over the halted book follow at once."""
-        rng = self.rng
-        anywhere = rng.choice((ALL_INSTRUMENTS, ALL_INSTRUMENTS, rng.randrange(self.config.instruments)))
-        instrument = anywhere if rng.random() < 0.4 else self.instrument()
-        if rng.random() < 0.5:
-            self.then(*[self.set_band(_PRIVILEGED_LINK) for _ in range(rng.randrange(6))])
-        return Opcode.HALT.value, instrument, _NOTHING
+        instrument, duration_us = self.anyone(), self.duration_us(none=0.5)
+        self.expect(duration_us)
+        if self.bands and self.rng.random() < 0.5:
+            self.then(*[self.set_band(_PRIVILEGED_LINK) for _ in range(self.rng.randrange(6))])
+        if duration_us and self.rng.random() < 0.1:  # it stays until then, or ends at another time
+            self.then((Opcode.HALT.value, instrument, _STATE.pack(self.rng.choice((duration_us, self.period_us())))))
+        return Opcode.HALT.value, instrument, _STATE.pack(duration_us)
 
     def resume(self, link: int) -> _Unsent:
         instrument = ALL_INSTRUMENTS if self.rng.random() < 0.7 else self.instrument()
@@ -666,13 +771,298 @@ class _Sender:
 
     def heartbeat(self, link: int) -> _Unsent:
         rng = self.rng
-        timeout = rng.choice((0, 1, rng.randint(1, 2_000), 1_000_000, 1_000_000, (1 << 63) - 1, 1 << 63))
+        short = rng.choice((1, rng.randint(1, 2_000), self.period_us() * _NS_A_US))
+        timeout = rng.choice((0, short, short, 20 * _NS_A_MS, (1 << 63) - 1, 1 << 63))
         action = rng.choice((ExpiryAction.HALT, ExpiryAction.HALT_AND_CANCEL)).value
         if link == _PRIVILEGED_LINK and 0 < timeout < EPISODE_NS:
-            self.deadline_ns = self.time_ns + timeout
-            if rng.random() < 0.15:
-                self.then((Opcode.HALT.value, ALL_INSTRUMENTS, _NOTHING))
+            self.deadlines_ns.append(self.time_ns + timeout)
+            if rng.random() < 0.5:  # nothing trades, or halts end with it
+                duration_us = rng.choice((0, timeout // _NS_A_US if timeout >= _NS_A_MS else 0))
+                self.then((Opcode.HALT.value, ALL_INSTRUMENTS, _STATE.pack(duration_us)))
         return Opcode.HEARTBEAT.value, 0, _HEARTBEAT.pack(timeout, action)
 
     def read_clock(self, link: int) -> _Unsent:
         return Opcode.READ_CLOCK.value, 0, _NOTHING
+
+    # The circuit breaker
+
+    def breaker_of(self, instrument: int, mode: int) -> _Unsent:
+        """Durations for an instrument, and the mode it shall trade in."""
+        rng = self.rng
+        flags = BreakerFlags.COLLECT.value if rng.random() < 0.5 else 0
+        limit_us, halt_us = self.duration_us(none=0.2), self.duration_us(none=0.2)
+        call_us, extension_us = self.duration_us(none=0.01), self.duration_us(none=0.01)
+        indicative_us = self.duration_us(none=0.4)
+        if window := self.windows.get(instrument):
+            window.mode = mode
+        body = _BREAKER.pack(limit_us, halt_us, call_us, extension_us, indicative_us, mode, flags)
+        return Opcode.SET_BREAKER.value, instrument, body
+
+    def set_breaker(self, link: int) -> _Unsent:
+        """Other durations; another mode, now and then, while it is trading."""
+        instrument = self.operated()
+        window = self.windows.get(instrument)
+        mode = window.mode if window else TradingMode.CONTINUOUS.value
+        unsent = self.breaker_of(instrument, mode if self.rng.random() < 0.85 else 3 - mode)
+        if window:
+            window.mode = mode
+        return unsent
+
+    def change_mode(self, link: int) -> _Unsent:
+        """Clear an instrument, and let it trade by auctions alone or no longer so."""
+        rng = self.rng
+        instrument = self.instrument()
+        self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
+        mode = TradingMode.BATCH if rng.random() < 0.4 else TradingMode.CONTINUOUS
+        self.then(self.breaker_of(instrument, mode.value), self.set_reference_rule(_PRIVILEGED_LINK, instrument))
+        self.then((Opcode.RESUME.value, instrument, _NOTHING))
+        self.beliefs.clear()
+        return Opcode.HALT.value, instrument, _NOTHING
+
+    def set_dynamic_band(self, link: int, instrument: int | None = None) -> _Unsent:
+        rng = self.rng
+        instrument = self.operated() if instrument is None else instrument
+        window = self.windows.get(instrument)
+        spread = window.spread_ticks if window else 1
+        fields = []
+        for buckets in (2, 4):
+            width = rng.choice((0, 1, spread, spread, 2 * spread, rng.randint(1, 3 * spread)))
+            if rng.random() < 0.2:
+                fields.append((0, 0, 0))  # off
+            else:
+                most = rng.choice((1, buckets, buckets, 64, 0, 65)) if rng.random() < 0.1 else rng.randint(1, buckets)
+                fields.append((width, self.duration_us(), most))
+        (short_width, short_us, short_most), (long_width, long_us, long_most) = fields
+        body = _DYNAMIC_BAND.pack(short_width, short_us, long_width, long_us, short_most, long_most)
+        return Opcode.SET_DYNAMIC_BAND.value, instrument, body
+
+    def set_reference_rule(self, link: int, instrument: int | None = None) -> _Unsent:
+        rng = self.rng
+        instrument = self.operated() if instrument is None else instrument
+        window = self.windows.get(instrument)
+        if window:
+            self.drift(window)
+        spread, center = (window.spread_ticks, window.center_ticks) if window else (1, 1)
+        share = min(_PPM, (spread * _PPM + center) // max(1, center))  # of the center, about the spread
+        width = rng.choice((0, 1, 1, spread, 2 * spread))
+        width_ppm = rng.choice((0, 0, share, rng.randint(0, _PPM), _PPM))
+        auction_width = rng.choice((0, 1, 1, 2, spread))
+        move_ppm = rng.choice((0, 0, 0, 1, share // max(1, spread), share, _PPM))
+        hold_us = rng.choice((0, 0, 1, self.period_us(), _MAX_U32))
+        source = rng.choice((*ReferenceSource, ReferenceSource.WINDOW_MEAN, ReferenceSource.AUCTION)).value
+        trades_log2 = rng.choice((0, 0, 1, 2, 6)) if source == ReferenceSource.LAST_TRADES.value else 0
+        luck = rng.random()
+        if luck < 0.02:
+            source, trades_log2 = ReferenceSource.LAST_TRADES.value, 7
+        elif luck < 0.04:
+            trades_log2 = 1
+        elif luck < 0.06:
+            width_ppm = _PPM + 1
+        elif luck < 0.08:
+            move_ppm = _PPM + 1
+        body = _REFERENCE_RULE.pack(width, width_ppm, auction_width, move_ppm, hold_us, source, trades_log2)
+        return Opcode.SET_REFERENCE_RULE.value, instrument, body
+
+    def call(self, link: int) -> _Unsent:
+        instrument, duration_us = self.anyone(), self.duration_us(none=0.4)
+        self.expect(duration_us)
+        return Opcode.CALL.value, instrument, _STATE.pack(duration_us)
+
+    def drift(self, window: _Window) -> None:
+        """Let prices gather elsewhere, now and then, so that a reference has to follow."""
+        if self.rng.random() < 0.3:
+            window.center_ticks = window.clip(window.center_ticks + self.rng.randint(-1, 1) * window.spread_ticks)
+
+    def set_call_end(self, link: int) -> _Unsent:
+        extra_us = self.rng.choice((0, 1, 500, self.period_us()))
+        return Opcode.SET_CALL_END.value, self.operated(), _CALL_END.pack(extra_us)
+
+    def set_schedule(self, link: int) -> _Unsent:
+        """One entry of a timetable, or a night: closing call, closed, pre-open and opening call."""
+        rng = self.rng
+        instrument = self.operated()
+        if rng.random() < 0.3:
+            at_ns = self.time_ns
+            for state in (*reversed(_CALLS), ScheduledState.CLOSED.value, ScheduledState.PRE_OPEN.value):
+                entry = self.entry_of(instrument, state, at_ns)
+                at_ns += rng.choice((0, 1, 2, 3)) * _NS_A_MS
+                self.then(entry)
+            return self.entry_of(instrument, _CALLS[0], at_ns)
+        state = rng.choice(list(ScheduledState)).value
+        at_ns = self.time_ns + self.period_us() * _NS_A_US
+        if rng.random() < 0.4:
+            at_ns = rng.choice((0, 0, 1, self.time_ns, self.time_ns + 1, (1 << 64) - 1, *self.deadlines_ns[-3:]))
+        if state == ScheduledState.CLOSED.value and rng.random() < 0.9:  # nothing else opens it again
+            self.then(self.entry_of(instrument, _CALLS[0], self.time_ns + 8 * _NS_A_MS))
+        return self.entry_of(instrument, state, at_ns)
+
+    def entry_of(self, instrument: int, state: int, at_ns: int) -> _Unsent:
+        """An entry of a timetable."""
+        duration_us = self.duration_us(none=0.4) if state in _CALLS or self.rng.random() < 0.02 else 0
+        self.deadlines_ns.append(at_ns)
+        return Opcode.SET_SCHEDULE.value, instrument, _SCHEDULE.pack(at_ns, duration_us, state)
+
+    def move_window(self, link: int) -> _Unsent:
+        """A window that moves a little or far, at times from orders at its edge; a band mostly stays inside."""
+        rng = self.rng
+        instrument = self.operated()
+        window = self.windows.get(instrument)
+        if window is None:
+            return Opcode.MOVE_WINDOW.value, instrument, _MOVE_WINDOW.pack(0)
+        size = 1 << window.log2
+        first, last = window.base_ticks, window.last_ticks
+        highest = _MAX_U32 + 1 - size
+        way = rng.choice((1, -1))
+        base = first + way * rng.choice((0, 1, rng.randint(1, size), size // 2, size - 1, size, 3 * size))
+        if window.bounds_ticks and rng.random() < 0.7:
+            lower, upper = window.bounds_ticks
+            base = min(max(base, upper - size + 1), lower)
+        base = min(max(base, 0), highest)
+        if rng.random() < 0.05:
+            base = rng.choice((highest + 1, _MAX_U32))
+        lower, upper = window.bounds_ticks or (base, base)
+        unsent = Opcode.MOVE_WINDOW.value, instrument, _MOVE_WINDOW.pack(base)
+        edge = rng.random() < 0.75
+        if (edge or link == _PRIVILEGED_LINK) and base <= min(lower, highest) and upper < base + size:
+            window.base_ticks = base
+            window.center_ticks = window.clip(window.center_ticks)
+        if not edge:
+            return unsent
+        bid, ask = (first, first + 1) if way > 0 else (last - 1, last)
+        orders = [
+            self.place(instrument, rng.choice(self.accounts), side, _ORDER_KINDS[0], price, 1, _MODES[0])
+            for side, price in rng.choice((((_BUY, bid),), ((_SELL, ask),), ((_BUY, bid), (_SELL, ask))))
+        ]
+        self.then(*orders[1:], unsent)
+        return orders[0]
+
+    def auction(self, link: int) -> _Unsent:
+        """A call, orders that cross, and its end."""
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        duration_us = rng.choice((0, 1_000, 1_000, self.period_us()))
+        size = 1 << window.log2
+        near = rng.choice((1, 2, 3, window.spread_ticks, 2 * window.spread_ticks))
+        self.drift(window)
+        center = window.center_ticks
+        if window.bounds_ticks and rng.random() < 0.4:  # beyond a bound, where the auction may not trade
+            lower, upper = window.bounds_ticks
+            center = rng.choice((lower - near - rng.randint(0, 3), upper + near + rng.randint(0, 3)))
+        sizes = rng.choice(((1,), (2, 4), range(1, 7)))
+        orders = rng.choice((0, 0, 2, 3, 5, 8))
+        sides = (rng.choice((_BUY, _SELL)),) if rng.random() < 0.1 else (_BUY, _SELL)
+        alone = 64 / self.config.orders if orders or self.wide else max(0.1, 64 / self.config.orders)
+        if rng.random() < min(0.5 if orders else 1, alone):  # among themselves, as in a meeting
+            self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
+            self.beliefs.clear()
+        if not orders:  # as much of either side, and the same left of both: at two ticks, or at all between them
+            most, left = rng.randint(1, 6), rng.choice((0, 1, 1, 2))
+            away = 1 if left and rng.random() < 0.7 else rng.randint(1, min(near, size - 1))
+            center = min(window.clip(center), window.last_ticks - away)
+            for side, price, lots in (
+                *((_BUY, center + away, most), (_SELL, center, most)),
+                *((_BUY, center, left), (_SELL, center + away, left)),
+            ):
+                if lots:
+                    account = rng.choice(self.accounts)
+                    self.then(self.place(instrument, account, side, _ORDER_KINDS[0], price, lots, _MODES[0]))
+        for _ in range(orders):
+            luck, side = rng.random(), rng.choice(sides)
+            kind = _ORDER_KINDS[0 if luck < 0.75 else 4 if luck < 0.9 else rng.randrange(1, 4)]
+            price = window.clip(center + rng.randint(-near, near))
+            price = 0 if kind[0] == OrderType.MARKET.value else price
+            self.then(
+                self.place(instrument, rng.choice(self.accounts), side, kind, price, rng.choice(sizes), _MODES[0])
+            )
+        luck = rng.random()
+        if luck < 0.1:  # the book stands crossed
+            self.then((Opcode.HALT.value, instrument, _NOTHING), (Opcode.RESUME.value, instrument, _NOTHING))
+        elif luck < 0.2:
+            extra_us = self.period_us()
+            self.then((Opcode.SET_CALL_END.value, instrument, _CALL_END.pack(extra_us)))
+            shorter = Opcode.SET_CALL_END.value, instrument, _CALL_END.pack(rng.choice((0, extra_us, 2 * extra_us)))
+            self.then(shorter, wait_ns=1_000 * _NS_A_US)
+        elif luck < 0.3:
+            self.then(self.move_window(_PRIVILEGED_LINK))
+        if luck > 0.1:
+            self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=duration_us * _NS_A_US)
+        if luck > 0.7:  # as long as an extension or two
+            self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=_LONGEST_STEP_NS)
+        self.expect(duration_us)
+        return Opcode.CALL.value, instrument, _STATE.pack(duration_us)
+
+    def at_bound(self, link: int) -> _Unsent:
+        """An order at its bound: it rests there, or leaves something; at times it is gone soon."""
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None or window.bounds_ticks is None:
+            return self.band_of(instrument)
+        side, account = rng.choice((_BUY, _SELL)), rng.choice(self.accounts)
+        kind = _ORDER_KINDS[rng.choice((0, 0, 2, 4))]
+        price = 0 if kind[0] == OrderType.MARKET.value else window.bounds_ticks[side == _BUY]
+        order = self.place(instrument, account, side, kind, price, rng.randint(1, 6), _MODES[0])
+        token = int.from_bytes(order[2][12:14], "little")
+        luck = rng.random()
+        if luck < 0.4:
+            cancel = Opcode.CANCEL.value, instrument, _CANCEL.pack(account, token, self.generations[token])
+            self.then(cancel, wait_ns=rng.choice((0, 0, 300, 999)) * _NS_A_US)
+        if luck < 0.6:  # a trip halts after 1 ms
+            wait_us = rng.choice((1_000, self.period_us()))
+            self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=wait_us * _NS_A_US + rng.choice((-1, 0, 0)))
+        return order
+
+    def parted(self, link: int) -> _Unsent:
+        """An order that a band then parts from, in any state."""
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        side, account = rng.choice((_BUY, _SELL)), rng.choice(self.accounts)
+        price = window.center_ticks
+        if window.bounds_ticks and rng.random() < 0.6:
+            price = window.bounds_ticks[side == _BUY]
+        order = self.place(instrument, account, side, _ORDER_KINDS[0], price, rng.randint(1, 6), _MODES[0])
+        scheduled = rng.choice((ScheduledState.PRE_OPEN.value, ScheduledState.CLOSED.value))
+        state = (
+            *((), ()),
+            *(((opcode.value, instrument, _NOTHING),) for opcode in (Opcode.HALT, Opcode.CALL)),
+            *((self.entry_of(instrument, scheduled, 1),),) * 2,
+        )
+        self.then(*rng.choice(state))
+        near = price - 1 if side == _BUY else price + 1
+        far = window.clip(near - 3 if side == _BUY else near + 3)
+        lower, upper = sorted((window.clip(near), far))
+        window.bounds_ticks = lower, upper
+        self.then((Opcode.SET_BAND.value, instrument, _BAND.pack(lower, upper, lower, rng.choice(_POLICIES))))
+        if rng.random() < 0.9:
+            self.then(self.entry_of(instrument, _CALLS[0], self.time_ns + rng.choice((0, 1, 2)) * _NS_A_MS))
+        return order
+
+    def followed(self, link: int) -> _Unsent:
+        """A reference that follows a trade, so that the band around it parts from an order."""
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        price = window.center_ticks
+        lower, upper = window.clip(price - 4), window.clip(price + 4)
+        window.bounds_ticks = lower, upper
+        source = rng.choice((ReferenceSource.LAST_TRADES, ReferenceSource.WINDOW_MEAN)).value
+        self.then(
+            (Opcode.SET_DYNAMIC_BAND.value, instrument, _DYNAMIC_BAND.pack(0, 0, 0, 1_000, 0, rng.randint(1, 3))),
+            (Opcode.SET_REFERENCE_RULE.value, instrument, _REFERENCE_RULE.pack(1, 0, 1, 0, 0, source, 0)),
+        )
+        side = rng.choice((_BUY, _SELL))
+        beyond = window.clip(price + (3 if side == _BUY else -3))
+        for taking, at in ((3 - side, price), (side, price), (side, beyond)):
+            account = rng.choice(self.accounts)
+            self.then(self.place(instrument, account, taking, _ORDER_KINDS[0], at, 1, _MODES[0]))
+        self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=1_000 * _NS_A_US)
+        reference = rng.choice((lower, upper))
+        return Opcode.SET_BAND.value, instrument, _BAND.pack(lower, upper, reference, rng.choice(_POLICIES))

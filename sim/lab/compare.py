@@ -145,19 +145,28 @@ def _run_model(
     raw = episode.commands.tobytes()
     for place, (time_ns, link) in enumerate(zip(stamps_ns.tolist(), episode.links.tolist(), strict=True)):
         command = raw[place * COMMAND_BYTES : (place + 1) * COMMAND_BYTES]
-        by_timer = model.advance(time_ns)
+        by_timer = _advance(model, time_ns, coverage)
         answer = model.execute(time_ns, link, command)
         if coverage:
-            coverage.add_timer(by_timer)
             coverage.add(command, link, answer)
+            coverage.look(model)
         reports += by_timer
         reports += answer
         ends.append(len(reports))
-    by_timer = model.advance(max(episode.end_ns, model.time_ns))
-    if coverage:
-        coverage.add_timer(by_timer)
-    reports += by_timer
+    reports += _advance(model, max(episode.end_ns, model.time_ns), coverage)
     return np.frombuffer(b"".join(reports), np.uint8).reshape(-1, REPORT_BYTES), np.array(ends, np.int64)
+
+
+def _advance(model: Appliance, time_ns: int, coverage: Coverage | None) -> list[bytes]:
+    """Let the model's time reach `time_ns`, from deadline to deadline where coverage is counted."""
+    reports: list[bytes] = []
+    while coverage and (deadline_ns := model.next_deadline_ns) is not None and deadline_ns <= time_ns:
+        coverage.add_deadline(model.timers())
+        by_timer = model.advance(deadline_ns)
+        coverage.add_timers(by_timer)
+        coverage.look(model)
+        reports += by_timer
+    return reports + model.advance(time_ns)
 
 
 # Explaining a failure

@@ -4,7 +4,7 @@ A point is a group and a name. What the rules exclude is listed in `IMPOSSIBLE` 
 it happens all the same.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -16,28 +16,41 @@ from rich.table import Table
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.reports import ReportKind as WireKind
 from bandgap.host.wire import REPORT_DTYPES
-from bandgap.sim.model import messages
+from bandgap.sim.model import Appliance, messages
+from bandgap.sim.model.breaker import Breaker, Timer
 from bandgap.sim.model.messages import (
     ALL_INSTRUMENTS,
     AccountCommand,
+    BandPolicy,
     Cancel,
     Command,
     GrantCredit,
     Heartbeat,
     MalformedError,
+    MoveWindow,
     NewOrder,
     Opcode,
     OrderType,
     PlainCommand,
     Reason,
+    ReferenceSource,
     Replace,
     ReportKind,
+    ScheduledState,
     SelfTradePrevention,
     SetBand,
+    SetBreaker,
+    SetDynamicBand,
     SetInstrument,
+    SetReferenceRule,
+    SetSchedule,
     Side,
+    StateCommand,
     TimeInForce,
+    TradingMode,
+    TradingState,
 )
+from bandgap.sim.model.rolling import RollingWindow
 
 
 class Point(NamedTuple):
@@ -53,7 +66,11 @@ def _words(member: Enum) -> str:
 
 # The points
 
-STATES = ("not set", "halted", "trading")
+MATCHING = ("trading", "limit")
+COLLECTING = ("call", "pre open", "halted collecting")
+SHUT = ("not set", "halted", "closed")
+STATES = (*MATCHING, *COLLECTING, *SHUT)
+"""Trading states, and whether orders collect while halted."""
 ORDERS = ("GTC", "post-only", "IOC", "FOK", "market")
 OUTCOMES = (
     "rejected",
@@ -88,12 +105,14 @@ REJECTIONS = {
     Reason.TOKEN_NOT_YOURS: [Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE],
     Reason.UNKNOWN_INSTRUMENT: [
         *(Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE),
-        *(Opcode.SET_BAND, Opcode.HALT, Opcode.RESUME),
+        *(Opcode.SET_BAND, Opcode.HALT, Opcode.RESUME, Opcode.SET_BREAKER, Opcode.SET_DYNAMIC_BAND),
+        *(Opcode.SET_REFERENCE_RULE, Opcode.CALL, Opcode.SET_CALL_END, Opcode.SET_SCHEDULE, Opcode.MOVE_WINDOW),
     ],
     Reason.KILLED: [Opcode.NEW_ORDER, Opcode.REPLACE],
     Reason.HALTED: [Opcode.NEW_ORDER, Opcode.REPLACE],
+    Reason.AUCTION_CALL: [Opcode.NEW_ORDER],
     Reason.NO_BAND: [Opcode.NEW_ORDER],
-    Reason.OUTSIDE_WINDOW: [Opcode.NEW_ORDER, Opcode.REPLACE, Opcode.SET_BAND],
+    Reason.OUTSIDE_WINDOW: [Opcode.NEW_ORDER, Opcode.REPLACE, Opcode.SET_BAND, Opcode.MOVE_WINDOW],
     Reason.OUTSIDE_BAND: [Opcode.NEW_ORDER, Opcode.REPLACE],
     Reason.CREDIT: [Opcode.NEW_ORDER, Opcode.REPLACE, Opcode.GRANT_CREDIT],
     Reason.SLOT_IN_USE: [Opcode.NEW_ORDER],
@@ -101,21 +120,46 @@ REJECTIONS = {
     Reason.UNKNOWN_ORDER: [Opcode.CANCEL, Opcode.REPLACE],
     Reason.QUANTITY_MISMATCH: [Opcode.REPLACE],
     Reason.POST_ONLY: [Opcode.NEW_ORDER, Opcode.REPLACE],
-    Reason.INSTRUMENT_ACTIVE: [Opcode.SET_INSTRUMENT],
+    Reason.INSTRUMENT_ACTIVE: [Opcode.SET_INSTRUMENT, Opcode.SET_BREAKER],
     Reason.LADDER_CONFLICT: [Opcode.SET_INSTRUMENT],
+    Reason.BOOK_CROSSED: [Opcode.RESUME],
 }
 """The table of rejections: reason by reason, the commands that can be rejected for it."""
+
+STATE_REASONS = [reason for reason in Reason if reason >= Reason.OPERATOR]
+_OPEN = [state for state in TradingState if state is not TradingState.CLOSED]
+CHANGES: dict[Reason, set[tuple[TradingState, TradingState]]] = {
+    Reason.OPERATOR: {
+        *((state, TradingState.HALTED) for state in _OPEN),
+        *((state, TradingState.CALL) for state in _OPEN),
+        (TradingState.HALTED, TradingState.TRADING),
+    },
+    Reason.WATCHDOG: {(state, TradingState.HALTED) for state in _OPEN},
+    Reason.LIMIT: {
+        (TradingState.TRADING, TradingState.LIMIT),
+        (TradingState.LIMIT, TradingState.TRADING),
+        (TradingState.LIMIT, TradingState.HALTED),
+        (TradingState.TRADING, TradingState.HALTED),
+    },
+    Reason.HALT_OVER: {(TradingState.HALTED, TradingState.CALL)},
+    Reason.CALL_OVER: {
+        (TradingState.CALL, after) for after in (TradingState.TRADING, TradingState.CALL, TradingState.CLOSED)
+    },
+    Reason.EXTENDED: {(TradingState.CALL, TradingState.CALL)},
+    Reason.SCHEDULE: set(product(TradingState, (TradingState.PRE_OPEN, TradingState.CALL, TradingState.CLOSED))),
+}
+"""The table of states: reason by reason, from which state to which it leads."""
 
 OTHERS = {
     "account": ("mass cancel: no order", "mass cancel: orders", "kill: no order", "kill: orders", "restore"),
     "credit": ("balance above zero", "balance zero", "balance below zero"),
     "instrument": ("set", "set again"),
     "band": tuple(
-        f"{state}: {what}" for state in ("halted", "trading") for what in ("no order outside", "bids", "asks")
+        f"{state}: {what}" for state in STATES if state != "not set" for what in ("no order outside", "bids", "asks")
     ),
     "trading state": tuple(
         f"{command} {whom}: {count} changed"
-        for command in ("halt", "resume")
+        for command in ("halt", "resume", "call")
         for whom, counts in (("one", ("none", "one")), ("all", ("none", "one", "several")))
         for count in counts
     ),
@@ -141,6 +185,7 @@ OTHERS = {
         *(f"{what} {side} clamped" for what in ("new", "replace") for side in ("buy", "sell")),
         *(f"market {side} at its bound" for side in ("buy", "sell")),
         *("bid rests below the band", "ask rests above the band"),
+        *("bid collects above the band", "ask collects below the band"),
         *("first of the window", "last of the window", "row before the base's"),
     ),
     "reduce-only": ("accepted", "accepted though killed", "replaced"),
@@ -152,7 +197,7 @@ OTHERS = {
     "depth": (
         *(f"{side} {what}" for side in ("bid", "ask") for what in ("appears", "changes", "goes")),
         *("stays as it was", "quantity above 32 bits", "after a timer"),
-        *("behind a removed order", "behind a replace", "before a taker's next level"),
+        *("behind a removed order", "behind a replace", "before a taker's next level", "behind an auction's trade"),
         *("one at the end", "two at the end"),
     ),
     "malformed": (
@@ -161,6 +206,48 @@ OTHERS = {
         *("market order not IOC", "post-only not GTC", "post-only market order"),
         *("multiplier zero", "multiplier too large", "window too small", "window too large"),
         *("window beyond 32 bits", "bounds out of order", "timeout too long"),
+        *("halt too short", "call too short", "limit state, halt or indicative too short", "no call", "no extension"),
+        *("bucket too short", "no bucket", "too many buckets", "share too large", "too many trades"),
+        *("number of trades without such a source", "scheduled call too short", "duration of no call"),
+    ),
+    "limit state": (
+        *("trips: best price", "trips: left of an immediate order"),
+        *("tripped: halts in it", "tripped: halts behind it", "over: halts until told", "over: halts for a time"),
+        "begins by a timer",
+        "ends by a timer",
+    ),
+    "call": (
+        *("extended", "extended again", "extended until told", "indicative: nothing trades", "indicative: trades"),
+        *("continuous", "batch", "closing"),
+    ),
+    "auction": (
+        *("no order", "bids alone", "asks alone", "not crossed"),
+        *("one tick left by volume", "one tick left by surplus", "highest of a surplus of bids"),
+        *("lowest of a surplus of asks", "middle ticks: the lower", "middle ticks: the upper"),
+        *("balanced: reference below", "balanced: reference among them", "balanced: reference above"),
+        *("surplus of bids", "surplus of asks", "no surplus", "without a band"),
+        *("one trade", "several trades", "an account with itself", "outside the static band"),
+        *("market order trades", "market order is left", "cancels bids", "cancels asks"),
+    ),
+    "reference": ("host", "last trades", "window mean", "auction: continuous", "auction: batch", "cancels orders"),
+    "dynamic band": (
+        *(
+            f"{window}: {what}"
+            for window in ("short", "long")
+            for what in ("first trade", "narrows the band", "bucket leaves", "emptied by time", "emptied otherwise")
+        ),
+        *("both narrow", "rejects what the static band lets through", "clamps to another bound"),
+        "parted from the static band",
+    ),
+    "window": tuple(
+        f"{way}: {what}"
+        for way in ("up", "down", "disjoint", "stays")
+        for what in ("no order outside", "bids alone", "asks alone", "bids and asks")
+    ),
+    "timetable": ("taken out", "passed", "with its own duration"),
+    "timer": (
+        *("watchdog", *(_words(kind) for kind in Timer)),
+        *("same deadline: two of an instrument", "same deadline: two instruments", "same deadline: with the watchdog"),
     ),
 }
 
@@ -173,16 +260,27 @@ def _points() -> Iterator[Point]:
     yield from (Point("self-trade", f"{taker}, {event}") for taker, event in product(TAKERS, SELF_TRADES))
     for opcode, reason in product(Opcode, REJECTIONS):
         yield Point("rejection", f"{_words(opcode)}: {_words(reason)}")
+    for reason, before, after in product(STATE_REASONS, TradingState, TradingState):
+        yield _change(before, after, reason)
     yield from (Point(group, name) for group, names in OTHERS.items() for name in names)
 
 
+def _change(before: TradingState, after: TradingState, reason: Reason) -> Point:
+    return Point(f"state, {_words(reason)}", f"{_words(before)} to {_words(after)}")
+
+
 def _impossible() -> Iterator[tuple[Point, str]]:
-    for state, order, outcome in product(STATES[:2], ORDERS, OUTCOMES[1:]):
-        yield Point(f"order, {state}", f"{order}: {outcome}"), "only while trading does an order enter"
+    for state, order, outcome in product(SHUT, ORDERS, OUTCOMES[1:]):
+        yield Point(f"order, {state}", f"{order}: {outcome}"), "no order enters there"
+    for state, order, outcome in product(COLLECTING, ORDERS, OUTCOMES[1:]):
+        if outcome != "rests" or order not in ("GTC", "market"):
+            yield Point(f"order, {state}", f"{order}: {outcome}"), "orders collect there, or are rejected"
     for outcome in REPLACES[1:]:
         yield Point("replace, not set", outcome), "nothing rests"
-    for outcome in MOVES:
-        yield Point("replace, halted", f"moves: {outcome}"), "a halt lets no order move"
+    for state, outcome in product(SHUT[1:], MOVES):
+        yield Point(f"replace, {state}", f"moves: {outcome}"), "no order moves there"
+    for state, outcome in product(COLLECTING, MOVES[1:]):
+        yield Point(f"replace, {state}", f"moves: {outcome}"), "nothing trades there"
     yield Point("cancel, not set", "canceled"), "nothing rests"
     for order, outcomes, reason in (
         ("GTC", ("canceled", "trades and is canceled", "not fillable"), "what is left of it rests"),
@@ -192,14 +290,19 @@ def _impossible() -> Iterator[tuple[Point, str]]:
         ("FOK", ("canceled", "trades and is canceled", OUTCOMES[7]), "it trades all or nothing"),
         ("market", ("rests", "trades and rests", "not fillable"), "what is left of it is canceled"),
     ):
-        for outcome in outcomes:
-            yield Point("order, trading", f"{order}: {outcome}"), reason
+        for state, outcome in product(MATCHING, outcomes):
+            yield Point(f"order, {state}", f"{order}: {outcome}"), reason
     for event in SELF_TRADES[1:]:
         if event != "cancel oldest: then filled":
             yield Point("self-trade", f"FOK, {event}"), "its count ends there, or it is filled"
     for opcode, (rejection, opcodes) in product(Opcode, REJECTIONS.items()):
         if opcode not in opcodes:
             yield Point("rejection", f"{_words(opcode)}: {_words(rejection)}"), "not checked for this command"
+    for change, before, after in product(STATE_REASONS, TradingState, TradingState):
+        if (before, after) not in CHANGES[change]:
+            yield _change(before, after, change), "not in the table of states"
+    for what in ("bids alone", "asks alone", "bids and asks"):
+        yield Point("window", f"stays: {what}"), "nothing rests outside the window"
 
 
 POINTS = tuple(_points())
@@ -233,6 +336,15 @@ _instrument = _field(WireKind.TRADE, "instrument")
 _count = _field(WireKind.DONE, "count")
 _balance = _field(WireKind.DONE, "balance_quote")
 _state = _field(WireKind.TRADING_STATE, "state")
+_until = _field(WireKind.TRADING_STATE, "until_ns")
+_time = _field(WireKind.TRADING_STATE, "time_ns")
+_lower = _field(WireKind.BAND_MOVED, "lower_ticks")
+_upper = _field(WireKind.BAND_MOVED, "upper_ticks")
+_reference = _field(WireKind.BAND_MOVED, "reference_ticks")
+_policy = _field(WireKind.BAND_MOVED, "policy")
+_auction_price = _field(WireKind.UNCROSSED, "price_ticks")
+_auction_trades = _field(WireKind.UNCROSSED, "trades")
+_auction_volume = _field(WireKind.UNCROSSED, "volume_lots")
 _level_price = _field(WireKind.LEVEL, "price_ticks")
 _level_quantity = _field(WireKind.LEVEL, "quantity_lots")
 _bid_quantity = _field(WireKind.TOP_OF_BOOK, "bid_quantity_lots")
@@ -243,10 +355,41 @@ _ask_quantity = _field(WireKind.TOP_OF_BOOK, "ask_quantity_lots")
 class _Resting:
     """What must be remembered of an order to name what happens to it later."""
 
+    instrument: int
+    side: Side
     price_ticks: int
     open_lots: int
     mode: SelfTradePrevention
     reduce_only: bool
+    market: bool
+
+
+@dataclass(slots=True)
+class _Band:
+    """The static band of an instrument."""
+
+    lower_ticks: int
+    upper_ticks: int
+    reference_ticks: int
+    policy: int
+
+
+@dataclass(slots=True)
+class _Phase:
+    """What must be remembered of an instrument's state to name how it ends."""
+
+    tripped: bool = False
+    closes: bool = False
+    extensions: int = 0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How a rolling window was when it was looked at last."""
+
+    window: RollingWindow | None = None
+    deadline_ns: int | None = None
+    bounds_ticks: tuple[int, int] | None = None
 
 
 class Coverage:
@@ -265,9 +408,13 @@ class Coverage:
 
     def start_epoch(self) -> None:
         """Forget the state of the device, not the counts."""
-        self._states: dict[int, str] = {}
+        self._states: dict[int, TradingState] = {}
         self._windows: dict[int, SetInstrument] = {}
-        self._bands: dict[int, SetBand] = {}
+        self._bands: dict[int, _Band] = {}
+        self._phases: defaultdict[int, _Phase] = defaultdict(_Phase)
+        self._durations: dict[int, SetBreaker] = {}
+        self._rules: dict[int, SetReferenceRule] = {}
+        self._seen: defaultdict[tuple[int, str], _Seen] = defaultdict(_Seen)
         self._killed: set[int] = set()
         self._orders: dict[int, _Resting] = {}
         self._bids: set[int] = set()
@@ -301,7 +448,7 @@ class Coverage:
 
     def add(self, command: bytes, link: int, reports: list[bytes]) -> None:
         """Count what a command and all its reports show."""
-        answer = _without_market_data(reports)
+        answer, behind = _answer(reports)
         try:
             decoded = messages.decode(command)
         except MalformedError as error:
@@ -316,28 +463,63 @@ class Coverage:
             case Replace():
                 self._add_replace(decoded, answer)
             case Cancel():
-                self._see(f"cancel, {self._states[decoded.instrument]}", "canceled")
+                self._see(f"cancel, {self._state_of(decoded.instrument)}", "canceled")
             case _:
                 self._add_operator(decoded, answer)
         self._follow(answer)
-        self._add_levels(reports, removes=isinstance(decoded, AccountCommand | SetBand))
+        self._follow(behind)
+        removes = isinstance(decoded, AccountCommand | SetBand | MoveWindow)
+        self._add_levels(reports, removes=removes, uncrosses=False)
         self._add_tops(reports)
 
-    def add_timer(self, reports: list[bytes]) -> None:
-        """Count what a timer's reports show."""
-        if not reports:
-            return
-        answer = _without_market_data(reports)
-        halts = any(report[0] == ReportKind.TRADING_STATE for report in answer)
-        self._see("watchdog", "expires: halts" if halts else "expires: nothing trades")
-        if _count(answer[-1]):
-            self._see("watchdog", "expires: cancels")
-        self._follow(answer)
-        for group, kind in (("top of book", ReportKind.TOP_OF_BOOK), ("depth", ReportKind.LEVEL)):
-            if any(report[0] == kind for report in reports):
-                self._see(group, "after a timer")
-        self._add_levels(reports, removes=True)
-        self._add_tops(reports)
+    def add_deadline(self, timers: list[tuple[int, int, int]]) -> None:
+        """Count which timers are due next: deadline, instrument (-1: the watchdog) and kind of all that run."""
+        deadline_ns = min(timers)[0]
+        due = [(instrument, kind) for at_ns, instrument, kind in timers if at_ns == deadline_ns]
+        for instrument, kind in due:
+            self._see("timer", "watchdog" if instrument < 0 else _words(Timer(kind)))
+        instruments = {instrument for instrument, _ in due}
+        if len(instruments) < len(due):
+            self._see("timer", "same deadline: two of an instrument")
+        if len(instruments - {-1}) > 1:
+            self._see("timer", "same deadline: two instruments")
+        if -1 in instruments and len(due) > 1:
+            self._see("timer", "same deadline: with the watchdog")
+
+    def add_timers(self, reports: list[bytes]) -> None:
+        """Count what the reports of some timers show."""
+        for timer in _split(reports):
+            self._add_timer(timer)
+
+    def _add_timer(self, reports: list[bytes]) -> None:
+        answer, behind = _answer(reports)
+        if answer:
+            if answer[-1][0] == ReportKind.DONE:
+                halts = any(report[0] == ReportKind.TRADING_STATE for report in answer)
+                self._see("watchdog", "expires: halts" if halts else "expires: nothing trades")
+                if _count(answer[-1]):
+                    self._see("watchdog", "expires: cancels")
+            self._add_auction(answer)
+            self._follow(answer)
+            for group, kind in (("top of book", ReportKind.TOP_OF_BOOK), ("depth", ReportKind.LEVEL)):
+                if any(report[0] == kind for report in reports):
+                    self._see(group, "after a timer")
+            self._add_levels(reports, removes=True, uncrosses=True)
+            self._add_tops(reports)
+        for report in behind:
+            state = TradingState(_state(report))
+            self._see("limit state", "begins by a timer" if state is TradingState.LIMIT else "ends by a timer")
+        self._follow(behind)
+
+    def _state_of(self, instrument: int) -> str:
+        """One of `STATES`."""
+        state = self._states.get(instrument)
+        if state is None:
+            return "not set"
+        durations = self._durations.get(instrument)
+        if state is TradingState.HALTED and durations and durations.collects:
+            return "halted collecting"
+        return _words(state)
 
     def _follow(self, answer: list[bytes]) -> None:
         """Keep up with what rests and trades."""
@@ -350,9 +532,13 @@ class Coverage:
                     self._reduce(_token(report), _remaining(report))
                 case ReportKind.REPLACED:
                     order = self._orders[_token(report)]
+                    order.market &= _price(report) == order.price_ticks and _quantity(report) <= order.open_lots
                     order.price_ticks, order.open_lots = _price(report), _quantity(report)
+                case ReportKind.BAND_MOVED:
+                    band = _Band(_lower(report), _upper(report), _reference(report), _policy(report))
+                    self._bands[_instrument(report)] = band
                 case ReportKind.TRADING_STATE:
-                    self._states[report[2]] = STATES[_state(report)]
+                    self._change_state(report)
 
     def _reduce(self, token: int, remaining_lots: int) -> None:
         if remaining_lots:
@@ -368,9 +554,16 @@ class Coverage:
             for name in self._faults(command):
                 self._see("malformed", name)
             return
-        state = self._states.get(command.instrument, STATES[0])
+        state = self._state_of(command.instrument)
         match command:
             case NewOrder():
+                band = self._bands.get(command.instrument)
+                if (
+                    reason is Reason.OUTSIDE_BAND
+                    and band
+                    and band.lower_ticks <= command.price_ticks <= band.upper_ticks
+                ):
+                    self._see("dynamic band", "rejects what the static band lets through")
                 self._see(f"order, {state}", f"{_order_name(command)}: rejected")
             case Replace():
                 self._see(f"replace, {state}", "rejected")
@@ -422,6 +615,46 @@ class Coverage:
                 yield "bounds out of order"
             case Heartbeat() if command.timeout_ns >= 1 << 63:
                 yield "timeout too long"
+            case _:
+                yield from self._wrong_durations(command)
+
+    def _wrong_durations(self, command: Command) -> Iterator[str]:
+        """Which rules a command of the circuit breaker breaks."""
+        match command:
+            case StateCommand() if _too_short(command.duration_us):
+                yield f"{_words(command.opcode)} too short"
+            case SetBreaker():
+                if any(map(_too_short, (command.limit_us, command.halt_us, command.indicative_us))):
+                    yield "limit state, halt or indicative too short"
+                if command.call_us < 1_000:
+                    yield "no call"
+                if command.extension_us < 1_000:
+                    yield "no extension"
+            case SetDynamicBand():
+                for width_ticks, bucket_us, buckets in (
+                    (command.short_width_ticks, command.short_bucket_us, command.short_buckets),
+                    (command.long_width_ticks, command.long_bucket_us, command.long_buckets),
+                ):
+                    if width_ticks or bucket_us or buckets:
+                        if bucket_us < 1_000:
+                            yield "bucket too short"
+                        if not buckets:
+                            yield "no bucket"
+                        if buckets > 64:
+                            yield "too many buckets"
+            case SetReferenceRule():
+                if max(command.width_ppm, command.move_ppm) > 1_000_000:
+                    yield "share too large"
+                if command.source is not ReferenceSource.LAST_TRADES and command.trades_log2:
+                    yield "number of trades without such a source"
+                elif command.trades_log2 > 6:
+                    yield "too many trades"
+            case SetSchedule():
+                if command.state not in (ScheduledState.OPENING_CALL, ScheduledState.CLOSING_CALL):
+                    if command.duration_us:
+                        yield "duration of no call"
+                elif _too_short(command.duration_us):
+                    yield "scheduled call too short"
 
     def _wrong_names(self, command: Command) -> Iterator[str]:
         """Which names in a command the device has not."""
@@ -429,7 +662,7 @@ class Coverage:
             case AccountCommand() | GrantCredit() | Heartbeat() | PlainCommand(opcode=Opcode.READ_CLOCK):
                 if command.instrument:
                     yield "instrument where none belongs"
-            case PlainCommand() if command.instrument == ALL_INSTRUMENTS:
+            case PlainCommand() | StateCommand() if command.instrument == ALL_INSTRUMENTS:
                 pass
             case _ if command.instrument >= self._config.instruments:
                 yield "instrument"
@@ -445,10 +678,18 @@ class Coverage:
 
     def _add_order(self, command: NewOrder, link: int, answer: list[bytes]) -> None:
         price_ticks = _price(answer[0])
-        order = _Resting(price_ticks, command.quantity_lots, command.self_trade_prevention, command.reduce_only)
-        self._orders[command.token] = order
-        name = _order_name(command)
-        self._see("order, trading", f"{name}: {_outcome(command.token, command.quantity_lots, answer)}")
+        state, name = self._state_of(command.instrument), _order_name(command)
+        self._orders[command.token] = _Resting(
+            command.instrument,
+            command.side,
+            price_ticks,
+            command.quantity_lots,
+            command.self_trade_prevention,
+            command.reduce_only,
+            market=name == "market",
+        )
+        self._see(f"order, {state}", f"{name}: {_outcome(command.token, command.quantity_lots, answer)}")
+        self._add_trip(command, price_ticks, answer)
         self._add_taking("GTC" if name == "post-only" else name, command.token, command.account, answer)
         self._add_price(command, price_ticks, _final_lots(command.token, command.quantity_lots, answer) > 0, name)
         if link:
@@ -464,7 +705,7 @@ class Coverage:
         else:
             outcome = f"moves: {_outcome(command.token, command.quantity_lots, answer)}"
             self._add_taking("replace", command.token, command.account, answer)
-        self._see(f"replace, {self._states[command.instrument]}", outcome)
+        self._see(f"replace, {self._state_of(command.instrument)}", outcome)
         if price_ticks != command.price_ticks:
             self._see("price", f"replace {_words(command.side)} clamped")
         if order.reduce_only:
@@ -481,12 +722,18 @@ class Coverage:
             return
         if price_ticks != command.price_ticks:
             self._see("price", f"new {side} clamped")
+            if band and price_ticks != (band.upper_ticks if command.side is Side.BUY else band.lower_ticks):
+                self._see("dynamic band", "clamps to another bound")
         if not rests or name in ("IOC", "FOK"):
             return
         if band and command.side is Side.BUY and price_ticks < band.lower_ticks:
             self._see("price", "bid rests below the band")
         if band and command.side is Side.SELL and price_ticks > band.upper_ticks:
             self._see("price", "ask rests above the band")
+        if band and command.side is Side.BUY and price_ticks > band.upper_ticks:
+            self._see("price", "bid collects above the band")
+        if band and command.side is Side.SELL and price_ticks < band.lower_ticks:
+            self._see("price", "ask collects below the band")
         window = self._windows[command.instrument]
         window_ticks = 1 << window.window_log2
         if price_ticks == window.window_base_ticks:
@@ -552,13 +799,14 @@ class Coverage:
                 self._see("account", f"{'kill' if kill else 'mass cancel'}: {'orders' if count else 'no order'}")
             case SetInstrument():
                 self._see("instrument", "set again" if command.instrument in self._states else "set")
-                self._states[command.instrument] = "halted"
+                self._states[command.instrument] = TradingState.HALTED
                 self._windows[command.instrument] = command
-                self._bands.pop(command.instrument, None)
+                for known in (self._bands, self._phases, self._durations, self._rules):
+                    known.pop(command.instrument, None)
             case SetBand():
-                self._bands[command.instrument] = command
+                self._see("reference", "host")
                 side = {0: "no order outside", Side.BUY: "bids", Side.SELL: "asks"}[_side(answer[0])]
-                self._see("band", f"{self._states[command.instrument]}: {side}")
+                self._see("band", f"{self._state_of(command.instrument)}: {side}")
             case GrantCredit():
                 balance_quote = _balance(answer[0])
                 sign = "zero" if balance_quote == 0 else "above zero" if balance_quote > 0 else "below zero"
@@ -568,12 +816,172 @@ class Coverage:
                 self._see("watchdog", armed)
             case PlainCommand(opcode=Opcode.READ_CLOCK):
                 self._see("clock", "read")
-            case PlainCommand():
+            case SetBreaker():
+                self._durations[command.instrument] = command
+            case SetReferenceRule():
+                self._rules[command.instrument] = command
+            case SetSchedule():
+                if not command.at_ns:
+                    self._see("timetable", "taken out")
+                elif command.at_ns < _time(answer[0]):
+                    self._see("timetable", "passed")
+                if command.duration_us:
+                    self._see("timetable", "with its own duration")
+            case MoveWindow():
+                self._add_move(command, answer)
+            case PlainCommand() | StateCommand():
                 whom = "all" if command.instrument == ALL_INSTRUMENTS else "one"
                 changed = ("none", "one", "several")[min(count, 2)]
                 self._see("trading state", f"{_words(command.opcode)} {whom}: {changed} changed")
 
-    def _add_levels(self, reports: list[bytes], *, removes: bool) -> None:
+    # The circuit breaker
+
+    def _change_state(self, report: bytes) -> None:
+        """An instrument changes its state."""
+        instrument, reason = _instrument(report), Reason(report[1])
+        before, after = self._states[instrument], TradingState(_state(report))
+        self.counts[_change(before, after, reason)] += 1
+        self._states[instrument] = after
+        phase, band = self._phases[instrument], self._bands.get(instrument)
+        if reason is Reason.LIMIT:
+            if after is TradingState.LIMIT and band and band.policy == BandPolicy.HALT and not phase.tripped:
+                self._see("limit state", "trips: best price")
+                phase.tripped = True
+            elif after is TradingState.HALTED and phase.tripped:
+                where = "in" if before is TradingState.LIMIT else "behind"
+                self._see("limit state", f"tripped: halts {where} it")
+            elif after is TradingState.HALTED:
+                self._see("limit state", f"over: halts {'for a time' if _until(report) else 'until told'}")
+            if after is not TradingState.HALTED:
+                return
+        if reason is Reason.EXTENDED:
+            self._see("call", "extended again" if phase.extensions else "extended")
+            if not _until(report):
+                self._see("call", "extended until told")
+            phase.extensions += 1
+            return
+        if reason is Reason.CALL_OVER:
+            batch = after is TradingState.CALL
+            self._see("call", "closing" if after is TradingState.CLOSED else "batch" if batch else "continuous")
+        self._phases[instrument] = _Phase()
+
+    def _add_trip(self, command: NewOrder, price_ticks: int, answer: list[bytes]) -> None:
+        """Policy *halt* trips when something is left of an immediate order at the bound."""
+        band = self._bands.get(command.instrument)
+        stranded = answer[-1][0] == ReportKind.CANCELED and answer[-1][1] == Reason.IMMEDIATE_REST
+        at_bound = command.order_type is OrderType.MARKET or price_ticks != command.price_ticks
+        if stranded and at_bound and band and band.policy == BandPolicy.HALT:
+            self._see("limit state", "trips: left of an immediate order")
+            self._phases[command.instrument].tripped = True
+
+    def _add_move(self, command: MoveWindow, answer: list[bytes]) -> None:
+        """A window moves."""
+        window = self._windows[command.instrument]
+        moved_ticks = command.window_base_ticks - window.window_base_ticks
+        window.window_base_ticks = command.window_base_ticks
+        if abs(moved_ticks) >= 1 << window.window_log2:
+            way = "disjoint"
+        else:
+            way = "up" if moved_ticks > 0 else "down" if moved_ticks else "stays"
+        match sorted({_side(report) for report in answer[:-1]}):
+            case [Side.BUY]:
+                what = "bids alone"
+            case [Side.SELL]:
+                what = "asks alone"
+            case [_, _]:
+                what = "bids and asks"
+            case _:
+                what = "no order outside"
+        self._see("window", f"{way}: {what}")
+
+    def _add_auction(self, answer: list[bytes]) -> None:
+        """What a timer does to a call or a reference."""
+        (*_, last), instrument = answer, _instrument(answer[-1])
+        kinds = [report[0] for report in answer]
+        batch = instrument in self._durations and self._durations[instrument].mode is TradingMode.BATCH
+        if last[0] == ReportKind.INDICATIVE:
+            self._see("call", f"indicative: {'trades' if _auction_volume(last) else 'nothing trades'}")
+        elif last[0] == ReportKind.BAND_MOVED:
+            self._see("reference", _words(self._rules[instrument].source))
+            if ReportKind.CANCELED in kinds:
+                self._see("reference", "cancels orders")
+        elif ReportKind.UNCROSSED in kinds:
+            self._add_uncross(instrument, answer)
+            moved = [_reference(report) for report in answer if report[0] == ReportKind.BAND_MOVED]
+            band = self._bands.get(instrument)
+            if moved and band and (moved[0] != band.reference_ticks):
+                self._see("reference", f"auction: {'batch' if batch else 'continuous'}")
+
+    def _add_uncross(self, instrument: int, answer: list[bytes]) -> None:
+        """An auction, before its reports are followed."""
+        orders = [order for order in self._orders.values() if order.instrument == instrument]
+        band = self._bands.get(instrument)
+        for shape in _shapes(orders, band.reference_ticks if band else 0):
+            self._see("auction", shape)
+        uncrossed = next(report for report in answer if report[0] == ReportKind.UNCROSSED)
+        for side, name in ((Side.BUY, "cancels bids"), (Side.SELL, "cancels asks")):
+            if any(
+                report[:2] == bytes((ReportKind.CANCELED, Reason.BAND_MOVED)) and _side(report) == side
+                for report in answer
+            ):
+                self._see("auction", name)
+        if any(report[:2] == bytes((ReportKind.CANCELED, Reason.IMMEDIATE_REST)) for report in answer):
+            self._see("auction", "market order is left")
+        if not _auction_volume(uncrossed):
+            return
+        self._see(
+            "auction", {0: "no surplus", Side.BUY: "surplus of bids", Side.SELL: "surplus of asks"}[_side(uncrossed)]
+        )
+        self._see("auction", "one trade" if _auction_trades(uncrossed) == 1 else "several trades")
+        if band is None:
+            self._see("auction", "without a band")
+        elif not band.lower_ticks <= _auction_price(uncrossed) <= band.upper_ticks:
+            self._see("auction", "outside the static band")
+        trades = [report for report in answer if report[0] == ReportKind.TRADE]
+        if any(_account(trade) == _maker_account(trade) for trade in trades):
+            self._see("auction", "an account with itself")
+        if any(self._orders[token(trade)].market for trade in trades for token in (_token, _maker_token)):
+            self._see("auction", "market order trades")
+
+    def look(self, model: Appliance) -> None:
+        """Look at the rolling windows of all instruments, which no report tells of."""
+        for index in range(self._config.instruments):
+            if breaker := model.breaker(index):
+                self._look_at(index, breaker, model.time_ns)
+
+    def _look_at(self, index: int, breaker: Breaker, now_ns: int) -> None:
+        band = breaker.band
+        narrow = []
+        changed = False
+        for name, window in (("short", breaker.short), ("long", breaker.long)):
+            seen = self._seen[index, name]
+            if window is not seen.window:
+                self._seen[index, name] = seen = _Seen(window)
+            if window is None:
+                continue
+            was_ns, is_ns = seen.deadline_ns, window.deadline_ns
+            was_ticks, bounds_ticks = seen.bounds_ticks, window.bounds()
+            seen.deadline_ns, seen.bounds_ticks = is_ns, bounds_ticks
+            if band and bounds_ticks and (bounds_ticks[0] > band.lower_ticks or bounds_ticks[1] < band.upper_ticks):
+                narrow.append(name)
+            if was_ns == is_ns and was_ticks == bounds_ticks:
+                continue
+            changed = True
+            if was_ns is None:
+                self._see("dynamic band", f"{name}: first trade")
+            elif is_ns is None:
+                self._see("dynamic band", f"{name}: emptied {'by time' if now_ns == was_ns else 'otherwise'}")
+                if band and was_ticks and (was_ticks[0] > band.upper_ticks or was_ticks[1] < band.lower_ticks):
+                    self._see("dynamic band", "parted from the static band")
+            elif was_ns != is_ns and was_ticks != bounds_ticks:
+                self._see("dynamic band", f"{name}: bucket leaves")
+        if changed:
+            for name in narrow:
+                self._see("dynamic band", f"{name}: narrows the band")
+            if len(narrow) > 1:
+                self._see("dynamic band", "both narrow")
+
+    def _add_levels(self, reports: list[bytes], *, removes: bool, uncrosses: bool) -> None:
         last = next(place for place, report in enumerate(reports) if _flags(report) & messages.LAST)
         if behind := sum(report[0] == ReportKind.LEVEL for report in reports[last:]):
             self._see("depth", ("one at the end", "two at the end")[behind - 1])
@@ -581,9 +989,14 @@ class Coverage:
             if report[0] != ReportKind.LEVEL:
                 continue
             if place < last:
-                leaves = reports[place - 1][0] == ReportKind.REPLACED
-                within = "before a taker's next level"
-                self._see("depth", "behind a removed order" if removes else "behind a replace" if leaves else within)
+                cause = next(report[0] for report in reversed(reports[:place]) if report[0] != ReportKind.LEVEL)
+                if uncrosses and cause == ReportKind.TRADE:
+                    where = "behind an auction's trade"
+                elif removes:
+                    where = "behind a removed order"
+                else:
+                    where = "behind a replace" if cause == ReportKind.REPLACED else "before a taker's next level"
+                self._see("depth", where)
             side = "bid" if _side(report) == Side.BUY else "ask"
             level, quantity_lots = (_instrument(report), side, _level_price(report)), _level_quantity(report)
             known_lots = self._levels.pop(level, 0)
@@ -621,8 +1034,69 @@ _MARKET_DATA = (ReportKind.TOP_OF_BOOK, ReportKind.LEVEL)
 _OPCODES = frozenset(Opcode)
 
 
-def _without_market_data(reports: list[bytes]) -> list[bytes]:
-    return [report for report in reports if report[0] not in _MARKET_DATA]
+def _answer(reports: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """An answer up to its last report without market data, and the limit states that begin or end behind it."""
+    last = max((place for place, report in enumerate(reports) if _flags(report) & messages.LAST), default=-1)
+    answer = [report for report in reports[: last + 1] if report[0] not in _MARKET_DATA]
+    return answer, [report for report in reports[last + 1 :] if report[0] not in _MARKET_DATA]
+
+
+def _split(reports: list[bytes]) -> Iterator[list[bytes]]:
+    """The reports of several timers, timer by timer; what a silent one leads to goes with the timer before it."""
+    group: list[bytes] = []
+    over = False
+    for report in reports:
+        follows = report[0] in _MARKET_DATA or (report[0] == ReportKind.TRADING_STATE and report[1] == Reason.LIMIT)
+        if over and not (follows and not _flags(report) & messages.LAST):
+            yield group
+            group, over = [], False
+        group.append(report)
+        over |= bool(_flags(report) & messages.LAST)
+    if group:
+        yield group
+
+
+def _too_short(duration_us: int) -> bool:
+    return 0 < duration_us < 1_000
+
+
+def _shapes(orders: list[_Resting], reference_ticks: int) -> Iterator[str]:
+    """What decides the price of an auction."""
+    bids = [order for order in orders if order.side is Side.BUY]
+    asks = [order for order in orders if order.side is Side.SELL]
+    if not (bids and asks):
+        yield "bids alone" if bids else "asks alone" if asks else "no order"
+        return
+    lowest, highest = min(ask.price_ticks for ask in asks), max(bid.price_ticks for bid in bids)
+    if lowest > highest:
+        yield "not crossed"
+        return
+    surpluses: dict[int, int] = {}
+    volumes: dict[int, int] = {}
+    for price_ticks in range(lowest, highest + 1):
+        demand = sum(bid.open_lots for bid in bids if bid.price_ticks >= price_ticks)
+        supply = sum(ask.open_lots for ask in asks if ask.price_ticks <= price_ticks)
+        surpluses[price_ticks], volumes[price_ticks] = demand - supply, min(demand, supply)
+    most = max(volumes.values())
+    left = [price_ticks for price_ticks, volume in volumes.items() if volume == most]
+    if len(left) == 1:
+        yield "one tick left by volume"
+        return
+    least = min(abs(surpluses[price_ticks]) for price_ticks in left)
+    left = [price_ticks for price_ticks in left if abs(surpluses[price_ticks]) == least]
+    signs = {(surpluses[price_ticks] > 0) - (surpluses[price_ticks] < 0) for price_ticks in left}
+    if len(left) == 1:
+        yield "one tick left by surplus"
+    elif signs == {1}:
+        yield "highest of a surplus of bids"
+    elif signs == {-1}:
+        yield "lowest of a surplus of asks"
+    elif signs == {0}:
+        among = "among them" if left[0] <= reference_ticks <= left[-1] else ""
+        yield f"balanced: reference {among or ('below' if reference_ticks < left[0] else 'above')}"
+    else:
+        lower = max(price_ticks for price_ticks in left if surpluses[price_ticks] > 0)
+        yield f"middle ticks: the {'lower' if reference_ticks <= lower else 'upper'}"
 
 
 def _order_name(command: NewOrder) -> str:

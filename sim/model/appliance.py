@@ -161,8 +161,8 @@ class Appliance:
             reports += self._send(Cause(deadline_ns, link=0, command_number=0), acted)
         return reports
 
-    def _next_timer(self) -> tuple[int, int, int] | None:
-        """Deadline, instrument and kind of the timer that acts next; the watchdog comes before every instrument."""
+    def timers(self) -> list[tuple[int, int, int]]:
+        """Deadline, instrument and kind of every timer that runs; the watchdog's instrument is -1, its kind zero."""
         timers = [
             (deadline_ns, index, int(kind))
             for index, instrument in enumerate(self._gate.instruments)
@@ -171,7 +171,11 @@ class Appliance:
         ]
         if self._gate.deadline_ns is not None:
             timers.append((self._gate.deadline_ns, -1, WATCHDOG))
-        return min(timers, default=None)
+        return timers
+
+    def _next_timer(self) -> tuple[int, int, int] | None:
+        """The timer that acts next: by deadline, then the watchdog, then by instrument and kind."""
+        return min(self.timers(), default=None)
 
     @property
     def time_ns(self) -> int:
@@ -188,6 +192,11 @@ class Appliance:
     def book(self) -> Book:
         """The book, to read."""
         return self._book
+
+    def breaker(self, instrument: int) -> Breaker | None:
+        """The breaker of an instrument, to read; None before it is set."""
+        present = self._gate.instruments[instrument]
+        return present.breaker if present else None
 
     def balance_quote(self, account: int) -> int:
         """An account's balance."""
@@ -219,9 +228,9 @@ class Appliance:
         """Limit states that begin or end."""
         changed = []
         for index, instrument in enumerate(self._gate.instruments):
-            if instrument:
-                best = {side: self._book.best_ticks(index, side) for side in Side}
-                if instrument.breaker.review(best[Side.BUY], best[Side.SELL], now_ns):
+            if instrument and instrument.breaker.may_limit:
+                bid_ticks, ask_ticks = self._book.best_ticks(index, Side.BUY), self._book.best_ticks(index, Side.SELL)
+                if instrument.breaker.review(bid_ticks, ask_ticks, now_ns):
                     changed.append(_state_of(index, instrument.breaker, Reason.LIMIT))
         return changed
 
@@ -493,7 +502,8 @@ class Appliance:
                 return self._end_phase(now_ns, index, breaker)
             case Timer.INDICATIVE:
                 assert breaker.indicative_ns is not None
-                breaker.indicative_ns += breaker.durations.indicative_us * NS_A_US
+                period_ns = breaker.durations.indicative_us * NS_A_US
+                breaker.indicative_ns = breaker.indicative_ns + period_ns if period_ns else None
                 clearing = self._book.clearing(index, breaker.reference_ticks)
                 return [auction_report(ReportKind.INDICATIVE, index, clearing)]
 
@@ -552,14 +562,14 @@ class Appliance:
 
     def _follow_auction(self, breaker: Breaker, price_ticks: int, now_ns: int) -> None:
         """An auction has traded: the bands follow its price."""
-        if not breaker.batch:
-            breaker.empty_windows()
-        breaker.trade(price_ticks, now_ns)
         replaces = not breaker.batch or (
             breaker.rule.source is ReferenceSource.AUCTION and breaker.moves_reference(price_ticks, now_ns)
         )
         if breaker.band and replaces:
             breaker.replace_reference(price_ticks, now_ns)
+        if not breaker.batch:
+            breaker.empty_windows()
+        breaker.trade(price_ticks, now_ns)  # behind the reference: the band that was may not hold this price
 
 
 def _state_of(index: int, breaker: Breaker, reason: Reason) -> TradingStateChanged:

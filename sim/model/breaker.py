@@ -276,10 +276,15 @@ class Breaker:
             self.tripped = True
             self.until_ns = now_ns + TRIP_NS
 
+    @property
+    def may_limit(self) -> bool:
+        """Whether a limit state can begin or end."""
+        return self.band is not None and self.matches
+
     def review(self, bid_ticks: int | None, ask_ticks: int | None, now_ns: int) -> bool:
         """Whether a limit state begins or ends, with these best prices."""
         band = self.band_in_force()
-        if not self.matches or band is None:
+        if not self.may_limit or band is None:
             return False
         at_bound = bid_ticks == band.upper_ticks or ask_ticks == band.lower_ticks
         if at_bound == (self.state is TradingState.LIMIT):
@@ -294,11 +299,11 @@ class Breaker:
 
     def timers(self) -> list[tuple[int, Timer]]:
         """Every timer that runs: its deadline and kind."""
-        deadlines = {
-            Timer.SHORT_BUCKET: self.short.deadline_ns if self.short else None,
-            Timer.LONG_BUCKET: self.long.deadline_ns if self.long else None,
-            Timer.SCHEDULE: min((at_ns for at_ns, _ in self.timetable.values()), default=None),
-            Timer.PHASE: self.until_ns,
-            Timer.INDICATIVE: self.indicative_ns,
-        }
-        return [(deadline_ns, kind) for kind, deadline_ns in deadlines.items() if deadline_ns is not None]
+        deadlines = (
+            (self.short.deadline_ns if self.short else None, Timer.SHORT_BUCKET),
+            (self.long.deadline_ns if self.long else None, Timer.LONG_BUCKET),
+            (min(self.timetable.values())[0] if self.timetable else None, Timer.SCHEDULE),
+            (self.until_ns, Timer.PHASE),
+            (self.indicative_ns, Timer.INDICATIVE),
+        )
+        return [(deadline_ns, kind) for deadline_ns, kind in deadlines if deadline_ns is not None]

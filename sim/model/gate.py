@@ -306,9 +306,8 @@ class Gate:
             return Reason.UNKNOWN_INSTRUMENT
         window = range(command.window_base_ticks, command.window_base_ticks + instrument.breaker.window_ticks)
         band = instrument.breaker.band
-        if window.stop > PRICE_LIMIT_TICKS or (
-            band and not (band.lower_ticks in window and band.upper_ticks in window)
-        ):  # 10
+        holds_band = band is None or (band.lower_ticks in window and band.upper_ticks in window)
+        if window.stop > PRICE_LIMIT_TICKS or not holds_band:  # 10
             return Reason.OUTSIDE_WINDOW
         return None
 

@@ -557,10 +557,12 @@ def _state_command(command: bytes) -> StateCommand:
 
 
 def _set_breaker(command: bytes) -> SetBreaker:
-    _, instrument, epoch, number, *durations, mode, flags, reserved = _SET_BREAKER.unpack(command)
+    (_, instrument, epoch, number, limit, halt, call, extension, indicative, mode, flags, reserved) = (
+        _SET_BREAKER.unpack(command)
+    )
     _require_zero(reserved)
     collects = _has_flag(flags, BreakerFlags.COLLECT, BreakerFlags)
-    return SetBreaker(instrument, epoch, number, *durations, TradingMode(mode), collects)
+    return SetBreaker(instrument, epoch, number, limit, halt, call, extension, indicative, TradingMode(mode), collects)
 
 
 def _set_dynamic_band(command: bytes) -> SetDynamicBand:
@@ -570,9 +572,13 @@ def _set_dynamic_band(command: bytes) -> SetDynamicBand:
 
 
 def _set_reference_rule(command: bytes) -> SetReferenceRule:
-    _, instrument, epoch, number, *numbers, source, trades_log2, reserved = _SET_REFERENCE_RULE.unpack(command)
+    (_, instrument, epoch, number, width, width_ppm, auction_width, move, hold, source, trades_log2, reserved) = (
+        _SET_REFERENCE_RULE.unpack(command)
+    )
     _require_zero(reserved)
-    return SetReferenceRule(instrument, epoch, number, *numbers, ReferenceSource(source), trades_log2)
+    return SetReferenceRule(
+        instrument, epoch, number, width, width_ppm, auction_width, move, hold, ReferenceSource(source), trades_log2
+    )
 
 
 def _set_call_end(command: bytes) -> SetCallEnd:

@@ -1,12 +1,15 @@
 """The book alone on Verilator: random guarded commands with back-pressure, compared with the model's book.
 
-What is compared: every report, and every release to the guard.
+What is compared: every report, every release to the guard, every trade and every review that the breaker is told of,
+and how auctions went. What the breaker answers is made up.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from struct import pack
+from typing import Any
 
 import cocotb
 from amaranth.hdl import Const
@@ -14,15 +17,40 @@ from amaranth.lib import data
 from cocotb.handle import SimHandleBase
 from pins import Pins, Sink
 
-from bandgap.hdl.beats import Action, GuardedCommand, Preview, Release
+from bandgap.hdl.beats import Action, GuardedCommand, Preview, Release, Review, Traded, Uncrossed, Verdict
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.hdl.protocol import commands as wire
-from bandgap.hdl.protocol.reports import Reason
+from bandgap.hdl.protocol.reports import Reason, ReportKind, TradingState
 from bandgap.sim.model import book as model
 from bandgap.sim.model import messages
 
+CONFIGS = {
+    "formal": PRESETS["formal"],
+    "roomy": BookConfig(instruments=2, orders=32, ticks=64, accounts=4, word_bits=4),
+}
+"""Sizes by the name that `BANDGAP_SIZES` selects."""
+
 EXIT_CYCLE = slice(24, 28)  # bytes of a report that the model leaves zero
 MOST_CYCLES = 10_000
+
+
+class Book(model.Book):
+    """The model's book, which notes whose levels change in `touched`."""
+
+    def __init__(self, instruments: int, released: Any) -> None:
+        self.touched: set[int] = set()
+        super().__init__(instruments, released)
+
+    def _change_level(self, order: model.Order) -> None:
+        self.touched.add(order.instrument)
+        super()._change_level(order)
+
+
+def verdict_on(review: dict[str, int]) -> dict[str, int]:
+    """What the breaker answers here: a change now and then."""
+    time_ns = review["time_ns"] + review["instrument"]
+    state = TradingState.LIMIT if time_ns & 4 else TradingState.TRADING
+    return {"changed": int(time_ns % 3 == 0), "state": state.value, "until_ns": time_ns * 5}
 
 
 class Expectation:
@@ -32,23 +60,36 @@ class Expectation:
     ----------
     reports : 64 bytes each, number and epoch zero.
     releases : (account, instrument, price, quantity) each.
+    traded : (instrument, auction, price, time) each.
+    reviews : The fields of each.
+    collecting, watched : A bit an instrument.
     """
 
     def __init__(self, config: BookConfig) -> None:
         self.reports: list[bytes] = []
         self.releases: list[tuple[int, int, int, int]] = []
-        self.book = model.Book(config.instruments, self._released)
+        self.traded: list[tuple[int, int, int, int]] = []
+        self.reviews: list[dict[str, int]] = []
+        self.collecting = self.watched = 0
+        self.book = Book(config.instruments, self._released)
         self._tops = [self.book.top(index) for index in range(config.instruments)]
 
     def _released(self, order: model.Order, quantity_lots: int) -> None:
         if not order.reduce_only and quantity_lots:
             self.releases.append((order.account, order.instrument, order.price_ticks, quantity_lots))
 
-    def send(self, cause: messages.Cause, reports: list[messages.Report]) -> None:
-        """The reports of a command, then the levels and tops of book that it changed."""
+    def send(self, cause: messages.Cause, reports: list[messages.Report], *, at_bound: bool = False) -> None:
+        """The reports of a command, then the levels and tops of book that it changed, then what the breaker finds."""
+        stranded = set()
         for report in reports:
             last = messages.LAST if report is reports[-1] else 0
             self.reports.append(messages.encode(report, cause, 0, 0, last))
+            if isinstance(report, messages.Trade) and report.side:
+                self.traded.append((report.instrument, 0, report.price_ticks, cause.time_ns))
+            if isinstance(report, messages.Auction) and report.kind is messages.ReportKind.UNCROSSED and report.trades:
+                self.traded.append((report.instrument, 1, report.price_ticks, cause.time_ns))
+        if at_bound and reports[-1].reason == messages.Reason.IMMEDIATE_REST:
+            stranded.add(reports[-1].instrument)
         for told in self.book.changed_levels():
             self.reports.append(messages.encode(told, cause, 0, 0, 0))
         for index, before in enumerate(self._tops):
@@ -56,6 +97,29 @@ class Expectation:
             if top != before:
                 self._tops[index] = top
                 self.reports.append(messages.encode(top, cause, 0, 0, 0))
+        asked = {index for index in self.book.touched if at_bound or self.watched >> index & 1} | stranded
+        self.book.touched.clear()
+        for index in sorted(asked):
+            self._review(cause, index, stranded=index in stranded)
+
+    def _review(self, cause: messages.Cause, instrument: int, *, stranded: bool) -> None:
+        top = self.book.top(instrument)
+        sides = [self.book.resting(instrument, side) for side in (messages.Side.BUY, messages.Side.SELL)]
+        review = {
+            "instrument": instrument,
+            "bid_any": int(bool(sides[0])),
+            "bid_ticks": top.bid_price_ticks if sides[0] else 0,
+            "ask_any": int(bool(sides[1])),
+            "ask_ticks": top.ask_price_ticks if sides[1] else 0,
+            "stranded": int(stranded),
+            "time_ns": cause.time_ns,
+        }
+        self.reviews.append(review)
+        verdict = verdict_on(review)
+        if verdict["changed"]:
+            state = messages.TradingState(verdict["state"])
+            changed = messages.TradingStateChanged(messages.Reason.LIMIT, instrument, state, verdict["until_ns"])
+            self.reports.append(messages.encode(changed, cause, 0, 0, 0))
 
 
 def bits(layout: type, fields: dict[str, object]) -> int:
@@ -67,13 +131,23 @@ def bits(layout: type, fields: dict[str, object]) -> int:
 class Walker:
     """A command on its way to the book: what the guard shows of it at intake, in its second register, at the end.
 
-    `alone`: nothing enters behind it before it is carried out.
+    `alone`: nothing enters behind it before it is carried out. `traded`: how many trades have been told by then.
     """
 
     preview: int
     price_ticks: int
     beat: int
     alone: bool
+    traded: int | None = None
+
+
+@dataclass(frozen=True)
+class Switch:
+    """What changes while nothing is on its way; and how the last auction must have gone by then."""
+
+    collecting: int
+    watched: int
+    uncrossed: dict[str, int] | None = None
 
 
 class Guard:
@@ -84,11 +158,14 @@ class Guard:
 
     def __init__(self, dut: SimHandleBase, rng: Random, eagerness: float) -> None:
         self._dut, self._rng, self._eagerness = dut, rng, eagerness
-        self.pending: list[Walker] = []
+        self.pending: list[Walker | Switch] = []
+        self.told: list[int] = []  # the trades that were taken
         self._registers: list[Walker | None] = [None, None, None]
         self._at_book: Walker | None = None
         dut.advance.value = 0
         dut.commands__valid.value = 0
+        dut.collecting.value = 0
+        dut.watched.value = 0
 
     def drive(self) -> None:
         """After a rising edge."""
@@ -98,7 +175,8 @@ class Guard:
             dut.commands__payload.value = self._at_book.beat
         second = self._registers[1]
         dut.b_price_ticks.value = second.price_ticks if second else 0
-        dut.preview.value = self.pending[0].preview if self.pending else 0
+        first = self.pending[0] if self.pending else None
+        dut.preview.value = first.preview if isinstance(first, Walker) else 0
         dut.advance.value = 0
 
     def sample(self) -> None:
@@ -108,12 +186,73 @@ class Guard:
         advance = (self._at_book is None or taken) and not int(dut.busy.value) and self._rng.random() < self._eagerness
         dut.advance.value = int(advance)
         if taken:
+            self._look_at_trades(self._at_book)
             self._at_book = None
         if advance:
             blocked = any(walker and walker.alone for walker in (*self._registers, self._at_book))
             waits = blocked or not self.pending or self._rng.random() >= self._eagerness
+            waits = waits or isinstance(self.pending[0], Switch)
             enters = None if waits else self.pending.pop(0)
             *self._registers, self._at_book = [enters, *self._registers]
+        if not (taken or any((*self._registers, self._at_book)) or int(dut.working.value)):
+            self._switch()
+
+    def _look_at_trades(self, walker: Walker | None) -> None:
+        """A command is done: its last trade has been told, or is shown."""
+        shown = int(self._dut.traded__valid.value)
+        assert not shown or int(self._dut.trading.value)
+        if walker and walker.traded is not None:
+            assert len(self.told) + shown == walker.traded, "a trade is not told in time"
+
+    def _switch(self) -> None:
+        dut = self._dut
+        if self.pending and isinstance(self.pending[0], Switch):
+            switch = self.pending.pop(0)
+            dut.collecting.value = switch.collecting
+            dut.watched.value = switch.watched
+            if switch.uncrossed is not None:
+                assert int(dut.uncrossed.value) == bits(Uncrossed, switch.uncrossed), "the auction went another way"
+
+
+class Breaker:
+    """Stands in for the breaker: takes reviews and answers them, each after a while."""
+
+    def __init__(self, dut: SimHandleBase, rng: Random, eagerness: float) -> None:
+        self._dut, self._rng, self._eagerness = dut, rng, eagerness
+        self.reviews: list[dict[str, int]] = []
+        self._answer: int | None = None
+        self._answering = False
+        dut.review__ready.value = 0
+        dut.verdict__valid.value = 0
+
+    def drive(self) -> None:
+        """After a rising edge."""
+        dut = self._dut
+        dut.review__ready.value = int(self._rng.random() < self._eagerness)
+        if self._answer is not None and not self._answering and self._rng.random() < self._eagerness:
+            self._answering = True
+            dut.verdict__payload.value = self._answer
+        dut.verdict__valid.value = int(self._answering)
+
+    def sample(self) -> None:
+        """Before the next rising edge."""
+        dut = self._dut
+        if self._answering and int(dut.verdict__ready.value):
+            self._answering, self._answer = False, None
+        if int(dut.review__valid.value) and int(dut.review__ready.value):
+            assert self._answer is None, "a review before the last one was answered"
+            asked = data.Layout.cast(Review).from_bits(int(dut.review__payload.value))
+            review = {
+                "instrument": asked.instrument,
+                "bid_any": asked.bid.any,
+                "bid_ticks": asked.bid.price_ticks if asked.bid.any else 0,
+                "ask_any": asked.ask.any,
+                "ask_ticks": asked.ask.price_ticks if asked.ask.any else 0,
+                "stranded": asked.stranded,
+                "time_ns": asked.time_ns,
+            }
+            self.reviews.append(review)
+            self._answer = bits(Verdict, dict(verdict_on(review)))
 
 
 class Sender:
@@ -152,7 +291,9 @@ class Sender:
             "generation": int.from_bytes(body[22:24], "little"),
             "account": int.from_bytes(body[16:20], "little"),
         }
-        alone = action in (Action.SET_INSTRUMENT, Action.MOVE_BAND) or bool(fields.get("everyone"))
+        flow = (Action.NEW, Action.CANCEL, Action.REPLACE)
+        whole_book = bool(fields.get("everyone") or fields.get("markets"))
+        alone = action not in (*flow, Action.SWEEP) or whole_book
         return Walker(bits(Preview, preview), int(fields.get("price_ticks", 0)), bits(GuardedCommand, beat), alone)
 
     def set_instrument(self, instrument: int) -> Walker:
@@ -170,16 +311,25 @@ class Sender:
         self.expected.send(cause, [messages.Done(instrument)])
         return self._walker(Action.SET_INSTRUMENT, cause, body)
 
+    def _collects(self, instrument: int) -> bool:
+        return bool(self.expected.collecting >> instrument & 1)
+
     def _order_body(self, price: int, quantity: int, account: int, token: int, generation: int, tail: bytes) -> bytes:
         return (pack("<8xIIIHH", price, quantity, account, token, generation) + tail).ljust(32, b"\0")
 
-    def new_order(self) -> Walker:
+    def new_order(self) -> list[Walker]:
         rng, book = self._rng, self.expected.book
         cause = self._cause(rng.randrange(self._config.instruments))
+        collects = self._collects(self._instrument)
         side = rng.choice(list(messages.Side))
+        market = rng.random() < 0.2
         force = rng.choice(list(messages.TimeInForce))
+        if collects:
+            force = messages.TimeInForce.GTC
+        if market:
+            force = messages.TimeInForce.IOC
         mode = rng.choice(list(messages.SelfTradePrevention))
-        post_only = force is messages.TimeInForce.GTC and rng.random() < 0.2
+        post_only = force is messages.TimeInForce.GTC and not collects and rng.random() < 0.2
         reduce_only = cause.link == 0 and rng.random() < 0.2
         token = rng.randrange(self._config.orders)
         self._generations[token] = rng.choice((self._generations[token], *[rng.randrange(1, 1 << 16)] * 4))
@@ -197,23 +347,38 @@ class Sender:
         )
         flags = post_only * wire.OrderFlags.POST_ONLY.value + reduce_only * wire.OrderFlags.REDUCE_ONLY.value
         sent_price = rng.choice((order.price_ticks, 0))  # what was sent may differ from the effective price
-        tail = pack("<BBBBB", side, messages.OrderType.LIMIT, force, mode, flags)
+        order_type = messages.OrderType.MARKET if market else messages.OrderType.LIMIT
+        tail = pack("<BBBBB", side, order_type, force, mode, flags)
         body = self._order_body(sent_price, order.open_lots, order.account, token, order.generation, tail)
-        immediate = force is not messages.TimeInForce.GTC
-        beat = self._walker(Action.NEW, cause, body, price_ticks=order.price_ticks, immediate=immediate)
-        reason = book.refuse_new_order(order)
-        if reason is None:
-            self.expected.send(cause, book.enter(order, force))
-        else:
+        at_bound = rng.random() < 0.3
+        beat = self._walker(
+            Action.NEW,
+            cause,
+            body,
+            price_ticks=order.price_ticks,
+            immediate=int(force is not messages.TimeInForce.GTC and not collects),
+            at_bound=int(at_bound),
+        )
+        reason = book.refuse_new_order(order, collects=collects)
+        if reason is not None:
             if not reduce_only:
                 self.expected.releases.append((order.account, self._instrument, order.price_ticks, order.open_lots))
             self.expected.send(cause, [messages.Rejected(reason, self._instrument, side, body[8:24])])
-        return beat
+        elif collects:
+            order.market = market
+            self.expected.send(cause, book.collect(order), at_bound=at_bound)
+        else:
+            self.expected.send(cause, book.enter(order, force), at_bound=at_bound)
+        return [beat]
 
     def _named(self) -> tuple[int, int, int, model.Order | None]:
         """Instrument, account and token of an order to cancel or replace, mostly one that rests."""
         rng, book = self._rng, self.expected.book
         token = rng.randrange(self._config.orders)
+        sides = [book.resting(index, side) for index in range(self._config.instruments) for side in messages.Side]
+        resting = [order.token for orders in sides for order in orders]
+        if resting and rng.random() < 0.7:
+            token = rng.choice(resting)
         try:
             order = book.order(token)
         except KeyError:
@@ -222,7 +387,7 @@ class Sender:
             return rng.randrange(self._config.instruments), rng.randrange(2), token, order
         return order.instrument, order.account, token, order
 
-    def cancel(self) -> Walker:
+    def cancel(self) -> list[Walker]:
         instrument, account, token, _ = self._named()
         cause = self._cause(instrument)
         generation = self._generations[token]
@@ -234,9 +399,9 @@ class Sender:
             self.expected.send(cause, [book.cancel(token, messages.Reason.REQUESTED)])
         else:
             self.expected.send(cause, [messages.Rejected(reason, instrument, 0, body[8:24])])
-        return self._walker(Action.CANCEL, cause, body)
+        return [self._walker(Action.CANCEL, cause, body)]
 
-    def replace(self) -> Walker:
+    def replace(self) -> list[Walker]:
         rng, book = self._rng, self.expected.book
         instrument, account, token, order = self._named()
         cause = self._cause(instrument)
@@ -249,7 +414,7 @@ class Sender:
         body = self._order_body(price, quantity, account, token, self._generations[token], bytes([side]))
         body = body[:28] + pack("<I", expected)
         command = messages.decode(pack("<BBHI", wire.Opcode.REPLACE.value, instrument, 1, 1) + body[8:])
-        trading = rng.random() < 0.8
+        collects, halted, at_bound = self._collects(instrument), rng.random() < 0.2, rng.random() < 0.3
         # The gate lets reserves below 2**46 through; beyond, credit shall not matter here.
         reserve = price * quantity * 3
         balance = rng.choice((1 << 62, 0, -(1 << 61), reserve // 2)) if reserve < 1 << 46 else reserve
@@ -259,12 +424,19 @@ class Sender:
             cause,
             body,
             price_ticks=price,
-            halted=int(not trading),
+            halted=int(halted),
+            at_bound=int(at_bound),
             reserve_quote=reserve & ((1 << 46) - 1),
             deficit_quote=deficit,
         )
         reason = book.refuse_replace(
-            command, price, cause.link, trading=trading, balance_quote=balance, multiplier_quote=3
+            command,
+            price,
+            cause.link,
+            halted=halted,
+            collects=collects,
+            balance_quote=balance,
+            multiplier_quote=3,
         )
         if reason is None:
             assert order is not None
@@ -272,13 +444,13 @@ class Sender:
             if order.reduce_only:
                 returned = (price, quantity)
             self.expected.releases.append((account, instrument, *returned))
-            self.expected.send(cause, book.replace(command, price))
+            self.expected.send(cause, book.replace(command, price, collects=collects), at_bound=at_bound)
         else:
             self.expected.releases.append((account, instrument, price, quantity))
             self.expected.send(cause, [messages.Rejected(reason, instrument, side, body[8:24])])
-        return beat
+        return [beat]
 
-    def sweep(self) -> Walker:
+    def sweep(self) -> list[Walker]:
         cause = self._cause(0)
         account = self._rng.randrange(2)
         body = pack("<16xI12x", account)
@@ -292,21 +464,125 @@ class Sender:
             done = messages.Done(count=count_canceled(reports), account=account)
             beat = self._walker(Action.SWEEP, cause, body, reason=Reason.MASS_CANCEL)
         self.expected.send(cause, [*reports, done])
-        return beat
+        return [beat]
 
-    def move_band(self) -> Walker:
-        cause = self._cause(self._rng.randrange(self._config.instruments))
+    def _state(self, cause: messages.Cause) -> tuple[Walker, messages.Report]:
+        """The report that ends what a timer does."""
+        state = messages.TradingState.CALL
+        reported = messages.TradingStateChanged(messages.Reason.CALL_OVER, self._instrument, state, 7)
+        beat = self._walker(
+            Action.ANSWER, cause, reported.body(), kind=ReportKind.TRADING_STATE, reason=Reason.CALL_OVER, last=1
+        )
+        return beat, reported
+
+    def _move_band(self, cause: messages.Cause, last: int) -> tuple[Walker, list[messages.Report]]:
         base = self._bases[self._instrument]
-        lower, upper = sorted(base + self._rng.randrange(self._window_ticks) for _ in range(2))
-        body = pack("<8xIIIB11x", lower, upper, lower, wire.BandPolicy.CLAMP.value)
+        lower, upper, force_lower, force_upper = sorted(
+            base + self._rng.randrange(self._window_ticks) for _ in range(4)
+        )
+        if self._rng.random() < 0.5:
+            lower, upper, force_lower, force_upper = force_lower, force_upper, lower, upper
+        body = pack("<8xIIIB3xII", lower, upper, lower, wire.BandPolicy.CLAMP.value, force_lower, force_upper)
         moved = messages.BandMoved(self._instrument, lower, upper, lower, messages.BandPolicy.CLAMP)
-        reports = self.expected.book.cancel_outside(self._instrument, lower, upper)
-        self.expected.send(cause, [*reports, moved])
-        return self._walker(Action.MOVE_BAND, cause, body, reason=Reason.BAND_MOVED)
+        reports = self.expected.book.cancel_beyond(self._instrument, force_lower, force_upper)
+        return self._walker(Action.MOVE_BAND, cause, body, reason=Reason.BAND_MOVED, last=last), [*reports, moved]
 
-    def any_command(self) -> Walker:
-        draws = (self.new_order, self.cancel, self.replace, self.sweep, self.move_band)
-        return self._rng.choices(draws, (60, 15, 20, 1, 3))[0]()
+    def move_band(self) -> list[Walker]:
+        cause = self._cause(self._rng.randrange(self._config.instruments))
+        beat, reports = self._move_band(cause, 1)
+        self.expected.send(cause, reports)
+        return [beat]
+
+    def move_window(self) -> list[Walker]:
+        rng = self._rng
+        instrument = rng.randrange(self._config.instruments)
+        cause = self._cause(instrument)
+        base = self._bases[instrument] + rng.randint(-self._window_ticks * 5 // 4, self._window_ticks * 5 // 4)
+        base = self._bases[instrument] = min(max(base, 0), (1 << 32) - self._window_ticks)
+        reports = self.expected.book.cancel_outside(instrument, range(base, base + self._window_ticks))
+        self.expected.send(cause, [*reports, messages.Done(instrument, count=count_canceled(reports))])
+        return [self._walker(Action.MOVE_WINDOW, cause, pack("<8xI20x", base), reason=Reason.WINDOW_MOVED)]
+
+    def switch(self) -> list[Walker | Switch]:
+        """An instrument begins to collect, or ends where its book allows it; another one is watched."""
+        rng = self._rng
+        expected = self.expected
+        index = rng.randrange(self._config.instruments)
+        top = expected.book.top(index)
+        crossed = expected.book.would_trade(index, messages.Side.BUY, top.bid_price_ticks) and top.bid_quantity_lots
+        if not self._collects(index) or not crossed:
+            expected.collecting ^= 1 << index
+        expected.watched = rng.getrandbits(self._config.instruments) & rng.getrandbits(self._config.instruments)
+        return [Switch(expected.collecting, expected.watched)]
+
+    def _call_end(self) -> tuple[bytes, int, int, range | None]:
+        """What an auction is told: its bytes, instrument, reference and bounds."""
+        rng = self._rng
+        base = self._bases[self._instrument]
+        lower, reference, upper = sorted(base + rng.randrange(self._window_ticks) for _ in range(3))
+        bounded = rng.random() < 0.5
+        if rng.random() < 0.2:
+            reference = 0
+        body = pack("<IIII16x", bounded, lower, upper, reference)
+        return body, self._instrument, reference, range(lower, upper + 1) if bounded else None
+
+    def indicate(self) -> list[Walker]:
+        cause = self._cause(self._rng.randrange(self._config.instruments))
+        body, instrument, reference, _ = self._call_end()
+        clearing = self.expected.book.clearing(instrument, reference)
+        self.expected.send(cause, [model.auction_report(messages.ReportKind.INDICATIVE, instrument, clearing)])
+        return [self._walker(Action.INDICATE, cause, body)]
+
+    def auction(self) -> list[Walker | Switch]:
+        """An instrument that collects is auctioned, and collects on or not; else it is only asked what it would do."""
+        rng, expected = self._rng, self.expected
+        collecting = [index for index in range(self._config.instruments) if self._collects(index)]
+        if not collecting:
+            return list(self.indicate())
+        cause = self._cause(rng.choice(collecting))
+        body, instrument, reference, bounds = self._call_end()
+        clearing = expected.book.clearing(instrument, reference)
+        walkers: list[Walker | Switch] = [self._walker(Action.UNCROSS, cause, body)]
+        reports: list[messages.Report] = []
+        price_ticks = clearing.price_ticks if clearing else 0
+        within = clearing is None or bounds is None or price_ticks in bounds
+        if within:
+            reports += (
+                expected.book.uncross(instrument, clearing)
+                if clearing
+                else [model.auction_report(messages.ReportKind.UNCROSSED, instrument, None)]
+            )
+            reports += expected.book.cancel_markets(instrument)
+            walkers.append(self._walker(Action.SWEEP, cause, bytes(32), markets=1, reason=Reason.IMMEDIATE_REST))
+            if rng.random() < 0.5:
+                beat, moved = self._move_band(cause, 0)
+                walkers.append(beat)
+                reports += moved
+            if rng.random() < 0.7:
+                expected.collecting &= ~(1 << instrument)
+        beat, reported = self._state(cause)
+        expected.send(cause, [*reports, reported])
+        uncrossed = {"within": int(within), "any": int(clearing is not None), "price_ticks": price_ticks}
+        return [*walkers, beat, Switch(expected.collecting, expected.watched, uncrossed)]
+
+    def any_command(self) -> list[Walker | Switch]:
+        draws: tuple[Callable[[], Sequence[Walker | Switch]], ...] = (
+            self.new_order,
+            self.cancel,
+            self.replace,
+            self.sweep,
+            self.move_band,
+            self.move_window,
+            self.switch,
+            self.auction,
+        )
+        walkers = list(self._rng.choices(draws, (60, 10, 20, 0.4, 1, 1, 3, 3))[0]())
+        for place in reversed(range(len(walkers))):
+            walker = walkers[place]
+            if isinstance(walker, Walker):
+                walkers[place] = replace(walker, traded=len(self.expected.traded))
+                break
+        return walkers
 
 
 def count_canceled(reports: list[messages.Report]) -> int:
@@ -320,18 +596,22 @@ def without_exit_cycle(report: bytes) -> bytes:
 async def run(dut: SimHandleBase, eagerness: float) -> None:
     """Send random guarded commands, offering and taking with this probability a cycle."""
     seed = int(os.environ["BANDGAP_SEED"])
-    config = PRESETS[os.environ["BANDGAP_PRESET"]]
+    config = CONFIGS[os.environ["BANDGAP_SIZES"]]
     rng = Random(f"{seed}/{eagerness}")
     pins = Pins(dut)
     commands = Guard(dut, rng, eagerness)
     reports = Sink(dut.reports__valid, dut.reports__ready, dut.reports__payload, rng, eagerness)
     releases = Sink(dut.released__valid, dut.released__ready, dut.released__payload, rng, eagerness)
-    pins.drivers = [commands, reports, releases]
+    breaker = Breaker(dut, rng, eagerness)
+    traded = Sink(dut.traded__valid, dut.traded__ready, dut.traded__payload, rng, eagerness)
+    commands.told = traded.taken
+    pins.drivers = [commands, reports, releases, breaker, traded]
     dut.cycle.value = 0
     await pins.reset()
     sender = Sender(config, rng)
     commands.pending = [sender.set_instrument(index) for index in range(config.instruments)]
-    commands.pending += [sender.any_command() for _ in range(int(os.environ["BANDGAP_COMMANDS"]))]
+    for _ in range(int(os.environ["BANDGAP_COMMANDS"])):
+        commands.pending += sender.any_command()
     quiet = 0
     while quiet < MOST_CYCLES and len(reports.taken) < len(sender.expected.reports):
         before = len(reports.taken), len(commands.pending)
@@ -347,7 +627,13 @@ async def run(dut: SimHandleBase, eagerness: float) -> None:
     got_releases = [layout.from_bits(value) for value in releases.taken]
     plain = [(r.account, r.instrument, r.price_ticks, r.quantity_lots) for r in got_releases]
     assert plain == sender.expected.releases, f"seed {seed}: releases differ"
-    dut._log.info("%d reports, %d releases, none different; seed %d", len(reports.taken), len(plain), seed)
+    told = [data.Layout.cast(Traded).from_bits(value) for value in traded.taken]
+    trades = [(trade.instrument, trade.auction, trade.price_ticks, trade.time_ns) for trade in told]
+    assert trades == sender.expected.traded, f"seed {seed}: trades differ"
+    assert breaker.reviews == sender.expected.reviews, f"seed {seed}: reviews differ"
+    assert not int(dut.trading.value)
+    counts = (len(reports.taken), len(plain), len(trades), len(breaker.reviews))
+    dut._log.info("%d reports, %d releases, %d trades, %d reviews, none different; seed %d", *counts, seed)
 
 
 @cocotb.test()

@@ -7,7 +7,15 @@ from proof import Proof
 
 from bandgap.hdl.config import PRESETS
 from bandgap.hdl.guard.admission import Watchdog, WellFormed
-from bandgap.hdl.protocol.commands import NewOrder, Opcode, SetBand, SetInstrument
+from bandgap.hdl.protocol.commands import (
+    NewOrder,
+    Opcode,
+    SetBand,
+    SetBreaker,
+    SetDynamicBand,
+    SetInstrument,
+    StateCommand,
+)
 
 CONFIG = PRESETS["formal"]
 
@@ -68,6 +76,13 @@ class Form(Harness):
             (Opcode.SET_BAND,),
             (band.lower_ticks <= band.reference_ticks) & (band.reference_ticks <= band.upper_ticks),
         )
+        state, breaker, dynamic = (
+            data.View(layout, dut.command) for layout in (StateCommand, SetBreaker, SetDynamicBand)
+        )
+        claim("duration", (Opcode.HALT, Opcode.CALL), (state.duration_us == 0) | (state.duration_us >= 1_000))
+        claim("durations", (Opcode.SET_BREAKER,), (breaker.call_us >= 1_000) & (breaker.extension_us >= 1_000))
+        is_on = dynamic.long_buckets != 0
+        claim("buckets", (Opcode.SET_DYNAMIC_BAND,), (dynamic.long_bucket_us >= 1_000) == is_on)
         claim("number", tuple(Opcode), order.header.number != 0)
 
 

@@ -12,6 +12,7 @@ class Price(Harness):
     """No price passes outside band and window, none is changed but to its bound, and none is rejected without reason.
 
     An order passes a band at its effective price: a buy at or below the upper, a sell at or above the lower bound.
+    While prices are free, the window alone bounds limit orders.
     """
 
     def describe(self, m: Module) -> None:
@@ -23,7 +24,8 @@ class Price(Harness):
         self.assume(m, top <= 1 << 32)
 
         def outside(price_ticks):
-            return rules.banded & Mux(dut.sell, price_ticks < rules.lower_ticks, price_ticks > rules.upper_ticks)
+            beyond = Mux(dut.sell, price_ticks < rules.lower_ticks, price_ticks > rules.upper_ticks)
+            return rules.banded & ~rules.free_price & beyond
 
         def in_window(price_ticks):
             return (price_ticks >= rules.window_base_ticks) & (price_ticks < top)
@@ -41,6 +43,7 @@ class Price(Harness):
         self.claim(m, "inside_window", ~dut.allowed | in_window(effective_ticks))
         self.claim(m, "market_needs_band", ~dut.allowed | ~dut.market | rules.banded)
         self.claim(m, "effective", effective_ticks == expected)
+        self.claim(m, "at_bound", dut.at_bound == (rules.banded & (effective_ticks == bound_ticks)))
         self.claim(
             m,
             "reason",
@@ -56,6 +59,7 @@ class Price(Harness):
         )
         self.reach(m, "clamped", dut.allowed & clamped & ~dut.market)
         self.reach(m, "market", dut.allowed & dut.market)
+        self.reach(m, "free", dut.allowed & rules.banded & rules.free_price & (effective_ticks > rules.upper_ticks))
         self.reach(m, "rejected", ~dut.allowed & (reason == Reason.OUTSIDE_BAND))
 
 

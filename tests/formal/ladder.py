@@ -82,7 +82,7 @@ class Levels(Harness):
     That is, whenever the ladder is settled; and it is settled again in time. What is found behind the best while a
     taker trades with it is the level that follows. The engine sees to it that levels change only inside their
     instrument's window and are said to appear and vanish when they do, that only the best level changes while a taker
-    trades with it, and that windows are set empty.
+    trades with it, and that windows are set empty, or moved where they hold nothing that is not in both.
     """
 
     def describe(self, m: Module) -> None:
@@ -142,14 +142,27 @@ class Levels(Harness):
                 & (window.base_ticks + size_of(window) <= 1 << 32)
             )
 
-        old_rows = rows_of(dut.windows[setting.instrument])
-        empty = ~known.bit_select(setting.instrument, 1) | ((old_rows & lines) == 0)
+        old_window = dut.windows[setting.instrument]
+        old_rows = rows_of(old_window)
+        was_known = known.bit_select(setting.instrument, 1)
+        empty = ~was_known | ((old_rows & lines) == 0)
+
+        def price_of(window, line):
+            """The price that rests at a line of a window."""
+            low = line % CONFIG.ticks if line >= CONFIG.ticks else ~line % CONFIG.ticks
+            return (window.base_ticks + ((low - window.base_ticks[:3])[:3] & (size_of(window) - 1)))[:32]
+
+        # A window moves: its rows stay, and all that rests is inside both.
+        stay = Cat(
+            ~(lines & old_rows)[line] | inside(window, price_of(old_window, line)) for line in range(LINES)
+        ).all()
+        moves = was_known & (window.log2 == old_window.log2) & (window.offset == old_window.offset) & stay
         whole = dut.settled & ~dut.settling
         open_search = Signal()  # the engine's is under way
         ahead, was_ahead = dut.ahead, before(m, dut.ahead)
         quiet = dut.ready & whole & ~open_search
         at_rest = quiet & ~change.enable & ~search.valid & ~ahead & ~was_ahead
-        self.assume(m, ~setting.enable | (at_rest & legal(window) & apart & empty))
+        self.assume(m, ~setting.enable | (at_rest & legal(window) & apart & (empty | moves)))
         with m.If(setting.enable):
             m.d.sync += known.bit_select(setting.instrument, 1).eq(1)
 
@@ -369,6 +382,8 @@ class Levels(Harness):
             ),
         )
         self.reach(m, "next_best", before(m, ~dut.settled) & dut.settled & best.any)
+        moved = before(m, setting.enable & ~empty & (window.base_ticks != old_window.base_ticks))
+        self.reach(m, "window_moves", moved & best.any)
         self.reach(m, "two_windows", known.all() & (lines[:4] != 0) & (lines[4:8] != 0))
         self.reach(m, "found", found.valid & answer.any)
         follows_at_once = dut.follows & ~vacant & behind.any

@@ -266,6 +266,204 @@ GOLDEN_COMMANDS = [
         {"opcode": 23, "instrument": 0, "epoch": 1, "number": 7, "timeout_ns": 1_000_000_000, "action": 2},
         messages.Heartbeat(0, 1, 7, 1_000_000_000, messages.ExpiryAction.HALT_AND_CANCEL),
     ),
+    Golden(
+        "halt all for a time",
+        """
+        12                                                           # opcode HALT, 18 = 0x12
+        ff                                                           # all instruments
+        01 00                                                        # epoch 1
+        08 00 00 00                                                  # number 8
+        00 a3 e1 11                                                  # 300,000,000 us = 0x11e1a300
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 18, "instrument": 255, "epoch": 1, "number": 8, "duration_us": 300_000_000},
+        messages.StateCommand(messages.Opcode.HALT, instrument=255, epoch=1, number=8, duration_us=300_000_000),
+    ),
+    Golden(
+        "call",
+        """
+        1c                                                           # opcode CALL, 28 = 0x1c
+        03                                                           # instrument 3
+        01 00                                                        # epoch 1
+        09 00 00 00                                                  # number 9
+        00 00 00 00                                                  # as long as the instrument's calls
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 28, "instrument": 3, "epoch": 1, "number": 9, "duration_us": 0},
+        messages.StateCommand(messages.Opcode.CALL, instrument=3, epoch=1, number=9, duration_us=0),
+    ),
+    Golden(
+        "set breaker",
+        """
+        19           # opcode SET_BREAKER, 25 = 0x19
+        07           # instrument 7
+        01 00        # epoch 1
+        0a 00 00 00  # number 10
+        c0 e1 e4 00  # limit state 15,000,000 us = 0xe4e1c0
+        00 a3 e1 11  # halt 300,000,000 us = 0x11e1a300
+        00 e1 f5 05  # call 100,000,000 us = 0x5f5e100
+        e8 03 00 00  # extension 1,000 us = 0x3e8
+        40 42 0f 00  # indicative every 1,000,000 us = 0xf4240
+        02           # mode BATCH
+        01           # flags COLLECT
+        00 00        # reserved
+        """,
+        {
+            "opcode": 25,
+            "instrument": 7,
+            "epoch": 1,
+            "number": 10,
+            "limit_us": 15_000_000,
+            "halt_us": 300_000_000,
+            "call_us": 100_000_000,
+            "extension_us": 1_000,
+            "indicative_us": 1_000_000,
+            "mode": 2,
+            "flags": 1,
+        },
+        messages.SetBreaker(
+            instrument=7,
+            epoch=1,
+            number=10,
+            limit_us=15_000_000,
+            halt_us=300_000_000,
+            call_us=100_000_000,
+            extension_us=1_000,
+            indicative_us=1_000_000,
+            mode=messages.TradingMode.BATCH,
+            collects=True,
+        ),
+    ),
+    Golden(
+        "set dynamic band",
+        """
+        1a                 # opcode SET_DYNAMIC_BAND, 26 = 0x1a
+        07                 # instrument 7
+        01 00              # epoch 1
+        0b 00 00 00        # number 11
+        19 00 00 00        # short width 25 = 0x19
+        20 a1 07 00        # short bucket 500,000 us = 0x7a120
+        58 02 00 00        # long width 600 = 0x258
+        00 87 93 03        # long bucket 60,000,000 us = 0x3938700
+        04                 # 4 short buckets
+        3c                 # 60 long buckets = 0x3c
+        00 00 00 00 00 00  # reserved
+        """,
+        {
+            "opcode": 26,
+            "instrument": 7,
+            "epoch": 1,
+            "number": 11,
+            "short_width_ticks": 25,
+            "short_bucket_us": 500_000,
+            "long_width_ticks": 600,
+            "long_bucket_us": 60_000_000,
+            "short_buckets": 4,
+            "long_buckets": 60,
+        },
+        messages.SetDynamicBand(
+            instrument=7,
+            epoch=1,
+            number=11,
+            short_width_ticks=25,
+            short_bucket_us=500_000,
+            long_width_ticks=600,
+            long_bucket_us=60_000_000,
+            short_buckets=4,
+            long_buckets=60,
+        ),
+    ),
+    Golden(
+        "set reference rule",
+        """
+        1b           # opcode SET_REFERENCE_RULE, 27 = 0x1b
+        07           # instrument 7
+        01 00        # epoch 1
+        0c 00 00 00  # number 12
+        2c 01 00 00  # width 300 = 0x12c
+        50 c3 00 00  # width 50,000 millionths = 0xc350
+        0a 00 00 00  # auction width 10
+        10 27 00 00  # move 10,000 millionths = 0x2710
+        80 c3 c9 01  # hold 30,000,000 us = 0x1c9c380
+        02           # source LAST_TRADES
+        06           # of 2**6 trades
+        00 00        # reserved
+        """,
+        {
+            "opcode": 27,
+            "instrument": 7,
+            "epoch": 1,
+            "number": 12,
+            "width_ticks": 300,
+            "width_ppm": 50_000,
+            "auction_width_ticks": 10,
+            "move_ppm": 10_000,
+            "hold_us": 30_000_000,
+            "source": 2,
+            "trades_log2": 6,
+        },
+        messages.SetReferenceRule(
+            instrument=7,
+            epoch=1,
+            number=12,
+            width_ticks=300,
+            width_ppm=50_000,
+            auction_width_ticks=10,
+            move_ppm=10_000,
+            hold_us=30_000_000,
+            source=messages.ReferenceSource.LAST_TRADES,
+            trades_log2=6,
+        ),
+    ),
+    Golden(
+        "set call end",
+        """
+        1d                                                           # opcode SET_CALL_END, 29 = 0x1d
+        07                                                           # instrument 7
+        01 00                                                        # epoch 1
+        0d 00 00 00                                                  # number 13
+        87 d6 12 00                                                  # 1,234,567 us = 0x12d687
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 29, "instrument": 7, "epoch": 1, "number": 13, "extra_us": 1_234_567},
+        messages.SetCallEnd(instrument=7, epoch=1, number=13, extra_us=1_234_567),
+    ),
+    Golden(
+        "set schedule",
+        """
+        1e                                # opcode SET_SCHEDULE, 30 = 0x1e
+        07                                # instrument 7
+        01 00                             # epoch 1
+        0e 00 00 00                       # number 14
+        00 e4 0b 54 02 00 00 00           # at 10,000,000,000 ns = 0x02540be400
+        00 e1 f5 05                       # call of 100,000,000 us = 0x5f5e100
+        03                                # CLOSING_CALL
+        00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "opcode": 30,
+            "instrument": 7,
+            "epoch": 1,
+            "number": 14,
+            "at_ns": 10_000_000_000,
+            "duration_us": 100_000_000,
+            "state": 3,
+        },
+        messages.SetSchedule(7, 1, 14, 10_000_000_000, 100_000_000, messages.ScheduledState.CLOSING_CALL),
+    ),
+    Golden(
+        "move window",
+        """
+        1f                                                           # opcode MOVE_WINDOW, 31 = 0x1f
+        07                                                           # instrument 7
+        01 00                                                        # epoch 1
+        0f 00 00 00                                                  # number 15
+        00 f8 ff ff                                                  # window base 2**32 - 2,048 = 0xfffff800
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {"opcode": 31, "instrument": 7, "epoch": 1, "number": 15, "window_base_ticks": 2**32 - 2_048},
+        messages.MoveWindow(instrument=7, epoch=1, number=15, window_base_ticks=2**32 - 2_048),
+    ),
 ]
 
 CAUSE = messages.Cause(time_ns=0x0102_0304_0506_0708, link=1, command_number=99)
@@ -490,6 +688,145 @@ GOLDEN_REPORTS = [
         },
         messages.LevelChanged(1, messages.Side.SELL, 100_000, 2**32 + 5),
     ),
+    Golden(
+        "indicative",
+        """
+        0b 00 01                                # kind INDICATIVE 11 = 0xb, no reason, instrument 1
+        01 02 01 00 00 08 07 06 05 04 03 02 01  # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00     # command 99, entry cycle, exit cycle
+        03 00 02 01                             # epoch 3, asks are left, flags LAST
+        c8 00 00 00                             # price 200 = 0xc8
+        00 00 00 00                             # no trades, they are not made
+        bc 02 00 00 00 00 00 00                 # volume 700 = 0x2bc
+        01 00 00 00 00 00 00 00                 # surplus 1
+        00 00 00 00 00 00 00 00                 # reserved
+        """,
+        {
+            "kind": 11,
+            "reason": 0,
+            "instrument": 1,
+            "side": 2,
+            "flags": 1,
+            "price_ticks": 200,
+            "trades": 0,
+            "volume_lots": 700,
+            "surplus_lots": 1,
+        },
+        messages.Auction(messages.ReportKind.INDICATIVE, 1, messages.Side.SELL, 200, 700, 1),
+    ),
+    Golden(
+        "uncrossed",
+        """
+        0c 00 01                                # kind UNCROSSED 12 = 0xc, no reason, instrument 1
+        01 02 01 00 00 08 07 06 05 04 03 02 01  # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00     # command 99, entry cycle, exit cycle
+        03 00 01 00                             # epoch 3, bids are left, not the last
+        a0 86 01 00                             # price 100,000 = 0x186a0
+        03 00 00 00                             # 3 trades
+        02 00 00 00 01 00 00 00                 # volume 2**32 + 2
+        00 00 00 00 02 00 00 00                 # surplus 2**33
+        00 00 00 00 00 00 00 00                 # reserved
+        """,
+        {
+            "kind": 12,
+            "reason": 0,
+            "instrument": 1,
+            "side": 1,
+            "flags": 0,
+            "price_ticks": 100_000,
+            "trades": 3,
+            "volume_lots": 2**32 + 2,
+            "surplus_lots": 2**33,
+        },
+        messages.Auction(messages.ReportKind.UNCROSSED, 1, messages.Side.BUY, 100_000, 2**32 + 2, 2**33, 3),
+    ),
+    Golden(
+        "trade of an auction",
+        """
+        03 00 02                                # kind TRADE, no reason, instrument 2
+        01 02 01 00 00 08 07 06 05 04 03 02 01  # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00     # command 99, entry cycle, exit cycle
+        03 00 00 00                             # epoch 3, nobody takes, not the last
+        64 00 00 00                             # price 100
+        0a 00 00 00                             # quantity 10
+        0b 00 00 00                             # buyer's account 11
+        0c 00                                   # its token 12
+        0d 00                                   # its generation 13
+        0e 00 00 00                             # 14 remain of it
+        0f 00 00 00                             # seller's account 15
+        10 00                                   # its token 16
+        11 00                                   # its generation 17
+        12 00 00 00                             # 18 remain of it
+        """,
+        {
+            "kind": 3,
+            "reason": 0,
+            "instrument": 2,
+            "side": 0,
+            "flags": 0,
+            "price_ticks": 100,
+            "quantity_lots": 10,
+            "account": 11,
+            "token": 12,
+            "generation": 13,
+            "remaining_lots": 14,
+            "maker_account": 15,
+            "maker_token": 16,
+            "maker_generation": 17,
+            "maker_remaining_lots": 18,
+        },
+        messages.Trade(2, 0, 100, 10, 11, 12, 13, 14, 15, 16, 17, 18),
+    ),
+    Golden(
+        "band moved, policy halt",
+        """
+        07 00 07                                                  # kind BAND_MOVED, no reason, instrument 7
+        01 02 01 00 00 08 07 06 05 04 03 02 01                    # link, number, time
+        63 00 00 00 00 00 00 00 00 00 00 00                       # command 99, entry cycle, exit cycle
+        03 00 00 01                                               # epoch 3, no side, flags LAST
+        01 00 00 00 03 00 00 00 02 00 00 00                       # lower 1, upper 3, reference 2
+        03                                                        # policy HALT
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+        """,
+        {
+            "kind": 7,
+            "reason": 0,
+            "instrument": 7,
+            "side": 0,
+            "flags": 1,
+            "lower_ticks": 1,
+            "upper_ticks": 3,
+            "reference_ticks": 2,
+            "policy": 3,
+        },
+        messages.BandMoved(7, 1, 3, 2, messages.BandPolicy.HALT),
+    ),
+    *[
+        Golden(
+            f"trading state {state} by {reason}",
+            f"""
+            08 {reason:02x} 05                               # kind TRADING_STATE, instrument 5
+            01 02 01 00 00 08 07 06 05 04 03 02 01           # link, number, time
+            63 00 00 00 00 00 00 00 00 00 00 00              # command 99, entry cycle, exit cycle
+            03 00 00 01                                      # epoch 3, no side, flags LAST
+            00 00 00 00 00 00 00 00                          # until told
+            {state:02x}                                      # the new state
+            00 00 00 00 00 00 00                             # reserved
+            00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
+            """,
+            {"kind": 8, "reason": reason, "instrument": 5, "side": 0, "flags": 1, "until_ns": 0, "state": state},
+            messages.TradingStateChanged(named_reason, 5, named_state, 0),
+        )
+        for reason, named_reason, state, named_state in (
+            (48, messages.Reason.OPERATOR, 2, messages.TradingState.TRADING),
+            (50, messages.Reason.LIMIT, 3, messages.TradingState.LIMIT),
+            (51, messages.Reason.HALT_OVER, 4, messages.TradingState.CALL),
+            (52, messages.Reason.CALL_OVER, 2, messages.TradingState.TRADING),
+            (53, messages.Reason.EXTENDED, 4, messages.TradingState.CALL),
+            (54, messages.Reason.SCHEDULE, 5, messages.TradingState.PRE_OPEN),
+            (54, messages.Reason.SCHEDULE, 6, messages.TradingState.CLOSED),
+        )
+    ],
 ]
 
 

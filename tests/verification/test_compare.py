@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.hdl.protocol.commands import Opcode, TimeInForce
-from bandgap.hdl.protocol.reports import ReportKind
+from bandgap.hdl.protocol.reports import ReportFlags, ReportKind
 from bandgap.host.device.transport import Bytes2D
 from bandgap.host.wire import COMMAND_DTYPES, command_headers, report_headers
 from bandgap.sim.flow.random_commands import random_episode, random_episodes
@@ -122,6 +122,8 @@ def test_coverage_that_saw_nothing_misses_everything() -> None:
 def test_coverage_tells_what_the_rules_exclude() -> None:
     coverage = Coverage(CONFIG)
     cancel = bytes([Opcode.CANCEL.value]) + bytes(31)
-    rejected_for_credit = bytes([ReportKind.REJECTED.value, 11]) + bytes(62)
+    rejected_for_credit = (
+        bytes([ReportKind.REJECTED.value, 11]) + bytes(29) + bytes([ReportFlags.LAST.value]) + bytes(32)
+    )
     coverage.add(cancel, 0, [rejected_for_credit])
     assert [point.name for point in coverage.excluded()] == ["cancel: credit"]

@@ -8,14 +8,18 @@ import pytest
 from bandgap.hdl.protocol.commands import (
     ALL_INSTRUMENTS,
     BandPolicy,
+    BreakerFlags,
     ExpiryAction,
     InstrumentFlags,
     Opcode,
     OrderFlags,
     OrderType,
+    ReferenceSource,
+    ScheduledState,
     SelfTradePrevention,
     Side,
     TimeInForce,
+    TradingMode,
 )
 from bandgap.host.wire import new_commands
 from bandgap.sim.lab.describe import report_fields
@@ -24,6 +28,14 @@ from bandgap.sim.model.messages import Side as ModelSide
 
 MULTIPLIER_QUOTE = 1_000
 START_QUOTE = 1_000_000_000
+
+
+def auction_line(fields: dict[str, str]) -> str:
+    if fields["volume_lots"] == "0":
+        return f"{fields['kind']} nothing"
+    left = f", {fields['side']} {fields['surplus_lots']} left" if fields["surplus_lots"] != "0" else ""
+    return f"{fields['kind']} {fields['volume_lots']}@{fields['price_ticks']}{left}"
+
 
 SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
     "ACCEPTED": lambda r: f"ACCEPTED #{r['token']} {r['quantity_lots']}@{r['price_ticks']}",
@@ -36,7 +48,12 @@ SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
     ),
     "DONE": lambda r: f"DONE {r['count']}",
     "BAND_MOVED": lambda r: f"BAND_MOVED {r['lower_ticks']}-{r['upper_ticks']}",
-    "TRADING_STATE": lambda r: f"{r['state']} {r['reason']} instrument {r['instrument']}",
+    "TRADING_STATE": lambda r: (
+        f"{r['state']} {r['reason']} instrument {r['instrument']}"
+        + (f" until {r['until_ns']}" if r["until_ns"] != "0" else "")
+    ),
+    "INDICATIVE": auction_line,
+    "UNCROSSED": auction_line,
     "LEVEL": lambda r: f"LEVEL {r['side']} {r['quantity_lots']}@{r['price_ticks']}",
     "TOP_OF_BOOK": lambda r: (
         f"TOP instrument {r['instrument']} {r['bid_quantity_lots']}@{r['bid_price_ticks']}"
@@ -51,12 +68,12 @@ class Market:
     Methods send one command each and answer with its reports as lines; `fields` holds the same reports in full.
     """
 
-    def __init__(self) -> None:
-        self.appliance = Appliance(instruments=3, orders=8, ticks=16, accounts=4, smallest_window_ticks=4)
+    def __init__(self, ticks: int = 16, **window: int) -> None:
+        self.appliance = Appliance(instruments=3, orders=8, ticks=ticks, accounts=4, smallest_window_ticks=4)
         self.number = 0
         self.time_ns = 0
         self.fields: list[dict[str, str]] = []
-        self.set_instrument(0)
+        self.set_instrument(0, **window)
         for account in range(4):
             self.grant(account, START_QUOTE)
         self.resume()
@@ -128,6 +145,42 @@ class Market:
         """Resume one instrument or all."""
         return self.send(Opcode.RESUME, instrument=instrument, **fields)
 
+    def call(self, instrument: int = 0, duration_us: int = 0, **fields: Any) -> list[str]:
+        """Open a call in instrument 0 unless told otherwise."""
+        return self.send(Opcode.CALL, **{"instrument": instrument, "duration_us": duration_us, **fields})
+
+    def set_breaker(self, mode: TradingMode = TradingMode.CONTINUOUS, collect: bool = False, **us: Any) -> list[str]:
+        """Set durations by their names without `_us`: limit, halt and indicative zero, call and extension 1,000."""
+        durations = {"limit": 0, "halt": 0, "call": 1_000, "extension": 1_000, "indicative": 0}
+        instrument = us.pop("instrument", 0)
+        fields = {f"{name}_us": value for name, value in {**durations, **us}.items()}
+        flags = collect * BreakerFlags.COLLECT.value
+        return self.send(Opcode.SET_BREAKER, **{"instrument": instrument, "mode": mode.value, "flags": flags, **fields})
+
+    def set_windows(self, short: tuple[int, int, int] | None, long: tuple[int, int, int] | None = None) -> list[str]:
+        """Set the rolling windows of instrument 0: width in ticks, bucket in us, number of buckets; None: off."""
+        fields = {}
+        for name, window in (("short", short), ("long", long)):
+            width, bucket_us, buckets = window or (0, 0, 0)
+            fields |= {f"{name}_width_ticks": width, f"{name}_bucket_us": bucket_us, f"{name}_buckets": buckets}
+        return self.send(Opcode.SET_DYNAMIC_BAND, **fields)
+
+    def set_rule(self, source: ReferenceSource = ReferenceSource.HOST, **fields: Any) -> list[str]:
+        """Set the rule of instrument 0's reference price; whatever is not named is zero."""
+        return self.send(Opcode.SET_REFERENCE_RULE, **{"source": source.value, **fields})
+
+    def set_call_end(self, extra_us: int) -> list[str]:
+        """Lengthen the calls of instrument 0."""
+        return self.send(Opcode.SET_CALL_END, extra_us=extra_us)
+
+    def set_schedule(self, state: ScheduledState, at_ns: int, **fields: Any) -> list[str]:
+        """Set an entry of the timetable of instrument 0 unless told otherwise."""
+        return self.send(Opcode.SET_SCHEDULE, **{"state": state.value, "at_ns": at_ns, **fields})
+
+    def move_window(self, base: int, **fields: Any) -> list[str]:
+        """Move the window of instrument 0 unless told otherwise."""
+        return self.send(Opcode.MOVE_WINDOW, **{"window_base_ticks": base, **fields})
+
     def grant(self, account: int, amount: int, **fields: Any) -> list[str]:
         """Grant credit."""
         return self.send(Opcode.GRANT_CREDIT, **{"account": account, "amount_quote": amount, **fields})
@@ -168,3 +221,9 @@ class Market:
 def market() -> Market:
     """A market as `Market` says."""
     return Market()
+
+
+@pytest.fixture
+def stock() -> Market:
+    """A market whose instrument 0 has the window 8,192 to 12,287: a share of about 100.00 in cents."""
+    return Market(ticks=4_096, window_base_ticks=8_192, window_log2=12)

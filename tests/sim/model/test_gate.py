@@ -56,7 +56,7 @@ def test_band_bounds_aggression_not_patience(market: Any) -> None:
 
 def test_band_may_clamp(market: Any) -> None:
     market.set_band(102, 104, BandPolicy.CLAMP)
-    assert market.buy(0, 1, 2**32 - 1) == ["ACCEPTED #0 1@104"]
+    assert market.buy(0, 1, 2**32 - 1) == ["ACCEPTED #0 1@104", "LIMIT LIMIT instrument 0"]
     assert market.sell(1, 2, 0) == ["ACCEPTED #1 2@102", "TRADE 1@104 #1 left 1 #0 left 0"]
     assert market.replace(1, Side.SELL, 1, 0) == ["REPLACED #1 1@102"]
     assert market.balance() == START - (104 + 2 * 102) * MULTIPLIER
@@ -69,6 +69,7 @@ def test_moving_the_band_cancels_what_could_trade_outside(market: Any) -> None:
         "CANCELED BAND_MOVED #1 1 left 0",
         "CANCELED BAND_MOVED #2 1 left 0",
         "BAND_MOVED 101-105",
+        "LIMIT LIMIT instrument 0",
     ]
     assert market.book(Side.BUY) == ["#0 1@105"]
     assert market.balance() == START - 105 * MULTIPLIER
@@ -79,6 +80,7 @@ def test_moving_the_band_cancels_what_could_trade_outside(market: Any) -> None:
         "CANCELED BAND_MOVED #4 1 left 0",
         "CANCELED BAND_MOVED #3 1 left 0",
         "BAND_MOVED 104-105",
+        "LIMIT LIMIT instrument 0",
     ]
 
 

@@ -56,6 +56,7 @@ NO_INSTRUMENT = [
     Opcode.HEARTBEAT,
     Opcode.READ_CLOCK,
 ]
+ALL = [Opcode.HALT, Opcode.RESUME, Opcode.CALL]
 ENUMS = {
     Opcode.NEW_ORDER: {"side": 3, "order_type": 3, "time_in_force": 4, "self_trade_prevention": 6},
     Opcode.REPLACE: {"side": 3},
@@ -70,8 +71,8 @@ ENUMS = {
 CASES = [
     *[(opcode, {"number": 0}) for opcode in Opcode],
     *[(opcode, {"instrument": 3}) for opcode in Opcode if opcode not in NO_INSTRUMENT],
-    *[(opcode, {"instrument": 255}) for opcode in Opcode if opcode not in (Opcode.HALT, Opcode.RESUME)],
-    *[(opcode, {"instrument": 254}) for opcode in (Opcode.HALT, Opcode.RESUME)],
+    *[(opcode, {"instrument": 255}) for opcode in Opcode if opcode not in ALL],
+    *[(opcode, {"instrument": 254}) for opcode in ALL],
     *[(opcode, {"instrument": 1}) for opcode in NO_INSTRUMENT],
     *[(opcode, {"account": 4}) for opcode, layout in COMMAND_DTYPES.items() if "account" in (layout.names or ())],
     *[(opcode, {"token": 8}) for opcode in (Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE)],
@@ -96,6 +97,26 @@ CASES = [
     (Opcode.SET_BAND, {"reference_ticks": 104}),
     (Opcode.SET_BAND, {"lower_ticks": 103, "upper_ticks": 101}),
     (Opcode.HEARTBEAT, {"timeout_ns": 2**63}),
+    *[(opcode, {"duration_us": us}) for opcode in (Opcode.HALT, Opcode.CALL, Opcode.SET_SCHEDULE) for us in (1, 999)],
+    (Opcode.SET_BREAKER, {"flags": 2}),
+    *[(Opcode.SET_BREAKER, {name: us}) for name in ("limit_us", "halt_us", "indicative_us") for us in (1, 999)],
+    *[(Opcode.SET_BREAKER, {name: us}) for name in ("call_us", "extension_us") for us in (0, 999)],
+    (Opcode.SET_DYNAMIC_BAND, {"short_bucket_us": 0}),
+    (Opcode.SET_DYNAMIC_BAND, {"short_bucket_us": 999}),
+    (Opcode.SET_DYNAMIC_BAND, {"short_buckets": 0}),
+    (Opcode.SET_DYNAMIC_BAND, {"short_buckets": 65}),
+    (Opcode.SET_DYNAMIC_BAND, {"short_width_ticks": 0, "short_buckets": 0}),
+    (Opcode.SET_DYNAMIC_BAND, {"long_width_ticks": 1}),
+    (Opcode.SET_DYNAMIC_BAND, {"long_bucket_us": 1_000}),
+    (Opcode.SET_DYNAMIC_BAND, {"long_buckets": 1}),
+    (Opcode.SET_DYNAMIC_BAND, {"long_bucket_us": 999, "long_buckets": 1}),
+    (Opcode.SET_DYNAMIC_BAND, {"long_bucket_us": 1_000, "long_buckets": 65}),
+    (Opcode.SET_REFERENCE_RULE, {"width_ppm": 1_000_001}),
+    (Opcode.SET_REFERENCE_RULE, {"move_ppm": 1_000_001}),
+    (Opcode.SET_REFERENCE_RULE, {"trades_log2": 7}),
+    *[(Opcode.SET_REFERENCE_RULE, {"source": source, "trades_log2": 1}) for source in (1, 3, 4)],
+    *[(Opcode.SET_SCHEDULE, {"state": state, "duration_us": 1_000}) for state in (1, 4)],
+    (Opcode.SET_SCHEDULE, {"state": 3, "duration_us": 999}),
 ]
 
 
@@ -124,6 +145,26 @@ def one_order(market: Any) -> None:
 @pytest.mark.parametrize("opcode", Opcode, ids=lambda opcode: opcode.name)
 def test_good_command_is_carried_out(market: Any, opcode: Opcode) -> None:
     assert "REJECTED" not in execute(market, build(market, opcode, {}))[0]
+
+
+@pytest.mark.parametrize(
+    ("opcode", "changes"),
+    [
+        *[(opcode, {"instrument": 255}) for opcode in ALL],
+        *[(opcode, {"duration_us": us}) for opcode in (Opcode.HALT, Opcode.CALL) for us in (0, 1_000, 2**32 - 1)],
+        (Opcode.SET_BREAKER, {"limit_us": 0, "halt_us": 2**32 - 1, "indicative_us": 1_000, "flags": 1, "mode": 1}),
+        (Opcode.SET_DYNAMIC_BAND, {"short_width_ticks": 0, "short_bucket_us": 0, "short_buckets": 0}),
+        (Opcode.SET_DYNAMIC_BAND, {"short_width_ticks": 0, "long_bucket_us": 1_000, "long_buckets": 1}),
+        (Opcode.SET_REFERENCE_RULE, {"source": 1, "trades_log2": 0}),
+        (Opcode.SET_CALL_END, {"extra_us": 2**32 - 1}),
+        (Opcode.SET_SCHEDULE, {"at_ns": 0, "duration_us": 0, "state": 4}),
+        (Opcode.SET_SCHEDULE, {"at_ns": 2**64 - 1, "duration_us": 0, "state": 3}),
+        (Opcode.MOVE_WINDOW, {"window_base_ticks": 2**32 - 8}),
+    ],
+    ids=str,
+)
+def test_what_lies_on_this_side_of_a_limit_is_carried_out(market: Any, opcode: Opcode, changes: dict[str, int]) -> None:
+    assert "REJECTED" not in execute(market, build(market, opcode, changes))[0]
 
 
 @pytest.mark.parametrize(("opcode", "changes"), CASES, ids=str)

@@ -1,0 +1,72 @@
+"""A command on its way through the guard."""
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from ..beats import Cause
+from ..protocol.reports import Reason
+from .band import Instrument
+from .credit import Account
+
+
+class LinkCommand(data.Struct):
+    """A command and the link it came by."""
+
+    link: unsigned(8)
+    command: unsigned(256)
+
+
+class TokenRange(data.Struct):
+    """The order slots that a link may use: `count` of them from `first` on."""
+
+    first: unsigned(17)
+    count: unsigned(17)
+
+
+class Verdict(data.Struct):
+    """A reason to reject, if there is `any`."""
+
+    any: 1
+    reason: Reason
+
+
+class Entrant(data.Struct):
+    """A command on its way through the guard.
+
+    Attributes
+    ----------
+    cause : For the reports.
+    command : The 32 bytes.
+    timer : No command: a timer is due.
+    operator : Has the guard to itself.
+    rules : Its instrument, as the guard knows it.
+    slots : The order slots its link may use.
+    early : Reasons that go before the kill switch. From b on.
+    late : Reasons that come after it. From b on.
+    barred : The late reason is the trading state. From b on.
+    price_ticks, at_bound : An order's effective price; it is the bound of its side. From b on.
+    waits : It has to wait for the trades before it. From b on.
+    row : Its account's row. From b on.
+    touched : The row has been written since it was looked at.
+    factor_bits : Quantity and multiplier together are below two to this. In b.
+    worth_bits : The reserve is below two to this. In c.
+    balance_bits : The balance is at least two to one less than this; zero if it is not positive. In c.
+    """
+
+    cause: Cause
+    command: unsigned(256)
+    timer: 1
+    operator: 1
+    rules: Instrument
+    slots: TokenRange
+    early: Verdict
+    late: Verdict
+    barred: 1
+    price_ticks: unsigned(32)
+    at_bound: 1
+    waits: 1
+    row: Account
+    touched: 1
+    factor_bits: unsigned(6)
+    worth_bits: unsigned(7)
+    balance_bits: unsigned(7)
