@@ -50,7 +50,7 @@ class LiveView:
         self._recording: Recording | None = None
         self._time_ns = 0
         self._events: deque[Text] = deque(maxlen=EVENTS)
-        self._told = [(1, 0)] * len(names)
+        self._told = [(1, 0)] * len(names)  # phases and auctions; the first phase is before the opening
         self._progress = progress_bar(console)
         self._task = self._progress.add_task("session", total=messages)
         self._live = Live(

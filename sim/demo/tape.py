@@ -33,7 +33,7 @@ class Phase:
     state : The state.
     from_ns, to_ns : Its time.
     until_ns : When a timer ends it, as told last; zero: none does.
-    extensions : By how much a call was extended, in times.
+    extensions : How often a call was extended.
     """
 
     state: TradingState
