@@ -100,7 +100,7 @@ class Engine(wiring.Component):
     collecting : A bit an instrument: its orders collect, nothing matches, post-only does not count. Changes only while
         no command is on its way and nothing is `working`.
     dynamic : A bit an instrument: its trades move its bounds. Behind every command that trades, the breaker is asked.
-    reach_ticks : For each instrument, how far from the first price that it meets an order may trade; zero: to its limit.
+    reach_ticks : For each instrument, how far from the first price it meets an order may trade; zero: to its limit.
     watched : A bit an instrument: behind every command that changes a level of it, the breaker is asked. At other times
         only behind one whose order is at its bound: if that changes a level, or is canceled with `IMMEDIATE_REST`.
     review, verdict : The question to the breaker and its answer, between two commands; where the state has changed that

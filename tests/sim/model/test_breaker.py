@@ -242,7 +242,7 @@ def test_an_order_reaches_as_far_as_the_width(market: Any) -> None:
 
 
 def test_what_is_beyond_an_orders_reach_is_canceled(market: Any) -> None:
-    """Width 2. A buy at 104 meets 101 first and trades up to 103; at 104 its rest would be beyond the band behind it."""
+    """Width 2. A buy at 104 meets 101 first and trades up to 103; at 104 its rest would be beyond the band then."""
     market.set_band(100, 107)
     market.set_windows((2, 1_000, 1))
     market.sell(0, 1, 101)
