@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from ..beats import Action, BandMove
 from ..protocol.commands import ReferenceSource
-from ..protocol.reports import Reason
+from ..protocol.reports import Reason, TradingState
 from .admission import PPM
 from .rolling import LONG, Ask
 from .work import Work
@@ -39,12 +39,13 @@ def add_reference(work: Work) -> None:
             m.next = "CANDIDATE"
     with m.State("CANDIDATE"):
         m.next = "STORE"
-        with m.If(row.source == ReferenceSource.LAST_TRADES):
-            m.d.sync += price_ticks.eq(trades.last_sum_ticks >> trades.last_log2)
-            with m.If(trades.last_trades == 1 << trades.last_log2):
-                m.next = "HOLD"
-        with m.If((row.source == ReferenceSource.WINDOW_MEAN) & window.holds):
-            m.next = "MEAN"
+        with m.If(rules.state != TradingState.LIMIT):
+            with m.If(row.source == ReferenceSource.LAST_TRADES):
+                m.d.sync += price_ticks.eq(trades.last_sum_ticks >> trades.last_log2)
+                with m.If(trades.last_trades == 1 << trades.last_log2):
+                    m.next = "HOLD"
+            with m.If((row.source == ReferenceSource.WINDOW_MEAN) & window.holds):
+                m.next = "MEAN"
     work.calculates("MEAN", "MEAN_FOUND", window.all.sum_ticks, 1, window.all.trades)
     with m.State("MEAN_FOUND"):
         m.d.sync += price_ticks.eq(work.ratio.quotient)

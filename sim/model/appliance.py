@@ -520,7 +520,7 @@ class Appliance:
     def _end_long_bucket(self, now_ns: int, index: int, breaker: Breaker) -> list[Report]:
         assert breaker.long
         breaker.long.end_bucket()
-        candidate_ticks = breaker.candidate()
+        candidate_ticks = None if breaker.state is TradingState.LIMIT else breaker.candidate()
         if candidate_ticks is None or not breaker.moves_reference(candidate_ticks, now_ns):
             return []
         breaker.replace_reference(candidate_ticks, now_ns)

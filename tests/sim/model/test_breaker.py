@@ -123,6 +123,17 @@ def test_mean_is_that_of_five_minutes(luld: Any) -> None:
     assert luld.appliance.next_deadline_ns is None, "the window is empty"
 
 
+def test_band_stands_still_in_a_limit_state(luld: Any) -> None:
+    """10,200 would be the reference at 35 s, but an order stands at the bound then; at 65 s it has left."""
+    trade(luld, 10_200, 5 * S)
+    luld.time_ns = 34 * S
+    luld.set_breaker(limit=60 * S_IN_US, halt=300 * S_IN_US, call=60 * S_IN_US, extension=60 * S_IN_US)
+    assert luld.buy(0, 1, 10_500)[1].startswith("LIMIT LIMIT instrument 0")
+    assert luld.advance(35 * S) == []
+    luld.cancel(0)
+    assert luld.advance(65 * S) == ["BAND_MOVED 9690-10710"]
+
+
 # Reference price
 
 
