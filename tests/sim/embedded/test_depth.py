@@ -144,7 +144,7 @@ def test_a_band_that_moves_tells_behind_each_order(open_device: Open, stall_seed
     assert told(reports, asks) == ["CANCELED", "SELL 0@121", "BAND_MOVED", "|"]
     assert told(reports, asks + 1) == [
         *("CANCELED", "BUY 0@120", "CANCELED", "BUY 3@118", "CANCELED", "BUY 0@118"),
-        *("BAND_MOVED", "|"),
+        *("BAND_MOVED", "|", "TRADING_STATE"),  # the bid at 110 stands at the bound
     ]
 
 
