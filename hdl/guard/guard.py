@@ -242,10 +242,8 @@ class Guard(wiring.Component):
             beat.body.eq(c.command),
         ]
         m.d.sync += timed.eq(Cat(each.timed for each in each_instrument).any())
-        with m.If(taken & (quiet | ~bounded)):
-            m.d.sync += [bounded.eq(timed), horizon_ns.eq(self.time_ns + HORIZON_NS)]
-        with m.Elif(quiet):
-            m.d.sync += bounded.eq(0)
+        with m.If(quiet | ~bounded):
+            m.d.sync += [bounded.eq(taken & timed), horizon_ns.eq(self.time_ns + HORIZON_NS)]
         with m.If(free):
             m.d.sync += [self.commands.valid.eq(push), self.commands.payload.eq(beat)]
         with m.Elif(self.commands.ready):

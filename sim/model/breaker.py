@@ -291,7 +291,9 @@ class Breaker:
         band = self.band_in_force()
         if not self.may_limit or band is None:
             return False
-        at_bound = bid_ticks == band.upper_ticks or ask_ticks == band.lower_ticks
+        at_bound = (bid_ticks is not None and bid_ticks >= band.upper_ticks) or (
+            ask_ticks is not None and ask_ticks <= band.lower_ticks
+        )
         if at_bound == (self.state is TradingState.LIMIT):
             return False
         self.state = TradingState.LIMIT if at_bound else TradingState.TRADING
