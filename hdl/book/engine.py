@@ -547,7 +547,7 @@ class Engine(wiring.Component):
                 m.d.comb += weighs.eq(1)
             with m.Elif(owes & outweighed):
                 drafts.rejected(Reason.CREDIT, 1)
-            with m.Elif(order.post_only & found.takes):
+            with m.Elif(order.post_only & found.takes & ~in_place):  # a halted book may stand crossed
                 drafts.rejected(Reason.POST_ONLY, 1)
             with m.Else():
                 m.d.comb += accepted.eq(1)

