@@ -31,7 +31,7 @@ from bandgap.hdl.protocol.version import link_layout_hash
 from bandgap.host.wire import dtype_of
 
 from .device import DeviceError, HandshakeError
-from .transport import Bytes2D, Transport
+from .transport import Bytes2D, Transport, arrivals_of
 
 REPORT_RING_LOG2 = 12
 DESCRIPTOR_RING_LOG2 = 7
@@ -201,15 +201,7 @@ class PcieTransport(Transport):
         ValueError : A shape or type is wrong, arrivals go backwards, or the appliance has no such link.
         PcieLinkError : The device does not take them.
         """
-        if commands.dtype != np.uint8 or commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
-            raise ValueError(f"commands must be uint8 (n, {COMMAND_BYTES}), not {commands.dtype} {commands.shape}")
-        if not 0 <= link < self._links:
-            raise ValueError(f"link must be below {self._links}, not {link}")
-        arrivals = [self._time_ns] * len(commands) if arrival_ns is None else arrival_ns.tolist()
-        if len(arrivals) != len(commands):
-            raise ValueError(f"{len(commands)} commands need as many arrivals, not {len(arrivals)}")
-        if arrivals != sorted([self._time_ns, *arrivals])[1:]:
-            raise ValueError(f"arrivals go backwards; the appliance's time is {self._time_ns} ns")
+        arrivals = arrivals_of(commands, arrival_ns, link, links=self._links, now_ns=self._time_ns)
         begin = 0
         for time_ns, group in groupby(arrivals):
             end = begin + len(list(group))

@@ -12,14 +12,13 @@ import numpy as np
 import serial
 from numpy.typing import NDArray
 
-from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.frames import FrameKind
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 
 from .device import DeviceError
 from .session import Session
-from .transport import Bytes2D, Transport
+from .transport import Bytes2D, Transport, arrivals_of
 
 DEFAULT_BAUD = 3_000_000
 TIMEOUT_S = 0.25
@@ -109,17 +108,9 @@ class SerialTransport(Transport):
         ValueError : A shape or type is wrong, arrivals go backwards, or the appliance has no such link.
         SerialLinkError : The device does not take them.
         """
-        if commands.dtype != np.uint8 or commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
-            raise ValueError(f"commands must be uint8 (n, {COMMAND_BYTES}), not {commands.dtype} {commands.shape}")
         if self._links is None:
             self._links = self.read_register(BY_NAME["links"].at())
-        if not 0 <= link < self._links:
-            raise ValueError(f"link must be below {self._links}, not {link}")
-        arrivals = [self._time_ns] * len(commands) if arrival_ns is None else arrival_ns.tolist()
-        if len(arrivals) != len(commands):
-            raise ValueError(f"{len(commands)} commands need as many arrivals, not {len(arrivals)}")
-        if arrivals != sorted([self._time_ns, *arrivals])[1:]:
-            raise ValueError(f"arrivals go backwards; the appliance's time is {self._time_ns} ns")
+        arrivals = arrivals_of(commands, arrival_ns, link, links=self._links, now_ns=self._time_ns)
         for command, time_ns in zip(commands, arrivals, strict=True):
             self._set_time(time_ns)
             self._session.send(FrameKind.COMMAND, bytes([link]) + command.tobytes())

@@ -6,6 +6,8 @@ from importlib.metadata import entry_points
 import numpy as np
 from numpy.typing import NDArray
 
+from bandgap.hdl.protocol.commands import COMMAND_BYTES
+
 Bytes2D = NDArray[np.uint8]
 
 ENTRY_POINT_GROUP = "bandgap.transports"
@@ -45,6 +47,33 @@ class Transport(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let the appliance go. Calling it twice is allowed."""
+
+
+def arrivals_of(
+    commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None, link: int, *, links: int, now_ns: int
+) -> list[int]:
+    """When each command arrives, once it is seen that all of them can be sent.
+
+    Arguments
+    ---------
+    commands, arrival_ns, link : As given to `Transport.send`.
+    links : How many the appliance has.
+    now_ns : Its time, at which all arrive that are not given another.
+
+    Raises
+    ------
+    ValueError : A shape or type is wrong, arrivals go backwards, or the appliance has no such link.
+    """
+    if commands.dtype != np.uint8 or commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
+        raise ValueError(f"commands must be uint8 (n, {COMMAND_BYTES}), not {commands.dtype} {commands.shape}")
+    if not 0 <= link < links:
+        raise ValueError(f"link must be below {links}, not {link}")
+    arrivals: list[int] = [now_ns] * len(commands) if arrival_ns is None else arrival_ns.tolist()
+    if len(arrivals) != len(commands):
+        raise ValueError(f"{len(commands)} commands need as many arrivals, not {len(arrivals)}")
+    if arrivals != sorted([now_ns, *arrivals])[1:]:
+        raise ValueError(f"arrivals go backwards; the appliance's time is {now_ns} ns")
+    return arrivals
 
 
 class UnknownDeviceError(ValueError):
