@@ -91,6 +91,7 @@ class Script:
         time_in_force: int = GTC,
         mode: int = OFF,
         generation: int | None = None,
+        flags: int = 0,
     ) -> None:
         """A limit order; by default with the slot's next generation."""
         self._generations[token] = (self._generations[token] + 1) & 0xFFFF if generation is None else generation
@@ -106,6 +107,7 @@ class Script:
             order_type=OrderType.LIMIT.value,
             time_in_force=time_in_force,
             self_trade_prevention=mode,
+            flags=flags,
         )
 
     def cancel(self, token: int, instrument: int = 0, account: int = 0) -> None:
@@ -130,6 +132,14 @@ class Script:
 
     def kill(self, account: int) -> None:
         self._add(Opcode.KILL_ACCOUNT, account=account)
+
+    def call(self, duration_us: int) -> None:
+        """A call in every instrument."""
+        self._add(Opcode.CALL, ALL_INSTRUMENTS, duration_us=duration_us)
+
+    def halt(self) -> None:
+        """Halt every instrument."""
+        self._add(Opcode.HALT, ALL_INSTRUMENTS)
 
     def band(self, lower_ticks: int, upper_ticks: int, instrument: int = 0) -> None:
         self._add(

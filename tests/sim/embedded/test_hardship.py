@@ -9,6 +9,7 @@ import pytest
 from script import BUY, DECREMENT, FOK, GTC, IOC, SELL, Script, assert_same, kinds
 
 from bandgap.hdl.config import BookConfig
+from bandgap.hdl.protocol.commands import OrderFlags
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import Reason, ReportKind
 from bandgap.host.wire import as_reports, report_headers, select_reports, without_cycles
@@ -276,3 +277,16 @@ def test_cycle_counters_follow_the_clock(open_device: Open) -> None:
         assert (entries == sent_cycle - offset).all()
         assert (np.diff(exits) > 0).all()
         assert entries[0] < exits[0] < entries[0] + device.cycles - sent_cycle
+
+
+def test_a_post_only_order_keeps_its_place_in_a_halted_book_that_stands_crossed(open_device: Open) -> None:
+    """What a call has collected stays behind a halt: the order would trade, but a replace in place never does."""
+    script = Script(SIZES)
+    script.new(0, BUY, 110, 5, flags=OrderFlags.POST_ONLY.value)
+    script.call(1_000_000)
+    script.new(1, SELL, 105, 5, account=1)
+    script.halt()
+    begin = len(script)
+    script.replace(0, BUY, 110, 3)
+    reports = script.run(open_device())
+    assert kinds(reports[report_headers(reports)["command_number"] > begin]) == [ReportKind.REPLACED]
