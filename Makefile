@@ -38,7 +38,7 @@ bench: $(INSTALLED)  ## measure the embedded device and write docs/results and d
 	$(BIN)/python -m bandgap.sim.lab.throughput
 	$(BIN)/python -m bandgap.sim.lab.core
 
-timing: $(INSTALLED) $(FPGA)/installed  ## synthesise, place and route for an ECP5 and write the clock down
+timing: $(INSTALLED) $(FPGA)/installed  ## build the ECP5 Evaluation Board's bitstream and write its clock down
 	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.lab.place
 
 bitstreams: $(INSTALLED) $(FPGA)/installed  ## build every board's bitstream into bitstreams, and the U50's Vivado project; takes hours

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bandgap.hdl import fpga_tools
-from bandgap.hdl.fpga_tools import ECP5_CELLS, PLACE_AND_ROUTE, SYNTHESIS, ToolError
-from bandgap.sim.lab import place
+from bandgap.hdl import bitstream, fpga_tools
+from bandgap.hdl.bitstream import read_manifest
+from bandgap.hdl.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
 from bandgap.sim.lab.place import place_and_route
 
 REPORT: dict[str, Any] = {
@@ -45,12 +45,13 @@ def pretend(folder: Path, tool: str, script: str) -> None:
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of tools, first in the path; they take anything for a design."""
-    monkeypatch.setattr(place, "serial_verilog", lambda config, cycles_per_bit: f"// {config} {cycles_per_bit}")
+    monkeypatch.setattr(bitstream, "sources", lambda board, preset, clock_hz: (f"// {preset}", "# none"))
     folder = tmp_path / "tools"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     pretend(folder, SYNTHESIS, "cat bandgap.v > bandgap.json")
     pretend(folder, PLACE_AND_ROUTE, f"test -s bandgap.json && echo '{json.dumps(REPORT)}' > report.json")
+    pretend(folder, PACK, "cp bandgap.json bandgap.bit")
     return folder
 
 
@@ -63,7 +64,8 @@ def work(tmp_path: Path) -> Path:
 
 def test_what_the_tools_say_is_written_down(tools: Path, work: Path) -> None:
     timing = place_and_route("formal", work)
-    assert (timing.preset, timing.clock_mhz) == ("formal", 131.23)
+    assert (timing.preset, timing.clock_mhz, timing.device) == ("formal", 131.23, "LFE5UM5G-85F, speed 8, CABGA381")
+    assert read_manifest(work).fmax_mhz == timing.clock_mhz
     assert timing.cells == {name: (10 + place, 100) for place, name in enumerate(ECP5_CELLS.values())}
     assert timing.worst_path == [
         "  1.75 ns,   2 steps: book.head",
