@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandgap.hdl.config import PRESETS
-from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention, Side, TimeInForce
+from bandgap.hdl.protocol.commands import (
+    ALL_INSTRUMENTS,
+    BandPolicy,
+    Opcode,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 from bandgap.hdl.protocol.reports import ReportFlags, ReportKind
 from bandgap.host.device.device import Device
 from bandgap.host.device.transport import Bytes2D
@@ -44,6 +52,7 @@ class Probe:
 
     Attributes
     ----------
+    instruments : How many there are; the first one trades.
     slots : Orders that fit in.
     middle_ticks : The price in the middle of the window.
     highest_ticks : The highest price of the window; the lowest is `BASE_TICKS`.
@@ -52,20 +61,46 @@ class Probe:
     def __init__(self, preset: str, accounts: int) -> None:
         self._device = Device(open_config(PRESETS[preset]))
         sizes = self._device.sizes
+        self.instruments = sizes.instruments
         self.slots = sizes.orders
-        self.middle_ticks = BASE_TICKS + sizes.ticks // 2
-        self.highest_ticks = BASE_TICKS + sizes.ticks - 1
         self._tokens = 0
-        instrument = new_commands(Opcode.SET_INSTRUMENT, 1)
-        instrument["window_base_ticks"] = BASE_TICKS
-        instrument["window_log2"] = sizes.ticks.bit_length() - 1
-        instrument["multiplier_quote"] = 1
+        self._rows = sizes.ticks
+        self._waited_ns = 0
         grants = new_commands(Opcode.GRANT_CREDIT, accounts)
         grants["account"] = np.arange(accounts)
         grants["amount_quote"] = GRANT_QUOTE
-        for commands in (instrument, grants, new_commands(Opcode.RESUME, 1)):
-            if len(select_reports(self.run(commands), ReportKind.DONE)) != len(commands):
-                raise MeasurementError("the appliance rejects its set-up")
+        self._set_up(grants)
+        self.share(1)
+        self._set_up(new_commands(Opcode.RESUME, 1))
+
+    def share(self, instruments: int) -> None:
+        """Halt, and set so many instruments instead, on equal parts of the ladder."""
+        rows = self._rows // instruments
+        self.highest_ticks, self.middle_ticks = BASE_TICKS + rows - 1, BASE_TICKS + rows // 2
+        commands = new_commands(Opcode.SET_INSTRUMENT, instruments)
+        commands["header"]["instrument"] = np.arange(instruments)
+        commands["window_base_ticks"] = BASE_TICKS
+        commands["ladder_offset"] = rows * np.arange(instruments)
+        commands["window_log2"] = rows.bit_length() - 1
+        commands["multiplier_quote"] = 1
+        halt = new_commands(Opcode.HALT, 1)
+        halt["header"]["instrument"] = ALL_INSTRUMENTS
+        self._set_up(halt, commands)
+
+    def collect(self, instrument: int, duration_us: int) -> None:
+        """Begin a call, in a band as wide as the window."""
+        band, call = (new_commands(opcode, 1) for opcode in (Opcode.SET_BAND, Opcode.CALL))
+        band["lower_ticks"], band["upper_ticks"] = BASE_TICKS, self.highest_ticks
+        band["reference_ticks"] = self.middle_ticks
+        band["policy"] = BandPolicy.REJECT.value
+        call["duration_us"] = duration_us
+        for command in (band, call):
+            command["header"]["instrument"] = instrument
+            self._set_up(command)
+
+    def wait(self, duration_us: int) -> None:
+        """The next commands come so much later."""
+        self._waited_ns += duration_us * 1_000
 
     def orders(
         self,
@@ -104,7 +139,9 @@ class Probe:
         """Send commands back to back; their reports."""
         rows = to_bytes(commands)
         self._device.number(rows)
-        self._device.send(rows)
+        arrival_ns = np.full(len(rows), self._device.clock() + self._waited_ns, np.uint64) if self._waited_ns else None
+        self._device.send(rows, arrival_ns)
+        self._waited_ns = 0
         return self._device.receive()
 
     def run_apart(self, commands: Records) -> Bytes2D:
@@ -117,6 +154,11 @@ class Probe:
         resting = (headers["kind"] == ReportKind.ACCEPTED.value) & (headers["flags"] == ReportFlags.LAST.value)
         if len(headers) != len(orders) or not resting.all():
             raise MeasurementError("an order that was to rest did not")
+
+    def _set_up(self, *batches: Records) -> None:
+        for commands in batches:
+            if len(select_reports(self.run(commands), ReportKind.REJECTED)):
+                raise MeasurementError("the appliance rejects its set-up")
 
     def close(self) -> None:
         """Let the appliance go."""

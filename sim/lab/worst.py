@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import BandPolicy, Opcode, SelfTradePrevention, Side, TimeInForce
 from bandgap.hdl.protocol.reports import ReportFlags
 from bandgap.host.wire import Records, new_commands, report_headers
@@ -13,6 +14,13 @@ from .probe import BASE_TICKS, Measurement, MeasurementError, Probe, latency_cyc
 WORST_CASE = "worst case of a single command"
 BOUND_CYCLES_A_SLOT, BOUND_CYCLES_BESIDES = 16, 64
 """No command takes longer than this, whatever the book holds: so many cycles for each slot there is, and some more."""
+
+BOUND_CYCLES_A_CALL = 400
+"""Before it, calls may end. Their trades are within what the slots take; but each walks once over all slots, a cycle
+each, and takes so many more.
+"""
+
+CALL_US = 1_000_000
 
 OWNER, TAKER = 1, 2
 """Accounts: of the resting orders, and of the order that meets them."""
@@ -34,6 +42,31 @@ def _sell(
     probe: Probe, quantity_lots: int, time_in_force: TimeInForce, account: int, prevention: SelfTradePrevention
 ) -> Records:
     return probe.orders(Side.SELL.value, BASE_TICKS, quantity_lots, account, time_in_force, prevention)
+
+
+def _auctions(probe: Probe, instruments: int) -> tuple[Records, int]:
+    """All levels of the books cross while they collect; the command comes when all calls are over."""
+    probe.share(instruments)
+    orders = probe.slots // 2 // instruments
+    away = np.arange(orders)
+    for instrument in range(instruments):
+        probe.collect(instrument, CALL_US)
+        bids = probe.orders(Side.BUY.value, probe.highest_ticks - away, 1, OWNER)
+        asks = probe.orders(Side.SELL.value, BASE_TICKS + away, 1, TAKER)
+        for side in (bids, asks):
+            side["header"]["instrument"] = instrument
+            probe.rest(side)
+    probe.wait(CALL_US)
+    told = ("what the auction came to", "the band", "the state")
+    return new_commands(Opcode.READ_CLOCK, 1), instruments * (orders + len(told)) + 1
+
+
+def _one_auction(probe: Probe) -> tuple[Records, int]:
+    return _auctions(probe, 1)
+
+
+def _all_auctions(probe: Probe) -> tuple[Records, int]:
+    return _auctions(probe, probe.instruments)
 
 
 def _mass_cancel(probe: Probe) -> tuple[Records, int]:
@@ -111,12 +144,15 @@ CASES: dict[str, _Case] = {
     "FOK through all slots, one level": _fok_of_one_level,
     "FOK through all slots, a level each": _fok_of_levels,
     "FOK over all slots, its own but one, a level each": _fok_over_own,
+    "behind an auction of all slots, a level each": _one_auction,
+    "behind auctions of all instruments, all slots, a level each": _all_auctions,
 }
 
 
-def bound_cycles(slots: int) -> int:
-    """What no command of an appliance with so many slots exceeds."""
-    return BOUND_CYCLES_A_SLOT * slots + BOUND_CYCLES_BESIDES
+def bound_cycles(config: BookConfig) -> int:
+    """What no command of an appliance of these sizes exceeds."""
+    calls = config.instruments * (config.orders + BOUND_CYCLES_A_CALL)
+    return BOUND_CYCLES_A_SLOT * config.orders + BOUND_CYCLES_BESIDES + calls
 
 
 def worst_cases(preset: str, accounts: int) -> list[Measurement]:

@@ -12,7 +12,7 @@ def test_no_command_takes_longer_than_stated() -> None:
     assert [one.flow for one in measured] == list(CASES)
     for one in measured:
         assert one.figure == WORST_CASE
-        assert 0 < one.value <= bound_cycles(PRESETS["formal"].orders), one.flow
+        assert 0 < one.value <= bound_cycles(PRESETS["formal"]), one.flow
 
 
 def test_a_case_that_is_not_what_it_says_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
