@@ -62,7 +62,8 @@ class Expectation:
     releases : (account, instrument, price, quantity) each.
     traded : (instrument, auction, price, time) each.
     reviews : The fields of each.
-    collecting, watched : A bit an instrument.
+    collecting, watched, dynamic : A bit an instrument.
+    reach_ticks : For each instrument; zero: an order trades to its limit.
     """
 
     def __init__(self, config: BookConfig) -> None:
@@ -70,7 +71,8 @@ class Expectation:
         self.releases: list[tuple[int, int, int, int]] = []
         self.traded: list[tuple[int, int, int, int]] = []
         self.reviews: list[dict[str, int]] = []
-        self.collecting = self.watched = 0
+        self.collecting = self.watched = self.dynamic = 0
+        self.reach_ticks = [0] * config.instruments
         self.book = Book(config.instruments, self._released)
         self._tops = [self.book.top(index) for index in range(config.instruments)]
 
@@ -78,17 +80,36 @@ class Expectation:
         if not order.reduce_only and quantity_lots:
             self.releases.append((order.account, order.instrument, order.price_ticks, quantity_lots))
 
-    def send(self, cause: messages.Cause, reports: list[messages.Report], *, at_bound: bool = False) -> None:
-        """The reports of a command, then the levels and tops of book that it changed, then what the breaker finds."""
+    def limit(self, instrument: int, side: messages.Side, price_ticks: int) -> int:
+        """How far an order may trade."""
+        return self.book.reach(instrument, side, price_ticks, self.reach_ticks[instrument] or None)
+
+    def send(
+        self,
+        cause: messages.Cause,
+        reports: list[messages.Report],
+        *,
+        at_bound: bool = False,
+        stopped: bool = False,
+    ) -> None:
+        """The reports of a command, then the levels and tops of book that it changed, then what the breaker finds.
+
+        `stopped`: its reach kept it from trading as far as its limit.
+        """
         stranded = set()
+        moved = 0  # a bit an instrument whose bounds have moved
         for report in reports:
             last = messages.LAST if report is reports[-1] else 0
             self.reports.append(messages.encode(report, cause, 0, 0, last))
             if isinstance(report, messages.Trade) and report.side:
                 self.traded.append((report.instrument, 0, report.price_ticks, cause.time_ns))
+                moved |= self.dynamic & 1 << report.instrument
             if isinstance(report, messages.Auction) and report.kind is messages.ReportKind.UNCROSSED and report.trades:
                 self.traded.append((report.instrument, 1, report.price_ticks, cause.time_ns))
-        if at_bound and reports[-1].reason == messages.Reason.IMMEDIATE_REST:
+        left = reports[-1].reason
+        if (at_bound and left == messages.Reason.IMMEDIATE_REST) or (
+            stopped and left in (messages.Reason.IMMEDIATE_REST, messages.Reason.BAND_MOVED)
+        ):
             stranded.add(reports[-1].instrument)
         for told in self.book.changed_levels():
             self.reports.append(messages.encode(told, cause, 0, 0, 0))
@@ -97,7 +118,8 @@ class Expectation:
             if top != before:
                 self._tops[index] = top
                 self.reports.append(messages.encode(top, cause, 0, 0, 0))
-        asked = {index for index in self.book.touched if at_bound or self.watched >> index & 1} | stranded
+        due = self.watched | moved
+        asked = {index for index in self.book.touched if at_bound or due >> index & 1} | stranded
         self.book.touched.clear()
         for index in sorted(asked):
             self._review(cause, index, stranded=index in stranded)
@@ -131,13 +153,15 @@ def bits(layout: type, fields: dict[str, object]) -> int:
 class Walker:
     """A command on its way to the book: what the guard shows of it at intake, in its second register, at the end.
 
-    `alone`: nothing enters behind it before it is carried out. `traded`: how many trades have been told by then.
+    `alone`: nothing enters behind it before it is carried out. `repriced`: `price_ticks` is not the one it has at the
+    end. `traded`: how many trades have been told by then.
     """
 
     preview: int
     price_ticks: int
     beat: int
     alone: bool
+    repriced: bool = False
     traded: int | None = None
 
 
@@ -147,6 +171,8 @@ class Switch:
 
     collecting: int
     watched: int
+    dynamic: int
+    reach_ticks: tuple[int, ...]
     uncrossed: dict[str, int] | None = None
 
 
@@ -166,6 +192,9 @@ class Guard:
         dut.commands__valid.value = 0
         dut.collecting.value = 0
         dut.watched.value = 0
+        dut.dynamic.value = 0
+        dut.reach_ticks.value = 0
+        dut.repriced.value = 0
 
     def drive(self) -> None:
         """After a rising edge."""
@@ -178,12 +207,21 @@ class Guard:
         first = self.pending[0] if self.pending else None
         dut.preview.value = first.preview if isinstance(first, Walker) else 0
         dut.advance.value = 0
+        dut.repriced.value = 0
 
     def sample(self) -> None:
         """Before the next rising edge: the book's answers are steady now."""
         dut = self._dut
         taken = self._at_book is not None and int(dut.commands__ready.value)
-        advance = (self._at_book is None or taken) and not int(dut.busy.value) and self._rng.random() < self._eagerness
+        last = self._registers[2]
+        moves = self._rng.random() < self._eagerness
+        if last and last.repriced:
+            # All that came before is done when an order's price is worked out anew.
+            if self._at_book is None and not int(dut.working.value):
+                dut.repriced.value = 1
+                self._registers[2] = replace(last, repriced=False)
+            moves = False
+        advance = (self._at_book is None or taken) and not int(dut.busy.value) and moves
         dut.advance.value = int(advance)
         if taken:
             self._look_at_trades(self._at_book)
@@ -210,6 +248,8 @@ class Guard:
             switch = self.pending.pop(0)
             dut.collecting.value = switch.collecting
             dut.watched.value = switch.watched
+            dut.dynamic.value = switch.dynamic
+            dut.reach_ticks.value = sum(ticks << 32 * index for index, ticks in enumerate(switch.reach_ticks))
             if switch.uncrossed is not None:
                 assert int(dut.uncrossed.value) == bits(Uncrossed, switch.uncrossed), "the auction went another way"
 
@@ -294,7 +334,11 @@ class Sender:
         flow = (Action.NEW, Action.CANCEL, Action.REPLACE)
         whole_book = bool(fields.get("everyone") or fields.get("markets"))
         alone = action not in (*flow, Action.SWEEP) or whole_book
-        return Walker(bits(Preview, preview), int(fields.get("price_ticks", 0)), bits(GuardedCommand, beat), alone)
+        price_ticks = int(fields.get("price_ticks", 0))
+        repriced = action in (Action.NEW, Action.REPLACE) and self._rng.random() < 0.1
+        if repriced:
+            price_ticks = self._bases[self._instrument] + self._rng.randrange(self._window_ticks)
+        return Walker(bits(Preview, preview), price_ticks, bits(GuardedCommand, beat), alone, repriced)
 
     def set_instrument(self, instrument: int) -> Walker:
         cause = self._cause(instrument)
@@ -368,7 +412,9 @@ class Sender:
             order.market = market
             self.expected.send(cause, book.collect(order), at_bound=at_bound)
         else:
-            self.expected.send(cause, book.enter(order, force, order.price_ticks), at_bound=at_bound)
+            limit_ticks = self.expected.limit(self._instrument, side, order.price_ticks)
+            stopped = limit_ticks != order.price_ticks
+            self.expected.send(cause, book.enter(order, force, limit_ticks), at_bound=at_bound, stopped=stopped)
         return [beat]
 
     def _named(self) -> tuple[int, int, int, model.Order | None]:
@@ -444,7 +490,11 @@ class Sender:
             if order.reduce_only:
                 returned = (price, quantity)
             self.expected.releases.append((account, instrument, *returned))
-            self.expected.send(cause, book.replace(command, price, price, collects=collects), at_bound=at_bound)
+            limit_ticks = price
+            if not collects and not book.keeps_place(command, price):
+                limit_ticks = self.expected.limit(instrument, side, price)
+            reports = book.replace(command, price, limit_ticks, collects=collects)
+            self.expected.send(cause, reports, at_bound=at_bound, stopped=limit_ticks != price)
         else:
             self.expected.releases.append((account, instrument, price, quantity))
             self.expected.send(cause, [messages.Rejected(reason, instrument, side, body[8:24])])
@@ -504,7 +554,7 @@ class Sender:
         return [self._walker(Action.MOVE_WINDOW, cause, pack("<8xI20x", base), reason=Reason.WINDOW_MOVED)]
 
     def switch(self) -> list[Walker | Switch]:
-        """An instrument begins to collect, or ends where its book allows it; another one is watched."""
+        """An instrument begins to collect, or ends where its book allows it; the rest is drawn anew for each."""
         rng = self._rng
         expected = self.expected
         index = rng.randrange(self._config.instruments)
@@ -512,8 +562,15 @@ class Sender:
         crossed = expected.book.would_trade(index, messages.Side.BUY, top.bid_price_ticks) and top.bid_quantity_lots
         if not self._collects(index) or not crossed:
             expected.collecting ^= 1 << index
-        expected.watched = rng.getrandbits(self._config.instruments) & rng.getrandbits(self._config.instruments)
-        return [Switch(expected.collecting, expected.watched)]
+        instruments = self._config.instruments
+        expected.watched = rng.getrandbits(instruments) & rng.getrandbits(instruments)
+        expected.dynamic = rng.getrandbits(instruments) & rng.getrandbits(instruments)
+        expected.reach_ticks = [rng.choice((0, 0, 1, 3, self._window_ticks // 4)) for _ in range(instruments)]
+        return [self._switched()]
+
+    def _switched(self, uncrossed: dict[str, int] | None = None) -> Switch:
+        expected = self.expected
+        return Switch(expected.collecting, expected.watched, expected.dynamic, tuple(expected.reach_ticks), uncrossed)
 
     def _call_end(self) -> tuple[bytes, int, int, range | None]:
         """What an auction is told: its bytes, instrument, reference and bounds."""
@@ -563,7 +620,7 @@ class Sender:
         beat, reported = self._state(cause)
         expected.send(cause, [*reports, reported])
         uncrossed = {"within": int(within), "any": int(clearing is not None), "price_ticks": price_ticks}
-        return [*walkers, beat, Switch(expected.collecting, expected.watched, uncrossed)]
+        return [*walkers, beat, self._switched(uncrossed)]
 
     def any_command(self) -> list[Walker | Switch]:
         draws: tuple[Callable[[], Sequence[Walker | Switch]], ...] = (
