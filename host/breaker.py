@@ -143,6 +143,7 @@ class Breaker:
     Attributes
     ----------
     settings : The parameters.
+    window : The prices that can rest.
     band : The static band, None before the first.
     state : The device's state; in a step that orders another, that one.
     until_ns : When the device's timer ends it; zero: none does.
@@ -159,7 +160,6 @@ class Breaker:
         timetable: Timetable,
         settings: BreakerConfig,
     ) -> None:
-        self._window = range(window_base_ticks, window_base_ticks + window_ticks)
         self._margin_ticks = window_ticks * window_margin_ppm // _PPM
         self._timetable = timetable
         self._policy = BandPolicy[settings.policy.upper()]
@@ -172,6 +172,7 @@ class Breaker:
         self._orders_beyond_band = False
         self._held_to_the_end = False
         self.settings = settings
+        self.window = range(window_base_ticks, window_base_ticks + window_ticks)
         self.band: Band | None = None
         self.state = TradingState.HALTED
         self.until_ns = 0
@@ -205,7 +206,7 @@ class Breaker:
         closed = self._timetable.phase(now_ns) is Phase.CLOSED
         if self._opened and told and waits and closed:
             return self._enter(now_ns)
-        if mark_ticks is None or mark_ticks not in self._window:
+        if mark_ticks is None or mark_ticks not in self.window:
             if mark_ticks is not None and waits and self._margin_ticks:
                 return self._move_band(mark_ticks)
             return BreakerMove() if rests else self._halt(HaltCause.ORACLE)
@@ -239,7 +240,7 @@ class Breaker:
         anywhere = self._orders_beyond_band or not self._by_host or self._earliest_call_ns(now_ns) <= horizon_ns
         if self.band is None or not anywhere:
             return self.band
-        return Band(self._window[0], self._window[-1], self.band.reference_ticks)
+        return Band(self.window[0], self.window[-1], self.band.reference_ticks)
 
     def follow_state(self, state: TradingState, until_ns: int, reason: Reason) -> None:
         """The device has reported another state, or another end of it."""
@@ -316,17 +317,17 @@ class Breaker:
         base_ticks = self._new_base_ticks(reference_ticks)
         move = None
         if base_ticks is not None:
-            before, behind = self._window, range(base_ticks, base_ticks + len(self._window))
+            before, behind = self.window, range(base_ticks, base_ticks + len(self.window))
             both = range(max(before.start, behind.start), min(before.stop, behind.stop))
             move = WindowMove(self._band_around(reference_ticks, both), base_ticks)
-            self._window = behind
-        self.band = self._band_around(reference_ticks, self._window)
+            self.window = behind
+        self.band = self._band_around(reference_ticks, self.window)
         return BreakerMove(window=move, band=self.band)
 
     def _new_base_ticks(self, reference_ticks: int) -> int | None:
         """Where the window moves for a reference, as far as one tick of it stays; None where it stays as it is."""
-        base_ticks, ticks = self._window.start, len(self._window)
-        if min(reference_ticks - base_ticks, self._window[-1] - reference_ticks) >= self._margin_ticks:
+        base_ticks, ticks = self.window.start, len(self.window)
+        if min(reference_ticks - base_ticks, self.window[-1] - reference_ticks) >= self._margin_ticks:
             return None
         middle = min(max(reference_ticks - ticks // 2, 1), _PRICES - ticks)
         wanted = min(max(middle, base_ticks - ticks + 1), base_ticks + ticks - 1)
