@@ -16,11 +16,13 @@ from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention
 from bandgap.hdl.protocol.reports import TradingState
 from bandgap.host.config import TimetableConfig, VenueConfig
 from bandgap.host.daemon import Daemon
+from bandgap.host.device.transport import Transport
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
 from bandgap.host.oracle.oracle import Quote
 from bandgap.host.settlement.store import Store
 from bandgap.host.step import StepInput
 from bandgap.host.timetable import Phase, Timetable
+from bandgap.sim.embedded.transport import open_config
 from bandgap.sim.model_device import ModelTransport
 
 SECOND_NS = 1_000_000_000
@@ -58,15 +60,24 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-class Market:
-    """A daemon on a model, and what happens to it at random."""
+COMMON: dict[str, Any] = {
+    "window_margin_ppm": 200_000,
+    "instruments": 2,
+    "watchdog_s": 5,
+    "levels_ppm": (70_000, 130_000),
+    "deposits": (10_000_000,) * 4,
+}
+DEVICE = BookConfig(instruments=2, orders=64, ticks=2048, accounts=8)
 
-    def __init__(self, config: VenueConfig, seed: int) -> None:
+
+class Market:
+    """A daemon, and what happens to it at random."""
+
+    def __init__(self, config: VenueConfig, transport: Transport, seed: int) -> None:
         self._random = Random(seed)
         self._mark = 1000
         self._orders = 0
-        self._model = ModelTransport(BookConfig(instruments=2, orders=64, ticks=2048, accounts=8))
-        self.daemon = Daemon(config, self._model, Store(None))
+        self.daemon = Daemon(config, transport, Store(None))
 
     def wander(self) -> None:
         """A step: a second at most as a rule, with an order near the mark; now and then a silence, a jump, no mark."""
@@ -90,7 +101,6 @@ class Market:
         together["arrival_ns"] = time_ns + self._random.choice((0, 100 * MS_NS, 700 * MS_NS))
         quotes = [Quote(source, number, mark, time_ns) for source in range(3) for number in range(2) if mark]
         self.daemon.step(StepInput(time_ns, together, quotes))
-        self._see_that_both_agree()
 
     def _new_order(self) -> Any:
         random = self._random
@@ -111,16 +121,18 @@ class Market:
         request["account"] = self._random.randrange(4) if account is None else account
         return request
 
-    def _see_that_both_agree(self) -> None:
-        for number, host in enumerate(self.daemon.breakers):
-            device = self._model.appliance.breaker(number)
-            assert device is not None
-            assert host.state.value == device.state.value
-            assert host.window.start == device.window_base_ticks
-            if host.band is not None:
-                assert device.band is not None
-                bounds = device.band.lower_ticks, device.band.upper_ticks
-                assert (host.band.lower_ticks, host.band.upper_ticks) == bounds
+
+def see_that_both_agree(daemon: Daemon, model: ModelTransport) -> None:
+    """What the host takes for state, window and band is what the device has."""
+    for number, host in enumerate(daemon.breakers):
+        device = model.appliance.breaker(number)
+        assert device is not None
+        assert host.state.value == device.state.value
+        assert host.window.start == device.window_base_ticks
+        if host.band is not None:
+            assert device.band is not None
+            bounds = device.band.lower_ticks, device.band.upper_ticks
+            assert (host.band.lower_ticks, host.band.upper_ticks) == bounds
 
 
 @pytest.mark.parametrize("name", TIMETABLES)
@@ -129,26 +141,21 @@ class Market:
 def test_host_and_device_agree_by_day_and_night(
     make_config: Callable[..., VenueConfig], name: str, kind: str, seed: int
 ) -> None:
-    config = make_config(
-        timetable=TIMETABLES[name],
-        window_margin_ppm=200_000,
-        instruments=2,
-        watchdog_s=5,
-        levels_ppm=(70_000, 130_000),
-        deposits=(10_000_000,) * 4,
-        **KINDS[kind],
-    )
+    config = make_config(timetable=TIMETABLES[name], **COMMON, **KINDS[kind])
     timetable = Timetable(TIMETABLES[name])
-    market = Market(config, seed)
+    model = ModelTransport(DEVICE)
+    market = Market(config, model, seed)
     seen = set()
     for _ in range(3):
         for _ in range(100):
             market.wander()
+            see_that_both_agree(market.daemon, model)
         # Down until a minute before midnight; then a calm day, judged when windows have followed and calls are over.
         market.rest(DAY_NS - (market.daemon.time_ns + MINUTE_NS) % DAY_NS)
         calm_since_ns = market.daemon.time_ns
         for _ in range(140):
             market.rest()
+            see_that_both_agree(market.daemon, model)
             now_ns = market.daemon.time_ns
             if market.daemon.market.holds(now_ns):
                 calm_since_ns = now_ns
@@ -162,3 +169,16 @@ def test_host_and_device_agree_by_day_and_night(
             seen.add(phase)
     assert seen >= {Phase.CONTINUOUS, Phase.CLOSED}
     market.daemon.close()
+
+
+@pytest.mark.parametrize("name", TIMETABLES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_gateware_comes_to_the_same_digest(make_config: Callable[..., VenueConfig], name: str, kind: str) -> None:
+    config = make_config(timetable=TIMETABLES[name], **COMMON, **KINDS[kind])
+    one, other = (Market(config, transport, seed=7) for transport in (ModelTransport(DEVICE), open_config(DEVICE)))
+    for _ in range(100):
+        one.wander()
+        other.wander()
+        assert one.daemon.digest == other.daemon.digest
+    one.daemon.close()
+    other.daemon.close()
