@@ -202,7 +202,7 @@ class Breaker:
         if not self._opened and not told:
             return self._halt(self.cause)
         rests = told or self.state is TradingState.CLOSED
-        waits = rests and self._is_settled(now_ns)
+        waits = rests and self._is_settled(now_ns)  # for the host, and no entry of the timetable leads on
         closed = self._timetable.phase(now_ns) is Phase.CLOSED
         if self._opened and told and waits and closed:
             return self._enter(now_ns)
