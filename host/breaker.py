@@ -4,15 +4,20 @@ The device holds every order and trade against its bands and moves between its s
 (`docs/circuit-breaker.md`); what it does it reports, and the host follows. Left to the host is what the device cannot
 know:
 
-- **The mark price.** With source *host* the static band follows it, a step at a time, while the instrument trades or
-  is halted. Not in a limit state that has an end: a bound that steps away from the orders that stand at it would end
-  the state though nobody has traded or withdrawn, and a fall that the oracle sees would never be halted (the LULD
-  plan freezes its bands in a limit state as well). And not in a call, where `SET_BAND` would cancel the very orders
-  that cross: there the auction finds the price, and the device puts the band around it. In mode *batch*, which knows
-  neither, always. A source other than *host* is the device's alone; then the host sets the band to begin with, and
-  after a halt that it has ordered itself.
+- **The mark price.** With source *host* the static band follows it, a step at a time, while the instrument trades, is
+  halted or closed. Not in a limit state that has an end: a bound that steps away from the orders that stand at it
+  would end the state though nobody has traded or withdrawn, and a fall that the oracle sees would never be halted (the
+  LULD plan freezes its bands in a limit state as well). And not in a call or before it, where `SET_BAND` would cancel
+  the very orders that cross: there the auction finds the price, and the device puts the band around it. In mode
+  *batch*, which knows neither, always. A source other than *host* is the device's alone; then the host sets the band
+  to begin with, after a halt that it has ordered itself, and where the window moves.
 - **Whether there is a mark price.** Without one, or with one outside the window, the instrument is halted until there
   is one again. It then reopens by a call, never by `RESUME`: what rests in its book was meant for another time.
+- **Where the window is.** While the band may move and the reference is near the window's edge, the window moves so that
+  the reference is in its middle. Behind a mark that has left it, it moves while the instrument is halted: a step at a
+  time, and never so far that no tick of it stays, because the band must lie inside before and behind.
+- **What time of day it is.** The timetable leads the device from state to state; an instrument that opens, or was
+  halted or closed when it should have been led on, the host brings into the present phase.
 - **Widths in ticks**, from those in parts per million, by the mark price with which the instrument opens or a session
   begins.
 - **The wider band near the close**, where the market has one.
@@ -21,15 +26,17 @@ Between the device's timer and its report the host knows no state for sure. It t
 the next step, but for the halt without a mark price, which is right in every state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from bandgap.hdl.protocol.commands import BandPolicy, ReferenceSource, TradingMode
+from bandgap.hdl.protocol.commands import BandPolicy, ReferenceSource, ScheduledState, TradingMode
 from bandgap.hdl.protocol.reports import Reason, TradingState
 from bandgap.host.config import BreakerConfig
+from bandgap.host.timetable import Entry, Phase, Timetable
 
 _PPM = 1_000_000
 _NS_A_US = 1_000
+_PRICES = 1 << 32
 _TRIP_US = 1_000
 """How long after it has tripped policy *halt* the device halts."""
 
@@ -84,23 +91,41 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class WindowMove:
+    """The window moves.
+
+    Attributes
+    ----------
+    band : The static band meanwhile: inside the window before and behind.
+    base_ticks : The window's new base.
+    """
+
+    band: Band
+    base_ticks: int
+
+
+@dataclass(frozen=True)
 class BreakerMove:
     """What the device is to be told, in this order.
 
     Attributes
     ----------
     halt : Halt until told.
+    window : Move the window; with it comes a band.
     band : The new static band.
     rule : The new widths.
     windows_of_ticks : Set the dynamic bands' widths, shares of this price, and the durations.
+    entries : Set these entries of the timetable.
     call : Open a call.
     resume : Let it trade.
     """
 
     halt: bool = False
+    window: WindowMove | None = None
     band: Band | None = None
     rule: Rule | None = None
     windows_of_ticks: int | None = None
+    entries: tuple[Entry, ...] = ()
     call: bool = False
     resume: bool = False
 
@@ -110,12 +135,15 @@ class Breaker:
 
     Parameters
     ----------
-    window_base_ticks, window_ticks : The window; the band never leaves it.
+    window_base_ticks, window_ticks : The window to begin with; the band never leaves it.
+    window_margin_ppm : Share of the window that the reference keeps from its edge by moving it; zero: it never moves.
+    timetable : When the instrument trades.
     settings : The parameters.
 
     Attributes
     ----------
     settings : The parameters.
+    window : The prices that can rest.
     band : The static band, None before the first.
     state : The device's state; in a step that orders another, that one.
     until_ns : When the device's timer ends it; zero: none does.
@@ -123,8 +151,17 @@ class Breaker:
     draw_due : The random end of the next call is still to be drawn.
     """
 
-    def __init__(self, *, window_base_ticks: int, window_ticks: int, settings: BreakerConfig) -> None:
-        self._window = range(window_base_ticks, window_base_ticks + window_ticks)
+    def __init__(
+        self,
+        *,
+        window_base_ticks: int,
+        window_ticks: int,
+        window_margin_ppm: int,
+        timetable: Timetable,
+        settings: BreakerConfig,
+    ) -> None:
+        self._margin_ticks = window_ticks * window_margin_ppm // _PPM
+        self._timetable = timetable
         self._policy = BandPolicy[settings.policy.upper()]
         self._batch = settings.mode == TradingMode.BATCH.name.lower()
         self._by_host = settings.source == ReferenceSource.HOST.name.lower()
@@ -133,7 +170,9 @@ class Breaker:
         self._session_ticks = 0
         self._late = False
         self._orders_beyond_band = False
+        self._held_to_the_end = False
         self.settings = settings
+        self.window = range(window_base_ticks, window_base_ticks + window_ticks)
         self.band: Band | None = None
         self.state = TradingState.HALTED
         self.until_ns = 0
@@ -150,23 +189,40 @@ class Breaker:
         late : Whether its close is near.
         held : A market-wide halt is not over.
         """
+        self._timetable.begin_step(now_ns)
+        move = self._decide(mark_ticks, now_ns, session=session, late=late, held=held)
+        if not self._opened:
+            return move
+        opens = not (held and self._held_to_the_end)
+        return replace(move, entries=move.entries + self._timetable.tell(now_ns, opens=opens))
+
+    def _decide(self, mark_ticks: int | None, now_ns: int, *, session: int, late: bool, held: bool) -> BreakerMove:
+        """All but the timetable's next entries."""
         told = self.state is TradingState.HALTED and not self.until_ns
         if not self._opened and not told:
             return self._halt(self.cause)
-        if mark_ticks is None or mark_ticks not in self._window:
-            if told or self.state is TradingState.CLOSED:
-                return BreakerMove()
-            return self._halt(HaltCause.ORACLE)
+        rests = told or self.state is TradingState.CLOSED
+        waits = rests and self._is_settled(now_ns)  # for the host, and no entry of the timetable leads on
+        closed = self._timetable.phase(now_ns) is Phase.CLOSED
+        if self._opened and told and waits and closed:
+            return self._enter(now_ns)
+        if mark_ticks is None or mark_ticks not in self.window:
+            if mark_ticks is not None and waits and self._margin_ticks:
+                return self._move_band(mark_ticks)
+            return BreakerMove() if rests else self._halt(HaltCause.ORACLE)
         if held:
             return BreakerMove()
-        if told:
-            return self._begin(mark_ticks, session, late)
+        if waits and (told or not closed):
+            return self._begin(mark_ticks, now_ns, session, late)
         if not self._lets_the_band_move(now_ns):
             return BreakerMove()
         return self._follow_mark(mark_ticks, session, late)
 
     def hold(self, until_ns: int) -> None:
-        """The market-wide halt is ordered."""
+        """The market-wide halt is ordered; zero: until told."""
+        self._held_to_the_end = not until_ns
+        if self.state is TradingState.CLOSED:
+            return
         self._expect(TradingState.HALTED)
         self.until_ns = until_ns
         self.cause = HaltCause.MARKET
@@ -184,7 +240,7 @@ class Breaker:
         anywhere = self._orders_beyond_band or not self._by_host or self._earliest_call_ns(now_ns) <= horizon_ns
         if self.band is None or not anywhere:
             return self.band
-        return Band(self._window[0], self._window[-1], self.band.reference_ticks)
+        return Band(self.window[0], self.window[-1], self.band.reference_ticks)
 
     def follow_state(self, state: TradingState, until_ns: int, reason: Reason) -> None:
         """The device has reported another state, or another end of it."""
@@ -205,44 +261,77 @@ class Breaker:
         if self.state not in _FREE_STATES:
             self._orders_beyond_band = False
 
+    def follow_watchdog(self) -> None:
+        """The device has reported that the watchdog has acted."""
+        self._timetable.forget()
+
     def _halt(self, cause: HaltCause) -> BreakerMove:
         self.cause = cause
         self._expect(TradingState.HALTED)
         return BreakerMove(halt=True)
 
-    def _begin(self, mark_ticks: int, session: int, late: bool) -> BreakerMove:
-        """Open, or reopen behind a halt that only the host ends. Before the opening nothing rests, nor collects."""
+    def _begin(self, mark_ticks: int, now_ns: int, session: int, late: bool) -> BreakerMove:
+        """Open, or reopen behind a halt that only the host ends, or when the timetable could not.
+
+        Before the opening nothing rests, nor collects.
+        """
         opens = not self._opened
         if opens or session != self._session:
             self._begin_session(mark_ticks, session)
         self._late = late
         self._opened = True
-        self.band = self._band_around(mark_ticks)
+        move = replace(self._move_band(mark_ticks), rule=self._rule(), windows_of_ticks=self._session_ticks)
         self._orders_beyond_band = False
+        if self.state is TradingState.CLOSED or self._timetable.phase(now_ns) is not Phase.CONTINUOUS:
+            return replace(move, entries=self._enter(now_ns).entries)
         self._expect(TradingState.TRADING if opens and not self._batch else TradingState.CALL)
-        return BreakerMove(
-            band=self.band,
-            rule=self._rule(),
-            windows_of_ticks=self._session_ticks,
-            call=not opens,
-            resume=opens,
-        )
+        return replace(move, call=not opens, resume=opens)
+
+    def _enter(self, now_ns: int) -> BreakerMove:
+        """The timetable leads into the present phase."""
+        entry = self._timetable.enter(now_ns)
+        self._expect(_SCHEDULED[entry.state])
+        return BreakerMove(entries=(entry,))
 
     def _follow_mark(self, mark_ticks: int, session: int, late: bool) -> BreakerMove:
-        """Move the band where the mark, a new session or the time of day asks for it."""
+        """Move the band where the mark, a new session or the time of day asks for it, and the window with it."""
         begins, turns = session != self._session, late != self._late
         if begins:
             self._begin_session(mark_ticks, session)
         self._late = late
         assert self.band is not None
-        band = None
-        if turns or (self._by_host and self._has_moved(mark_ticks)):
-            band = self.band = self._band_around(mark_ticks if self._by_host else self.band.reference_ticks)
-        return BreakerMove(
-            band=band,
+        reference = self.band.reference_ticks
+        if self._by_host and (turns or self._has_moved(mark_ticks)):
+            reference = mark_ticks
+        move = BreakerMove()
+        if turns or reference != self.band.reference_ticks or self._new_base_ticks(reference) is not None:
+            move = self._move_band(reference)
+        return replace(
+            move,
             rule=self._rule() if begins or turns else None,
             windows_of_ticks=self._session_ticks if begins else None,
         )
+
+    def _move_band(self, reference_ticks: int) -> BreakerMove:
+        """Put the static band around a reference, and the window where that is near its edge."""
+        base_ticks = self._new_base_ticks(reference_ticks)
+        move = None
+        if base_ticks is not None:
+            before, behind = self.window, range(base_ticks, base_ticks + len(self.window))
+            both = range(max(before.start, behind.start), min(before.stop, behind.stop))
+            move = WindowMove(self._band_around(reference_ticks, both), base_ticks)
+            self.window = behind
+        self.band = self._band_around(reference_ticks, self.window)
+        return BreakerMove(window=move, band=self.band)
+
+    def _new_base_ticks(self, reference_ticks: int) -> int | None:
+        """Where the window moves for a reference, as far as one tick of it stays; None where it stays as it is."""
+        base_ticks, ticks = self.window.start, len(self.window)
+        if min(reference_ticks - base_ticks, self.window[-1] - reference_ticks) >= self._margin_ticks:
+            return None
+        middle = min(max(reference_ticks - ticks // 2, 1), _PRICES - ticks)
+        wanted = min(max(middle, base_ticks - ticks + 1), base_ticks + ticks - 1)
+        return None if wanted == base_ticks else wanted
 
     def _lets_the_band_move(self, now_ns: int) -> bool:
         if not self._is_settled(now_ns):
@@ -250,32 +339,36 @@ class Breaker:
         match self.state:
             case TradingState.LIMIT:
                 return not self.until_ns
-            case TradingState.CALL:
+            case TradingState.CALL | TradingState.PRE_OPEN:
                 return self._batch
-        return self.state in (TradingState.TRADING, TradingState.HALTED)
+        return True
 
     def _earliest_call_ns(self, now_ns: int) -> int:
-        """When a call may begin at the earliest; the times of all of them are the device's timers'."""
+        """When orders may collect at the earliest; the times of that are the device's timers'."""
+        if not self._is_settled(now_ns):
+            return now_ns
+        times_ns = self._next_call_ns(now_ns), self._timetable.next_collecting_ns()
+        return min((one for one in times_ns if one is not None), default=1 << 64)
+
+    def _next_call_ns(self, now_ns: int) -> int | None:
+        """The same without the timetable; None where there is no such time."""
         halt_ns = self.settings.halt_us * _NS_A_US
         trips = self._policy is BandPolicy.HALT
         limit_us = _TRIP_US if trips else self.settings.limit_us
-        never_ns = 1 << 64
-        if not self._is_settled(now_ns):
-            return now_ns
         match self.state:
             case TradingState.TRADING:
-                return now_ns + limit_us * _NS_A_US + halt_ns if limit_us else never_ns
+                return now_ns + limit_us * _NS_A_US + halt_ns if limit_us else None
             case TradingState.LIMIT:
-                return self.until_ns + halt_ns if self.until_ns else never_ns
+                return self.until_ns + halt_ns if self.until_ns else None
             case TradingState.HALTED:
-                return self.until_ns or never_ns
+                return self.until_ns or None
             case TradingState.CLOSED:
-                return never_ns
+                return None
         return now_ns
 
     def _is_settled(self, now_ns: int) -> bool:
-        """Whether no timer has ended the state since it was reported."""
-        return not self.until_ns or now_ns < self.until_ns
+        """Whether no timer has ended the state since it was reported, and no entry of the timetable."""
+        return (not self.until_ns or now_ns < self.until_ns) and not self._timetable.is_due(now_ns)
 
     def _expect(self, state: TradingState) -> None:
         self.state = state
@@ -304,16 +397,25 @@ class Breaker:
         width = reference_ticks * rule.width_ppm // _PPM
         return max(1, min(width, rule.width_ticks) if rule.width_ticks else width)
 
-    def _band_around(self, reference_ticks: int) -> Band:
+    def _band_around(self, reference_ticks: int, window: range) -> Band:
+        """The band around a reference, cut off at the window's edges; a tick of the edge for a reference outside."""
         width = self._width_ticks(reference_ticks)
-        return Band(
-            max(self._window[0], reference_ticks - width),
-            min(self._window[-1], reference_ticks + width),
-            reference_ticks,
+        lower, upper, reference = (
+            min(max(ticks, window[0]), window[-1])
+            for ticks in (reference_ticks - width, reference_ticks + width, reference_ticks)
         )
+        return Band(lower, upper, reference)
 
 
 _OPEN_STATES = (TradingState.TRADING, TradingState.LIMIT, TradingState.CALL)
 
 _FREE_STATES = (TradingState.CALL, TradingState.PRE_OPEN)
 """States in which the window alone bounds what can be entered (in mode *batch* the band as well)."""
+
+_SCHEDULED = {
+    ScheduledState.PRE_OPEN: TradingState.PRE_OPEN,
+    ScheduledState.OPENING_CALL: TradingState.CALL,
+    ScheduledState.CLOSING_CALL: TradingState.CALL,
+    ScheduledState.CLOSED: TradingState.CLOSED,
+}
+"""What an entry of the timetable leads to."""

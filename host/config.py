@@ -4,8 +4,10 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from datetime import time
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -168,6 +170,66 @@ class SessionConfig(_Section):
         return close_ns - self.late_ns <= now_ns % self.length_ns < close_ns
 
 
+_Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+DAYS: tuple[_Day, ...] = get_args(_Day)
+
+DAY_US = 86_400_000_000
+LONGEST_US = (1 << 32) - 1
+"""No call that the device is told the length of is longer: 71 minutes."""
+
+
+class TimetableConfig(_Section):
+    """When an instrument trades: times of day in UTC, which follow each other in this order, past midnight as well.
+
+    Attributes
+    ----------
+    days : Days of the week on which the first of the times is kept, and all that follow it.
+    pre_open : From here on orders collect; left out: not before the opening call.
+    opening_call : The opening auction's call begins.
+    continuous : It ends with the auction, and continuous trading begins.
+    closing_call : The closing auction's call begins; left out: there is none.
+    closed : It ends with the auction; trading is over until the next of the days.
+    """
+
+    days: Annotated[tuple[_Day, ...], Field(min_length=1)] = DAYS
+    pre_open: time | None = None
+    opening_call: time
+    continuous: time
+    closing_call: time | None = None
+    closed: time
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_unique("day", self.days)
+        times = self.times_us()
+        for name in times:
+            if getattr(self, name).tzinfo is not None:
+                raise ValueError(f"{name} must be a time of day in UTC without an offset")
+        first_us = next(iter(times.values()))
+        for (earlier, earlier_us), (later, later_us) in pairwise(times.items()):
+            if (later_us - first_us) % DAY_US <= (earlier_us - first_us) % DAY_US:
+                raise ValueError(f"{later} {getattr(self, later)} does not follow {earlier} {getattr(self, earlier)}")
+        for begin, end in (("opening_call", "continuous"), ("closing_call", "closed")):
+            if begin in times and not SHORTEST_US <= (times[end] - times[begin]) % DAY_US <= LONGEST_US:
+                raise ValueError(f"from {begin} to {end} must be {SHORTEST_US} to {LONGEST_US} microseconds")
+        return self
+
+    def times_us(self) -> dict[str, int]:
+        """The times that there are, by name and in their order, in microseconds since midnight."""
+        times: dict[str, time | None] = {
+            "pre_open": self.pre_open,
+            "opening_call": self.opening_call,
+            "continuous": self.continuous,
+            "closing_call": self.closing_call,
+            "closed": self.closed,
+        }
+        return {
+            name: ((at.hour * 60 + at.minute) * 60 + at.second) * 1_000_000 + at.microsecond
+            for name, at in times.items()
+            if at is not None
+        }
+
+
 class MarketHaltConfig(_Section):
     """The market-wide halt: all instruments together, when the index has fallen.
 
@@ -194,12 +256,15 @@ class InstrumentConfig(_Section):
     Attributes
     ----------
     name : Name, unique.
-    window_base_ticks : Lowest price that can rest.
+    window_base_ticks : Lowest price that can rest, to begin with.
     window_ticks : How many prices can rest, a power of two.
+    window_margin_ppm : The window moves when the reference price is nearer to its edge than this share of it, so that
+        the reference is in the middle again; zero: it never moves.
     multiplier_quote : Quote units that one lot is worth per tick, 1 to 65535.
     initial_margin_ppm : Share of a position's value an account must have to open it.
     maintenance_margin_ppm : Share of a position's value below which it is liquidated; less than the initial.
     breaker : Its circuit breaker.
+    timetable : When it trades; without one, as the venue's says.
     maker_fee_ppm : Fee of the maker, as a share of the trade's value; in an auction that of both.
     taker_fee_ppm : Fee of the taker.
     liquidation_slice_lots : Most lots that one closing order names.
@@ -208,10 +273,12 @@ class InstrumentConfig(_Section):
     name: _Name
     window_base_ticks: _PositiveInt32
     window_ticks: _PositiveInt32
+    window_margin_ppm: Annotated[int, Field(ge=0, lt=PPM // 2)] = 0
     multiplier_quote: Annotated[int, Field(gt=0, lt=1 << 16)]
     initial_margin_ppm: _MarginRate
     maintenance_margin_ppm: _MarginRate
     breaker: BreakerConfig
+    timetable: TimetableConfig | None = None
     maker_fee_ppm: _FeeRate = 0
     taker_fee_ppm: _FeeRate = 0
     liquidation_slice_lots: _PositiveInt32 = 1_000
@@ -287,6 +354,7 @@ class VenueConfig(_Section):
     watchdog_ns : The device halts when the host is silent for this long.
     insurance_fund_quote : What the insurance fund starts with.
     session : How time is cut into sessions.
+    timetable : When instruments trade that have no timetable of their own; without one, round the clock.
     market_halt : When all instruments are halted together.
     gateway : Where orders and quotes come in.
     oracle : How quotes become a mark price.
@@ -299,6 +367,7 @@ class VenueConfig(_Section):
     watchdog_ns: _DurationNs = 2_000_000_000
     insurance_fund_quote: _Quote = 0
     session: SessionConfig = SessionConfig()
+    timetable: TimetableConfig | None = None
     market_halt: MarketHaltConfig = MarketHaltConfig()
     gateway: GatewayConfig = GatewayConfig()
     oracle: OracleConfig

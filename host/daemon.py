@@ -114,7 +114,7 @@ class Daemon:
             staleness_ns=config.oracle.staleness_ns,
             max_deviation_ppm=config.oracle.max_deviation_ppm,
         )
-        self.breakers = [breaker_of(instrument) for instrument in instruments]
+        self.breakers = [breaker_of(instrument, config.timetable) for instrument in instruments]
         self.market = MarketHalt(len(instruments), config.market_halt.levels_ppm, config.market_halt.halt_us)
         self._marks_ticks = [0] * len(instruments)
         self._rates = [rates_of(instrument) for instrument in instruments]
@@ -238,7 +238,7 @@ class Daemon:
         return instrument_commands(self.config.instruments)
 
     def _decide_trading(self, now_ns: int, marks: list[int | None]) -> list[Bytes2D]:
-        """Halt the market, move bands, halt, open calls and resume."""
+        """Halt the market, move bands and windows, halt, tell the timetables, open calls and resume."""
         clock = self.config.session
         session = clock.number(now_ns)
         commands = []
@@ -376,8 +376,12 @@ class Daemon:
         return self._follow_trading(reports)
 
     def _follow_trading(self, reports: Bytes2D) -> list[TradingChange]:
-        """Bands and states, in the order in which they were told."""
-        kinds = report_headers(reports)["kind"]
+        """Bands and states, in the order in which they were told, and whether the watchdog has acted."""
+        headers = report_headers(reports)
+        kinds = headers["kind"]
+        if ((kinds == ReportKind.DONE.value) & (headers["reason"] == Reason.WATCHDOG.value)).any():
+            for breaker in self.breakers:
+                breaker.follow_watchdog()
         rows = reports[np.isin(kinds, (ReportKind.BAND_MOVED.value, ReportKind.TRADING_STATE.value))]
         bands, states = as_reports(rows, ReportKind.BAND_MOVED), as_reports(rows, ReportKind.TRADING_STATE)
         changes = []

@@ -5,11 +5,12 @@ from dataclasses import asdict
 
 from bandgap.hdl.protocol.commands import BandPolicy, ReferenceSource, TradingMode
 from bandgap.host.breaker import Breaker, BreakerMove
-from bandgap.host.config import PPM, InstrumentConfig, VenueConfig
+from bandgap.host.config import PPM, InstrumentConfig, TimetableConfig, VenueConfig
 from bandgap.host.device import operator
 from bandgap.host.device.device import DeviceSizes
 from bandgap.host.margin.requirements import InstrumentRates
 from bandgap.host.recovery import DaemonError
+from bandgap.host.timetable import Timetable
 from bandgap.host.wire import Bytes2D
 
 OPERATOR_LINK, CLIENT_LINK = 0, 1
@@ -56,11 +57,13 @@ def instrument_commands(instruments: Sequence[InstrumentConfig]) -> list[Bytes2D
     return commands
 
 
-def breaker_of(instrument: InstrumentConfig) -> Breaker:
-    """The instrument's breaker."""
+def breaker_of(instrument: InstrumentConfig, timetable: TimetableConfig | None) -> Breaker:
+    """The instrument's breaker; the timetable is the venue's, for an instrument without one of its own."""
     return Breaker(
         window_base_ticks=instrument.window_base_ticks,
         window_ticks=instrument.window_ticks,
+        window_margin_ppm=instrument.window_margin_ppm,
+        timetable=Timetable(instrument.timetable or timetable),
         settings=instrument.breaker,
     )
 
@@ -81,8 +84,11 @@ def breaker_commands(
     commands = []
     if move.halt:
         commands.append(operator.halt(number))
+    policy = BandPolicy[settings.policy.upper()]
+    if move.window is not None:
+        commands.append(operator.set_band(number, **asdict(move.window.band), policy=policy))
+        commands.append(operator.move_window(number, move.window.base_ticks))
     if move.band is not None:
-        policy = BandPolicy[settings.policy.upper()]
         commands.append(operator.set_band(number, **asdict(move.band), policy=policy))
     if move.rule is not None:
         commands.append(
@@ -99,6 +105,7 @@ def breaker_commands(
         commands += _window_commands(number, instrument, move.windows_of_ticks)
     if extra_us is not None:
         commands.append(operator.set_call_end(number, extra_us))
+    commands += [operator.set_schedule(number, **asdict(entry)) for entry in move.entries]
     if move.call:
         commands.append(operator.call(number))
     if move.resume:

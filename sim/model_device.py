@@ -1,7 +1,6 @@
 """The reference model as a device: a `Transport` like any other."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.registers import BY_NAME, MAGIC, REGISTERS, STATUS_READY, Access, Register
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.hdl.protocol.version import layout_hash
-from bandgap.host.device.transport import Bytes2D, Transport
+from bandgap.host.device.transport import Bytes2D, Transport, arrivals_of
 
 from .model import Appliance
 
@@ -76,16 +75,7 @@ class ModelTransport(Transport):
             self.appliance.set_token_range(link, self._values["token_first", link], self._values["token_count", link])
 
     def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
-        if not 0 <= link < self.config.links:
-            raise ValueError(f"link {link} is not one of the device's {self.config.links}")
-        if commands.dtype != np.uint8 or commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
-            raise ValueError(f"commands must be uint8 (n, {COMMAND_BYTES}), not {commands.dtype} {commands.shape}")
-        now_ns = self.appliance.time_ns
-        arrivals = [now_ns] * len(commands) if arrival_ns is None else arrival_ns.tolist()
-        if len(arrivals) != len(commands):
-            raise ValueError(f"{len(commands)} commands need as many arrivals, not {len(arrivals)}")
-        if any(later < earlier for earlier, later in pairwise([now_ns, *arrivals])):
-            raise ValueError(f"arrivals go backwards; the appliance's time is {now_ns} ns")
+        arrivals = arrivals_of(commands, arrival_ns, link, links=self.config.links, now_ns=self.appliance.time_ns)
         raw = commands.tobytes()
         execute = self.appliance.execute
         for start, time_ns in zip(range(0, len(raw), COMMAND_BYTES), arrivals, strict=True):

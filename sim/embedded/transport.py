@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandgap.hdl.config import PRESETS, BookConfig
-from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
-from bandgap.host.device.transport import Bytes2D, Transport
+from bandgap.host.device.transport import Bytes2D, Transport, arrivals_of
 
 from . import build
 
@@ -77,24 +76,10 @@ class EmbeddedTransport(Transport):
         DeviceHungError : The appliance stopped taking commands.
         """
         device = self._open()
-        if commands.dtype != np.uint8 or commands.ndim != 2 or commands.shape[1] != COMMAND_BYTES:
-            raise ValueError(f"commands must be uint8 (n, {COMMAND_BYTES}), not {commands.dtype} {commands.shape}")
-        if not 0 <= link < self._links:
-            raise ValueError(f"link must be below {self._links}, not {link}")
-        arrivals = None
-        if arrival_ns is not None:
-            arrivals = np.ascontiguousarray(arrival_ns, np.uint64)
-            if arrivals.shape != commands.shape[:1]:
-                raise ValueError(f"{len(commands)} commands need as many arrivals, not {arrivals.shape}")
-            now_ns = self._library.bandgap_time(device)
-            if len(arrivals) and (arrivals[0] < now_ns or (arrivals[1:] < arrivals[:-1]).any()):
-                raise ValueError(f"arrivals go backwards; the appliance's time is {now_ns} ns")
+        now_ns = self._library.bandgap_time(device)
+        arrivals = np.array(arrivals_of(commands, arrival_ns, link, links=self._links, now_ns=now_ns), np.uint64)
         whole = np.ascontiguousarray(commands)
-        self._check(
-            self._library.bandgap_send(
-                device, whole.ctypes.data, len(whole), None if arrivals is None else arrivals.ctypes.data, link
-            )
-        )
+        self._check(self._library.bandgap_send(device, whole.ctypes.data, len(whole), arrivals.ctypes.data, link))
 
     def receive(self) -> Bytes2D:
         """See `Transport.receive`; raises `DeviceHungError` when the appliance does not come to rest."""

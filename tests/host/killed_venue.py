@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bandgap.host.config import (
     InstrumentConfig,
     MarketHaltConfig,
     OracleConfig,
+    TimetableConfig,
     VenueConfig,
 )
 from bandgap.host.daemon import Daemon
@@ -36,6 +38,14 @@ REQUESTS = 150
 ACCOUNTS = 12
 STEP_NS = 1_000_000_000
 
+DAY = TimetableConfig(
+    opening_call=time(0, 0, 2),
+    continuous=time(0, 0, 3, 500_000),
+    closing_call=time(0, 0, 9),
+    closed=time(0, 0, 11, 500_000),
+)
+"""Of one of the two instruments: the flow lasts from closed to closed."""
+
 CONFIG = VenueConfig(
     watchdog_ns=STEP_NS + STEP_NS // 5,
     insurance_fund_quote=1_000_000,
@@ -46,6 +56,7 @@ CONFIG = VenueConfig(
             name=f"PERP-{n}",
             window_base_ticks=512,
             window_ticks=1024,
+            window_margin_ppm=300_000,
             multiplier_quote=10,
             initial_margin_ppm=50_000,
             maintenance_margin_ppm=25_000,
@@ -60,6 +71,7 @@ CONFIG = VenueConfig(
             ),
             maker_fee_ppm=100,
             taker_fee_ppm=500,
+            timetable=(None, DAY)[n],
             liquidation_slice_lots=20,
         )
         for n in range(2)

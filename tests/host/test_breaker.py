@@ -1,23 +1,33 @@
 """The breaker's decisions, by hand: window 512 to 1535, half width 5 %, steps of a quarter of it."""
 
+from datetime import time
 from typing import Any
 
 import pytest
 
+from bandgap.hdl.protocol.commands import ScheduledState
 from bandgap.hdl.protocol.reports import Reason, TradingState
-from bandgap.host.breaker import Band, Breaker, BreakerMove, HaltCause, Rule
-from bandgap.host.config import BreakerConfig
+from bandgap.host.breaker import Band, Breaker, BreakerMove, HaltCause, Rule, WindowMove
+from bandgap.host.config import BreakerConfig, TimetableConfig
+from bandgap.host.timetable import Entry, Timetable
 
 TRADING, LIMIT, HALTED, CALL = TradingState.TRADING, TradingState.LIMIT, TradingState.HALTED, TradingState.CALL
+PRE_OPEN, CLOSED = TradingState.PRE_OPEN, TradingState.CLOSED
 MS_NS = 1_000_000
 
 AROUND_1000 = Band(950, 1050, 1000)
 WINDOW = Band(512, 1535, 1000)
 
 
-def breaker(**settings: Any) -> Breaker:
+def breaker(margin_ppm: int = 0, timetable: TimetableConfig | None = None, **settings: Any) -> Breaker:
     chosen = {"width_ppm": 50_000, "limit_us": 2_000, "halt_us": 5_000, "call_us": 3_000, "auction_width_ppm": 20_000}
-    return Breaker(window_base_ticks=512, window_ticks=1024, settings=BreakerConfig(**(chosen | settings)))
+    return Breaker(
+        window_base_ticks=512,
+        window_ticks=1024,
+        window_margin_ppm=margin_ppm,
+        timetable=Timetable(timetable),
+        settings=BreakerConfig(**(chosen | settings)),
+    )
 
 
 def decide(
@@ -238,3 +248,195 @@ class TestReach:
 
     def test_is_the_window_where_the_device_finds_references(self) -> None:
         assert opened(source="auction").reach(0, 1) == WINDOW
+
+
+class TestWindow:
+    """The margin is a quarter of the window, 256 ticks: references from 768 to 1279 leave it where it is."""
+
+    @pytest.mark.parametrize("mark", [768, 1279])
+    def test_stays_while_the_reference_keeps_its_margin(self, mark: int) -> None:
+        assert decide(breaker(margin_ppm=250_000), mark).window is None
+
+    @pytest.mark.parametrize(("mark", "base"), [(767, 255), (1280, 768)])
+    def test_moves_so_that_the_reference_is_in_the_middle(self, mark: int, base: int) -> None:
+        one = breaker(margin_ppm=250_000)
+        move = decide(one, mark)
+        band = Band(mark - mark // 20, mark + mark // 20, mark)
+        assert (move.window, move.band) == (WindowMove(band, base), band)
+        assert decide(one, mark, now_ns=2).window is None
+
+    def test_moves_with_the_band_while_it_trades(self) -> None:
+        one = opened(margin_ppm=250_000)
+        assert decide(one, 1013).window is None
+        assert decide(one, 1290).window == WindowMove(Band(1226, 1354, 1290), 778)
+
+    def test_moves_with_a_reference_that_the_device_has_found(self) -> None:
+        one = opened(margin_ppm=250_000, source="window_mean", long_bucket_us=1_000, long_buckets=5)
+        one.follow_band(Band(1236, 1364, 1300))
+        move = decide(one, 1000)
+        assert move == BreakerMove(window=WindowMove(Band(1235, 1365, 1300), 788), band=Band(1235, 1365, 1300))
+
+    def test_band_is_cut_at_both_windows_while_it_moves(self) -> None:
+        """From 512..1535 to 978..2001: the band 1415 to 1565 around 1490 ends at 1535 until the window has moved."""
+        move = decide(breaker(margin_ppm=250_000), 1490)
+        assert move.window == WindowMove(Band(1416, 1535, 1490), 978)
+        assert move.band == Band(1416, 1564, 1490)
+
+    @pytest.mark.parametrize(("state", "until_ns"), [(CALL, 2 * MS_NS), (PRE_OPEN, 0), (LIMIT, 2 * MS_NS)])
+    def test_stands_still_while_the_band_does(self, state: TradingState, until_ns: int) -> None:
+        assert decide(in_state(state, until_ns, margin_ppm=250_000), 1300) == BreakerMove()
+
+    def test_follows_a_mark_that_has_left_it_while_the_instrument_is_halted(self) -> None:
+        """5000 is the middle of 4488..5511: on the way there each window keeps one tick of the one before."""
+        one = opened(margin_ppm=250_000)
+        assert decide(one, 5000) == BreakerMove(halt=True)
+        one.follow_state(HALTED, 0, Reason.OPERATOR)
+        for base in (1535, 2558, 3581, 4488):
+            move = decide(one, 5000)
+            edge = Band(base, base, base) if base < 4488 else Band(4488 + 116, 4488 + 116, 4488 + 116)
+            assert move.window is not None and move.window.base_ticks == base
+            assert move.window.band == edge
+            assert not (move.call or move.resume or move.halt)
+        assert decide(one, 5000).call
+
+    def test_does_not_follow_without_a_margin(self) -> None:
+        assert decide(in_state(HALTED), 5000) == BreakerMove()
+
+    @pytest.mark.parametrize(("mark", "base"), [(30, 1), ((1 << 32) - 30, (1 << 32) - 1024)])
+    def test_ends_where_prices_end(self, mark: int, base: int) -> None:
+        """The window before the first price or behind the last one does not exist."""
+        one = Breaker(
+            window_base_ticks=base + (100 if base == 1 else -100),
+            window_ticks=1024,
+            window_margin_ppm=250_000,
+            timetable=Timetable(None),
+            settings=BreakerConfig(width_ppm=1_000),
+        )
+        one.follow_state(HALTED, 0, Reason.OPERATOR)
+        moves = [decide(one, mark).window for _ in range(3)]
+        assert [move.base_ticks for move in moves if move] == [base]
+
+    def test_reach_is_that_of_the_window_where_it_is(self) -> None:
+        one = opened(margin_ppm=250_000, source="auction")
+        one.follow_band(Band(1236, 1364, 1300))
+        decide(one, 1300)
+        assert one.reach(1, 2) == Band(788, 1811, 1300)
+
+
+DAY = TimetableConfig(
+    pre_open=time(0, 0, 10),
+    opening_call=time(0, 0, 20),
+    continuous=time(0, 0, 30),
+    closing_call=time(0, 0, 40),
+    closed=time(0, 0, 50),
+)
+SECOND_NS = 1_000_000_000
+
+
+class TestTimetable:
+    """A day of a minute: pre-open at 10 s, calls at 20 and 40 s, trading at 30 s, the end at 50 s."""
+
+    @pytest.mark.parametrize(
+        ("second", "state", "entry"),
+        [
+            (5, CLOSED, Entry(ScheduledState.CLOSED, 5 * SECOND_NS)),
+            (12, PRE_OPEN, Entry(ScheduledState.PRE_OPEN, 12 * SECOND_NS)),
+            (24, CALL, Entry(ScheduledState.OPENING_CALL, 24 * SECOND_NS, 6_000_000)),
+            (47, CALL, Entry(ScheduledState.CLOSING_CALL, 47 * SECOND_NS, 3_000_000)),
+            (55, CLOSED, Entry(ScheduledState.CLOSED, 55 * SECOND_NS)),
+        ],
+    )
+    def test_opens_into_the_present_phase(self, second: int, state: TradingState, entry: Entry) -> None:
+        one = breaker(timetable=DAY)
+        move = decide(one, 1000, second * SECOND_NS)
+        assert (move.band, move.entries[0], move.call, move.resume) == (AROUND_1000, entry, False, False)
+        assert one.state is state
+
+    def test_opens_into_continuous_trading_with_the_next_entries(self) -> None:
+        move = decide(breaker(timetable=DAY), 1000, 30 * SECOND_NS)
+        assert move.resume
+        assert [(one.state, one.at_ns // SECOND_NS) for one in move.entries] == [
+            (ScheduledState.PRE_OPEN, 86_410),
+            (ScheduledState.OPENING_CALL, 86_420),
+            (ScheduledState.CLOSING_CALL, 40),
+        ]
+
+    def test_nothing_is_told_before_the_opening(self) -> None:
+        assert decide(breaker(timetable=DAY), None, 30 * SECOND_NS) == BreakerMove()
+
+    def trading(self, **settings: Any) -> Breaker:
+        one = breaker(timetable=DAY, **settings)
+        decide(one, 1000, 30 * SECOND_NS)
+        one.follow_state(TRADING, 0, Reason.OPERATOR)
+        return one
+
+    def test_is_left_alone_in_the_step_in_which_an_entry_is_due(self) -> None:
+        one = self.trading()
+        assert decide(one, 940, 40 * SECOND_NS) == BreakerMove()
+        assert not one.takes_market_orders(40 * SECOND_NS)
+        assert one.reach(40 * SECOND_NS, 40 * SECOND_NS) == WINDOW
+
+    def test_credit_allows_for_the_next_call(self) -> None:
+        one = self.trading(limit_us=0)
+        assert one.reach(30 * SECOND_NS, 40 * SECOND_NS - 1) == AROUND_1000
+        assert one.reach(30 * SECOND_NS, 40 * SECOND_NS) == WINDOW
+
+    def closed(self, **settings: Any) -> Breaker:
+        one = breaker(timetable=DAY, **settings)
+        decide(one, 1000, 55 * SECOND_NS)
+        one.follow_state(CLOSED, 0, Reason.SCHEDULE)
+        return one
+
+    def test_band_follows_the_mark_while_closed(self) -> None:
+        move = decide(self.closed(), 1013, 56 * SECOND_NS)
+        assert (move.band, move.call) == (Band(963, 1063, 1013), False)
+
+    def test_closed_stays_closed_without_a_mark(self) -> None:
+        assert decide(self.closed(), None, 56 * SECOND_NS).halt is False
+
+    @pytest.mark.parametrize("mark", [None, 1000])
+    def test_a_halt_that_lasts_until_the_end_is_closed(self, mark: int | None) -> None:
+        one = self.trading()
+        one.follow_state(HALTED, 0, Reason.WATCHDOG)
+        one.follow_watchdog()
+        move = decide(one, mark, 55 * SECOND_NS)
+        assert move.entries[0] == Entry(ScheduledState.CLOSED, 55 * SECOND_NS)
+        assert one.state is CLOSED
+
+    def test_reopens_by_a_call_in_mid_day(self) -> None:
+        one = self.trading()
+        one.follow_state(HALTED, 0, Reason.WATCHDOG)
+        one.follow_watchdog()
+        move = decide(one, 1000, 32 * SECOND_NS)
+        assert move.call
+        assert len(move.entries) == 3
+
+    def test_closed_over_its_opening_it_opens_by_a_call_as_soon_as_there_is_a_mark(self) -> None:
+        """The watchdog has taken the opening out, and closed instruments are not halted by it."""
+        one = self.closed()
+        one.follow_watchdog()
+        morning_ns = 86_435 * SECOND_NS
+        assert all(entry.at_ns > morning_ns for entry in decide(one, None, morning_ns).entries)
+        move = decide(one, 1000, morning_ns + 1)
+        assert move.entries[0] == Entry(ScheduledState.OPENING_CALL, morning_ns + 1, 0)
+        assert (move.call, one.state) == (False, CALL)
+
+    def test_halt_to_the_sessions_end_is_not_ended_by_the_timetable(self) -> None:
+        one = self.trading()
+        one.hold(until_ns=0)
+        taken_out = {entry.state for entry in decide(one, 1000, 35 * SECOND_NS, held=True).entries if not entry.at_ns}
+        assert taken_out == {ScheduledState.PRE_OPEN, ScheduledState.OPENING_CALL, ScheduledState.CLOSING_CALL}
+        assert decide(one, 1000, 45 * SECOND_NS, held=True) == BreakerMove()
+        assert decide(one, 1000, 50 * SECOND_NS, held=True).entries == (Entry(ScheduledState.CLOSED, 50 * SECOND_NS),)
+        one.follow_state(CLOSED, 0, Reason.SCHEDULE)
+        assert len(decide(one, 1000, 55 * SECOND_NS).entries) == 3
+
+    def test_halt_with_an_end_leaves_the_timetable_as_it_is(self) -> None:
+        one = self.trading()
+        one.hold(until_ns=60 * SECOND_NS)
+        assert decide(one, 1000, 35 * SECOND_NS, held=True) == BreakerMove()
+
+    def test_market_wide_halt_leaves_closed_instruments_closed(self) -> None:
+        one = self.closed()
+        one.hold(until_ns=0)
+        assert one.state is CLOSED

@@ -6,7 +6,20 @@ import pytest
 
 from bandgap.host.config import ConfigError, SessionConfig, load_config
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "venue.toml"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLE = EXAMPLES / "venue.toml"
+SHARES = EXAMPLES / "shares.toml"
+
+
+def test_example_with_hours_is_valid() -> None:
+    config = load_config(SHARES)
+    assert config.timetable is not None
+    assert config.timetable.times_us()["continuous"] == (14 * 60 + 30) * 60 * 1_000_000
+    assert config.timetable.days == ("monday", "tuesday", "wednesday", "thursday", "friday")
+    own = [instrument.timetable for instrument in config.instruments]
+    assert own[0] is None
+    assert own[1] is not None
+    assert list(own[1].times_us()) == ["opening_call", "continuous", "closed"]
 
 
 def test_example_is_valid() -> None:
@@ -72,11 +85,40 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("right", MISTAKES)
-def test_mistakes_name_their_key(tmp_path: Path, right: str) -> None:
-    wrong, message = MISTAKES[right]
+HOURS_MISTAKES = {
+    "pre_open = 13:30:00": (
+        "pre_open = 14:28:00",
+        "timetable: opening_call 14:28:00 does not follow pre_open",
+    ),
+    "closing_call = 20:58:00": (
+        "closing_call = 14:29:59",
+        "timetable: closing_call 14:29:59 does not follow continuous 14:30:00",
+    ),
+    "opening_call = 14:28:00": ("", "timetable.opening_call: Field required"),
+    "opening_call = 14:50:00": (
+        "opening_call = 13:48:00",
+        "instruments[1].timetable: from opening_call to continuous must be 1000 to 4294967295 microseconds",
+    ),
+    "closed = 20:30:00": ("closed = 14:50:00", "instruments[1].timetable: closed 14:50:00 does not follow continuous"),
+    "closed = 21:00:00": ("closed = 20:58:00.000999", "timetable: from closing_call to closed must be 1000 to"),
+    "continuous = 15:00:00": ('continuous = "15:00:00+01:00"', "continuous must be a time of day in UTC without an"),
+    "continuous = 14:30:00": ("continuous = 52_200", "timetable.continuous: "),
+    "closed = 20:30:00\n": ("closed = 25:00:00\n", "line"),
+    '["monday", "tuesday", "wednesday", "thursday", "friday"]': ('["mon"]', "timetable.days[0]: Input should be 'mon"),
+    'days = ["monday", "tuesday",': ('days = ["monday", "monday",', "timetable: day 'monday' is named 2 times"),
+    'days = ["monday", "tuesday", "wednesday", "thursday", "friday"]': ("days = []", "timetable.days: "),
+    "window_margin_ppm = 250_000": ("window_margin_ppm = 500_000", "instruments[0].window_margin_ppm: "),
+}
+
+
+@pytest.mark.parametrize(
+    ("example", "right", "wrong", "message"),
+    [(EXAMPLE, right, *wrong) for right, wrong in MISTAKES.items()]
+    + [(SHARES, right, *wrong) for right, wrong in HOURS_MISTAKES.items()],
+)
+def test_mistakes_name_their_key(tmp_path: Path, example: Path, right: str, wrong: str, message: str) -> None:
     path = tmp_path / "venue.toml"
-    text = EXAMPLE.read_text()
+    text = example.read_text()
     assert right in text
     path.write_text(text.replace(right, wrong, 1))
     with pytest.raises(ConfigError) as caught:

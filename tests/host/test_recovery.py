@@ -9,12 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bandgap.hdl.config import PRESETS
+from bandgap.hdl.protocol.commands import Opcode
+from bandgap.hdl.protocol.reports import TradingState
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
+from bandgap.host.wire import command_headers
 from bandgap.sim.embedded.pty_server import served
 from bandgap.sim.embedded.serial_device import open_serial_device
 
@@ -58,6 +62,10 @@ def test_flow_has_what_recovery_must_survive(killed_venue: ModuleType) -> None:
     assert any(result.liquidation.close for result in results)
     assert any(not change.trading for result in results for change in result.trading_changes)
     assert daemon.positions.lots.any()
+    scheduled = {change.state for result in results for change in result.trading_changes if change.instrument == 1}
+    assert scheduled >= {TradingState.CALL, TradingState.TRADING, TradingState.CLOSED}
+    opcodes = np.concatenate([command_headers(result.commands)["opcode"] for result in results])
+    assert {Opcode.SET_SCHEDULE.value, Opcode.MOVE_WINDOW.value} <= set(opcodes.tolist())
     daemon.close()
 
 

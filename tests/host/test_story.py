@@ -4,6 +4,8 @@ It is told on the model, on the embedded device, and on one behind its serial ga
 """
 
 from collections.abc import Callable
+from datetime import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,18 @@ import pytest
 
 from bandgap.hdl.protocol.commands import OrderFlags, OrderType, Side, TimeInForce
 from bandgap.hdl.protocol.reports import ReportKind, TradingState
-from bandgap.host.breaker import HaltCause
+from bandgap.host.breaker import Band, HaltCause
+from bandgap.host.config import TimetableConfig
 from bandgap.host.gateway.order_entry import Refusal
 from bandgap.host.liquidation.liquidator import ClosingOrder
 from bandgap.host.oracle.oracle import Quote
+from bandgap.host.settlement.store import Store
 from bandgap.host.step import Deposit, StepResult
 from bandgap.host.wire import select_reports
 
 BUY, SELL = Side.BUY, Side.SELL
 SECOND_NS = 1_000_000_000
+SECOND_US = 1_000_000
 
 Open = Callable[..., Any]
 Kinds = Callable[..., list[str]]
@@ -359,3 +364,115 @@ def test_device_holds_what_the_lines_say(open_venue: Open) -> None:
     reserved_2 = 8 * 999 * 10 - 3 * 999 * 10
     assert venue.balance_in_device(2) == lines[2] - reserved_2
     assert venue.balance_in_device(1) == lines[1]
+
+
+DAY = TimetableConfig(
+    pre_open=time(0, 0, 10),
+    opening_call=time(0, 0, 20),
+    continuous=time(0, 0, 30),
+    closing_call=time(0, 0, 40),
+    closed=time(0, 0, 50),
+)
+"""A day of a minute: between the last entry and the first one of the next day it is closed."""
+
+
+def test_a_day_by_the_timetable(open_venue: Open, kinds_of: Kinds, trades_of: Trades) -> None:
+    """The device enters each state at its time, not when the host next asks; the next day it does so again.
+
+    The opening auction: 5 lots bid at 1010 meet 8 offered at 1005. Offers are left over at each price at which all 5
+    trade, so the lowest one is it. In the closing auction what is left of them trades at 1005, the one price of both.
+    """
+    venue = open_venue(timetable=DAY, watchdog_s=100_000, deposits=(1_000_000,) * 3)
+    opened = venue.step(mark=1000)
+    assert states_of(opened) == [(TradingState.CLOSED, HaltCause.TIMETABLE, 1)]
+    assert kinds_of(venue.step(venue.new(0, BUY, 1010, 5))) == ["REJECTED HALTED"]
+
+    pre_open = venue.step(venue.new(0, BUY, 1010, 5), mark=1000, after_ns=9 * SECOND_NS)
+    assert states_of(pre_open) == [(TradingState.PRE_OPEN, HaltCause.TIMETABLE, 10)]
+    assert kinds_of(pre_open) == ["ACCEPTED"]
+    assert kinds_of(venue.step(venue.new(1, SELL, 1005, 8))) == ["ACCEPTED"]
+    called = venue.step(mark=1000, after_ns=9 * SECOND_NS)
+    assert states_of(called) == [(TradingState.CALL, HaltCause.TIMETABLE, 20)]
+    assert called.trading_changes[0].until_ns == 30 * SECOND_NS
+    auction = venue.step(mark=1000, after_ns=11 * SECOND_NS)
+    assert states_of(auction) == [(TradingState.TRADING, HaltCause.TIMETABLE, 30)]
+    assert trades_of(auction) == [(1005, 5, 0, 1)]
+
+    assert trades_of(venue.step(venue.new(2, BUY, 1005, 1))) == [(1005, 1, 2, 1)]
+    closing = venue.step(venue.new(2, BUY, 1005, 2), mark=1005, after_ns=8 * SECOND_NS)
+    assert states_of(closing) == [(TradingState.CALL, HaltCause.TIMETABLE, 40)]
+    assert trades_of(closing) == []
+    closed = venue.step(venue.new(2, BUY, 1005, 2), mark=1005, after_ns=10 * SECOND_NS)
+    assert states_of(closed) == [(TradingState.CLOSED, HaltCause.TIMETABLE, 50)]
+    assert trades_of(closed) == [(1005, 2, 2, 1)]
+    assert kinds_of(closed)[-1] == "REJECTED HALTED"
+
+    next_day = venue.step(mark=1005, after_ns=86_400 * SECOND_NS - 10 * SECOND_NS)
+    assert states_of(next_day) == [
+        (TradingState.PRE_OPEN, HaltCause.TIMETABLE, 86_410),
+        (TradingState.CALL, HaltCause.TIMETABLE, 86_420),
+        (TradingState.TRADING, HaltCause.TIMETABLE, 86_430),
+        (TradingState.CALL, HaltCause.TIMETABLE, 86_440),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("down_s", "back_s", "states"),
+    [
+        (31, 32, [(TradingState.CALL, 40), (TradingState.CLOSED, 50)]),
+        (31, 35, [(TradingState.HALTED, 33), (TradingState.CALL, 36), (TradingState.TRADING, 38)]),
+        (31, 47, [(TradingState.HALTED, 33), (TradingState.CALL, 48), (TradingState.CLOSED, 50)]),
+        (31, 55, [(TradingState.HALTED, 33), (TradingState.CLOSED, 56)]),
+        (5, 15, [(TradingState.PRE_OPEN, 16), (TradingState.CALL, 20), (TradingState.TRADING, 30)]),
+        (5, 31, [(TradingState.CALL, 32), (TradingState.TRADING, 34)]),
+        (5, 60, []),
+    ],
+)
+def test_restarted_venue_comes_up_in_the_phase_that_it_is(
+    open_venue: Open, tmp_path: Path, down_s: int, back_s: int, states: list[tuple[TradingState, int]]
+) -> None:
+    """On a fresh device, from the journal; behind more than the watchdog's 2 s the timetable has to be set again.
+
+    The first step back is when the watchdog's deed is heard of, so a second later the host leads on, by a call of 2 s
+    into continuous trading.
+    """
+    path = tmp_path / "venue.sqlite"
+    venue = open_venue(Store(path), timetable=DAY, watchdog_s=2, call_us=2 * SECOND_US)
+    while venue.daemon.time_ns < down_s * SECOND_NS:
+        venue.step(mark=1000)
+    venue.daemon.close()
+
+    back = open_venue(Store(path), timetable=DAY, watchdog_s=2, call_us=2 * SECOND_US)
+    changes = list(back.step(mark=1000, after_ns=(back_s - down_s) * SECOND_NS).trading_changes)
+    while len(changes) < len(states) or back.daemon.time_ns < (back_s + 5) * SECOND_NS:
+        changes += back.step(mark=1000).trading_changes
+    assert [(one.state, one.time_ns // SECOND_NS) for one in changes[: len(states)]] == states
+    if not states:
+        assert changes == []
+
+
+def test_window_moves_with_the_reference(open_venue: Open, kinds_of: Kinds) -> None:
+    """The margin is a quarter, 256 ticks: at 1290 the window 512..1535 moves to 778..1801."""
+    venue = open_venue(window_margin_ppm=250_000)
+    venue.step(mark=1000)
+    entered = venue.step(venue.new(0, BUY, 600, 1), venue.new(0, BUY, 990, 1), venue.new(1, SELL, 1790, 1))
+    assert kinds_of(entered) == ["ACCEPTED", "ACCEPTED", "REJECTED OUTSIDE_WINDOW"]
+    moved = venue.step(venue.new(1, SELL, 1790, 1), venue.new(0, BUY, 777, 1), mark=1290)
+    assert kinds_of(moved) == ["CANCELED WINDOW_MOVED", "ACCEPTED", "REJECTED OUTSIDE_WINDOW"]
+    assert venue.daemon.breakers[0].band == Band(1226, 1354, 1290)
+    assert kinds_of(venue.step(venue.cancel(0, 2))) == ["CANCELED REQUESTED"]
+
+
+def test_window_follows_a_mark_that_has_left_it(open_venue: Open, kinds_of: Kinds) -> None:
+    """A halt, a step for each window on the way to 2488..3511, and a call; what rested far below is cancelled."""
+    venue = open_venue(window_margin_ppm=250_000)
+    venue.step(mark=1000)
+    venue.step(venue.new(0, BUY, 990, 1), venue.new(1, SELL, 1535, 1))
+    halted = venue.step(mark=3000)
+    assert states_of(halted) == [(TradingState.HALTED, HaltCause.ORACLE, 3)]
+    assert kinds_of(venue.step(mark=3000)) == ["CANCELED WINDOW_MOVED", "CANCELED BAND_MOVED"]
+    assert kinds_of(venue.step(mark=3000)) == []
+    called = venue.step(venue.new(0, BUY, 3000, 1), mark=3000)
+    assert states_of(called) == [(TradingState.CALL, HaltCause.ORACLE, 6)]
+    assert kinds_of(called) == ["ACCEPTED"]
+    assert venue.daemon.breakers[0].band == Band(2850, 3150, 3000)
