@@ -5,7 +5,8 @@ cycle, which is known by registers alone. What they change is posted, and carrie
 (`hdl.book.posting`). The others go on (each state takes a cycle and waits where a report cannot leave yet):
 
     stale findings    AGAIN* -> EXECUTE
-    a taker           (LOOK*, fill-or-kill) -> MATCH* / SELF_TAKER ... -> RETIRE, CANCEL_TAKER or REST
+    a taker           (LOOK*, fill-or-kill, `hdl.book.fillable`) -> MATCH* / SELF_TAKER ... -> RETIRE, CANCEL_TAKER or
+                      REST
     a replace         REPLACE (-> WEIGH* -> REPLACE, where credit hangs on it) -> RETIRE, or MATCH*
     what cancels many SELECT* (`hdl.book.selection`) -> REMOVE* -> SELECT* ... -> SELECTED -> RETIRE: a sweep, a band or
                       a window that moves
@@ -60,6 +61,7 @@ from ..protocol.reports import (
 )
 from .depth import Depth
 from .drafting import Drafting, sides
+from .fillable import Fillable
 from .ladder import Ladder, line_of
 from .market_data import MarketData
 from .orders import OrderPool
@@ -72,7 +74,7 @@ from .uncross import Uncross
 
 TAKING = (
     *("REPLACE", "WEIGH_LOTS", "WEIGH_QUOTE", "WEIGH"),
-    *("LOOK", "LOOK_LEVEL", "LOOK_FIRST", "LOOK_MAKER", "LOOK_BEHIND", "LOOK_FOUND"),
+    "LOOK",
     *("MATCH_SETTLE", "MATCH", "MATCH_LEVEL", "MATCH_TELL", "MATCH_FETCH", "MATCH_NEXT", "MATCH_MAKER", "SELF_TAKER"),
 )
 """States behind which an order may trade."""
@@ -301,9 +303,6 @@ class Engine(wiring.Component):
         able, drafted = drafts.able, drafts.done  # the state may act; what it drafts leaves
         m.d.comb += slot.cycle.eq(self.cycle)
 
-        def read_order(token):
-            m.d.comb += [pool.read.eq(token), pool.read_enable.eq(1)]
-
         def read_maker(token):
             m.d.comb += [pool.read_maker.eq(token), pool.read_maker_enable.eq(1)]
 
@@ -376,6 +375,7 @@ class Engine(wiring.Component):
 
         m.submodules.selection = selection = Selection(config)
         m.submodules.uncross = uncross = Uncross(config)
+        m.submodules.fillable = fillable = Fillable(config)
         search = ladder.search
         m.d.comb += [
             selection.command.eq(command),
@@ -392,8 +392,14 @@ class Engine(wiring.Component):
             uncross.ask.eq(pool.maker),
             uncross.ask_next.eq(pool.maker_next),
             uncross.waiting.eq(depth.due),
+            fillable.taker.eq(taker),
+            fillable.line.eq(level_line),
+            fillable.price_ticks.eq(maker.price_ticks),
+            fillable.limit_ticks.eq(limit_ticks),
+            fillable.order.eq(pool.order),
+            fillable.next.eq(pool.next),
         ]
-        for walker in (selection, uncross):
+        for walker in (selection, uncross, fillable):
             m.d.comb += [
                 walker.level.eq(ladder.level),
                 walker.search_taken.eq(search.ready),
@@ -734,68 +740,13 @@ class Engine(wiring.Component):
                 with m.If(~reader.stale):
                     m.next = "EXECUTE"
 
-            # Fill-or-kill: walk the makers as a taker would, changing nothing. `taker.quantity_lots` counts
-            # down in `wanted`; where self-trade prevention is off, whole levels count at once.
-            wanted = Signal(32)
-            look_token, shown_token = Signal(token_shape), Signal(token_shape)
-            look_price_ticks = Signal(32)
-            counts_levels = taker.self_trade_prevention == SelfTradePrevention.OFF
             with m.State("LOOK"):
-                m.d.sync += [wanted.eq(taker.quantity_lots), look_price_ticks.eq(maker.price_ticks)]
                 bound()
-                read_level(level_line)
-                m.next = "LOOK_LEVEL"
-            with m.State("LOOK_LEVEL"):
-                m.d.sync += [level.eq(ladder.level), shown_token.eq(ladder.level.head)]
-                read_order(ladder.level.head)
-                with m.If(~counts_levels):
-                    m.next = "LOOK_FIRST"
-                with m.Elif(ladder.level.quantity_lots >= wanted):
+                walk(fillable)
+                with m.If(fillable.enough):
                     m.next = "MATCH"
-                with m.Else():
-                    m.d.sync += wanted.eq(wanted - ladder.level.quantity_lots)
-                    m.next = "LOOK_BEHIND"
-
-            def look_on():
-                """The order that the pool shows is looked at next, and the one behind it is read."""
-                read_order(pool.next)
-                m.d.sync += [maker.eq(pool.order), look_token.eq(shown_token), shown_token.eq(pool.next)]
-
-            with m.State("LOOK_FIRST"):
-                look_on()
-                m.next = "LOOK_MAKER"
-            with m.State("LOOK_MAKER"):
-                look_on()
-                own = maker.account == taker.account
-                passed_over = taker.self_trade_prevention == SelfTradePrevention.CANCEL_OLDEST
-                m.d.sync += wanted.eq(wanted - Mux(own, 0, maker.quantity_lots))
-                with m.If(own & ~passed_over):
+                with m.Elif(fillable.falls_short):
                     m.next = "CANCEL_TAKER"
-                with m.Elif(~own & (maker.quantity_lots >= wanted)):
-                    m.next = "MATCH"
-                with m.Elif(look_token == level.tail):
-                    m.next = "LOOK_BEHIND"
-
-            with m.State("LOOK_BEHIND"):
-                m.d.comb += ladder.search.valid.eq(1)
-                with m.If(ladder.search.ready):
-                    m.next = "LOOK_FOUND"
-            with m.State("LOOK_FOUND"):
-                answer = ladder.found.payload
-                # The search is circular: a price that is not worse than the last one ends it.
-                worse = Mux(
-                    taker.sell,
-                    (answer.price_ticks < look_price_ticks) & (answer.price_ticks >= limit_ticks),
-                    (answer.price_ticks > look_price_ticks) & (answer.price_ticks <= limit_ticks),
-                )
-                m.d.comb += ladder.found.ready.eq(1)
-                read_level(answer.line)
-                with m.If(ladder.found.valid):
-                    m.d.sync += [level_line.eq(answer.line), look_price_ticks.eq(answer.price_ticks)]
-                    with m.If(answer.any & worse):
-                        m.next = "LOOK_LEVEL"
-                    with m.Else():
-                        m.next = "CANCEL_TAKER"
 
             with m.State("MATCH_SETTLE"):
                 m.next = "MATCH"
