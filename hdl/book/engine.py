@@ -289,6 +289,7 @@ class Engine(wiring.Component):
         ]
         news = Signal()  # something may have to be told before the next command
         m.d.comb += [
+            depth.coming.eq(posting.change.enable),
             depth.coming_instrument.eq(posting.change.instrument),
             depth.change.eq(posted.change),
             news.eq(depth.due | ((market_data.due | reviews.due) & closed)),

@@ -246,10 +246,8 @@ class Guard(wiring.Component):
         m.d.sync += timed.eq(Cat(each.timed for each in each_instrument).any())
         with m.If(quiet | ~bounded):
             m.d.sync += [bounded.eq(taken & timed), horizon_ns.eq(self.time_ns + HORIZON_NS)]
-        with m.If(free):
-            m.d.sync += [self.commands.valid.eq(push), self.commands.payload.eq(beat)]
-        with m.Elif(self.commands.ready):
-            m.d.sync += self.commands.valid.eq(0)
+        with m.If(~self.commands.valid | self.commands.ready):
+            m.d.sync += [self.commands.valid.eq(push & ~self.busy), self.commands.payload.eq(beat)]
 
         told = ~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled
         decide(
