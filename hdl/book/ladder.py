@@ -90,7 +90,7 @@ class Ladder(wiring.Component):
     Attributes
     ----------
     set_window : `window` becomes that of `instrument` while `enable`; it must hold no order, or another base alone be
-        new, and every order be inside both windows.
+        new, and every order be inside both windows. In the next cycle nothing changes nor is sought.
     windows : Each instrument's window.
     bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
@@ -102,7 +102,7 @@ class Ladder(wiring.Component):
     coming_instrument, coming_side : Where the next cycle's change is, if there is one.
     search : Stream in, while nothing changes nor is `ahead`, nor was in the cycle before: asks for the level behind
         `line` of `instrument` in order of price, circularly, itself not among them. `line` lies in that instrument's
-        window. The instrument is the same in the cycle before.
+        window. The payload's instrument is there a cycle before, as it is for `ahead`.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     ahead : A taker trades with the best level of a side: the level behind it is sought, to be at hand when it vanishes.
         Begins while settled and not `settling`, in a cycle in which nothing changes, with the payload of `search` at
