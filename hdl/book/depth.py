@@ -33,7 +33,7 @@ class Depth(wiring.Component):
     ----------
     follow : The levels of `instrument` are told from now on, or not, while `enable`; none waits, and none changes in
         the next cycle.
-    coming_instrument : Of the next cycle's change, if there is one.
+    coming, coming_instrument : There is a change in the next cycle; its instrument, if there is one.
     change : The level that changes; not while one is told.
     due : A level of an instrument that is followed changes, or waits to be told.
     telling, first : `first` of the levels that wait has to be told, while `telling`.
@@ -46,6 +46,7 @@ class Depth(wiring.Component):
         super().__init__(
             {
                 "follow": In(follow_layout(config)),
+                "coming": In(1),
                 "coming_instrument": In(range(config.instruments)),
                 "change": In(change),
                 "due": Out(1),
@@ -62,18 +63,18 @@ class Depth(wiring.Component):
         with m.If(self.follow.enable):
             m.d.sync += followed.bit_select(self.follow.instrument, 1).eq(self.follow.told)
 
-        comes = Signal()  # a change would be of an instrument that is followed
+        changes = Signal()  # a level of an instrument that is followed
         older, newest = Signal.like(change), Signal.like(change)
         one, two = Signal(), Signal()  # the newest waits; the older one as well
-        m.d.sync += comes.eq(followed.bit_select(self.coming_instrument, 1))
+        m.d.sync += changes.eq(self.coming & followed.bit_select(self.coming_instrument, 1))
         m.d.comb += [
-            self.due.eq(one | (change.enable & comes)),
+            self.due.eq(one | changes),
             self.telling.eq(one),
             self.first.eq(Mux(two, older, newest)),
         ]
         with m.If(self.told):
             m.d.sync += [two.eq(0), one.eq(two)]
-        with m.If(change.enable & comes):
+        with m.If(changes):
             m.d.sync += [one.eq(1), newest.eq(change)]
             with m.If(one & (change.line != newest.line)):
                 m.d.sync += [two.eq(1), older.eq(newest)]

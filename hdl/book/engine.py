@@ -252,8 +252,8 @@ class Engine(wiring.Component):
             ladder.search.payload.instrument.eq(instrument),
             ladder.search.payload.line.eq(level_line),
             self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
-            self.ready.eq(pool.ready & ladder.ready),
         ]
+        m.d.sync += self.ready.eq(pool.ready & ladder.ready)
         for shown, pair in zip(self.bests_of, ladder.bests, strict=True):
             for best_of, best in zip((shown.bid, shown.ask), pair, strict=True):
                 m.d.comb += [best_of.any.eq(best.any), best_of.price_ticks.eq(best.price_ticks)]
@@ -291,6 +291,7 @@ class Engine(wiring.Component):
         ]
         news = Signal()  # something may have to be told before the next command
         m.d.comb += [
+            depth.coming.eq(posting.change.enable),
             depth.coming_instrument.eq(posting.change.instrument),
             depth.change.eq(posted.change),
             news.eq(depth.due | ((market_data.due | reviews.due) & closed)),
@@ -313,15 +314,22 @@ class Engine(wiring.Component):
 
         fok = entry.time_in_force == TimeInForce.FOK
         single = Signal()
+        fit = Signal()  # single, by findings that are not stale
         with m.Switch(command.action):
-            with m.Case(Action.ANSWER, Action.CANCEL):
-                m.d.comb += single.eq(1)
+            with m.Case(Action.ANSWER):
+                m.d.comb += [single.eq(1), fit.eq(1)]
+            with m.Case(Action.CANCEL):
+                m.d.comb += [single.eq(1), fit.eq(~reader.stale)]
             with m.Case(Action.NEW):
-                m.d.comb += single.eq(~command.immediate & ~found.takes)
+                m.d.comb += [
+                    single.eq(~command.immediate & ~found.takes),
+                    fit.eq(~command.immediate & ~found.takes & ~reader.stale),
+                ]
         m.d.comb += reader.single.eq(self.commands.valid & (single | (command.action == Action.REPLACE)))
 
         # Only these end a command; the next one is at hand in the next cycle.
-        executing, replacing, canceling, retiring = Signal(), Signal(), Signal(), Signal()
+        executing = Signal(init=1)  # in EXECUTE, where most end: a register of its own, beside the state
+        ends = Signal()  # in a state behind which the next one is at hand, as soon as a report can leave
         # Of a replace, known a cycle after it came: what has been compared, and whether the old order's reserve has
         # been worked out, which is done only where credit hangs on it.
         unknown, mismatched, owes = Signal(), Signal(), Signal()
@@ -331,18 +339,7 @@ class Engine(wiring.Component):
         reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
         m.d.comb += [
             present.eq(self.commands.valid & ladder.settled & ~(ladder.settling & found.takes) & ~news & ~reader.hold),
-            self.commands.ready.eq(
-                retiring
-                | (
-                    slot.drafts.ready
-                    & drafts.free
-                    & (
-                        canceling
-                        | (replacing & in_place & (weighed | ~owes))
-                        | (executing & present & single & ~(reads & reader.stale))
-                    )
-                )
-            ),
+            self.commands.ready.eq(slot.drafts.ready & drafts.free & (ends | (executing & present & fit))),
         ]
         # News come up right behind the command that they are of, before the next one is carried out. Where others of
         # the same cause follow, all but levels wait for the last of them.
@@ -420,6 +417,19 @@ class Engine(wiring.Component):
             ]
             m.d.sync += level_line.eq(walker.search_line)
 
+        # How the states below go to those that the registers tell of.
+        def leave(state):
+            m.next = state
+            m.d.sync += executing.eq(0)
+
+        def come_back():
+            m.next = "EXECUTE"
+            m.d.sync += [executing.eq(1), ends.eq(0)]
+
+        def finish(state):
+            leave(state)
+            m.d.sync += ends.eq(1)
+
         def carry_out_answer():
             drafts.kind(command.kind, reason=command.reason)
             m.d.comb += [
@@ -449,7 +459,7 @@ class Engine(wiring.Component):
                         switch.told.eq((Value.cast(definition.flags) & flag.value) != 0),
                     ]
                 m.d.sync += multipliers[instrument].eq(definition.multiplier_quote)
-                m.next = "RETIRE"
+                finish("RETIRE")
 
         def carry_out_new():
             order = Signal(order_shape)
@@ -496,10 +506,11 @@ class Engine(wiring.Component):
                 level_line.eq(found.line),
             ]
             with m.If(drafted & ~single):
+                m.d.sync += executing.eq(0)
                 with m.If(~accepted):
-                    m.next = "RETIRE"
+                    finish("RETIRE")
                 with m.Elif(~found.takes):
-                    m.next = "CANCEL_TAKER"
+                    finish("CANCEL_TAKER")
                 with m.Elif(fok):
                     m.next = "LOOK"
                 with m.Else():
@@ -522,13 +533,15 @@ class Engine(wiring.Component):
             """Compare the old order with the new one, which may take."""
             order = found.order
             expected = amendment.expected_quantity_lots
+            keeps_place = (order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)
+            owing = (command.deficit_quote != 0) & ~order.reduce_only
             m.d.sync += [
                 unknown.eq(~found.verdict.named | (Value.cast(entry.side) != sides(order.sell))),
                 mismatched.eq((expected != 0) & (expected != order.quantity_lots)),
                 same_price.eq(order.price_ticks == command.price_ticks),
                 at_best.eq(reader.at_best),
-                in_place.eq((order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)),
-                owes.eq((command.deficit_quote != 0) & ~order.reduce_only),
+                in_place.eq(keeps_place),
+                owes.eq(owing),
                 taker.eq(order),
                 taker.quantity_lots.eq(entry.quantity_lots),
                 taker.price_ticks.eq(command.price_ticks),
@@ -536,6 +549,9 @@ class Engine(wiring.Component):
                 immediate.eq(0),
                 cancel_reason.eq(Reason.BAND_MOVED),
             ]
+            with m.If(able):
+                leave("REPLACE")
+                m.d.sync += ends.eq(keeps_place & ~owing)
 
         def replace():
             found = reader.found
@@ -581,10 +597,10 @@ class Engine(wiring.Component):
                 m.next = "WEIGH_LOTS"
             with m.Elif(drafted):
                 m.d.sync += weighed.eq(0)
-                with m.If(in_place & (weighed | ~owes)):
-                    m.next = "EXECUTE"
+                with m.If(ends):
+                    come_back()
                 with m.Elif(~accepted):
-                    m.next = "RETIRE"
+                    finish("RETIRE")
                 with m.Elif(found.takes):
                     m.next = "MATCH_SETTLE"
                 with m.Elif(same_price | (at_best & (found.level.head == found.level.tail))):
@@ -667,10 +683,6 @@ class Engine(wiring.Component):
 
         with m.FSM() as fsm:
             m.d.comb += [
-                executing.eq(fsm.ongoing("EXECUTE")),
-                replacing.eq(fsm.ongoing("REPLACE")),
-                canceling.eq(fsm.ongoing("CANCEL_TAKER")),
-                retiring.eq(fsm.ongoing("RETIRE")),
                 ladder.ahead.eq(
                     Cat(
                         fsm.ongoing(state)
@@ -693,27 +705,25 @@ class Engine(wiring.Component):
                             carry_out()
                     with m.Case(Action.REPLACE):
                         look_at_replaced()
-                        with m.If(able):
-                            m.next = "REPLACE"
                     with m.Case(Action.SWEEP):
                         with m.If(able):
-                            m.next = "SELECT"
+                            leave("SELECT")
                             with m.If(command.markets & ~marked):
-                                m.next = "RETIRE"
+                                finish("RETIRE")
                     with m.Case(Action.MOVE_BAND, Action.MOVE_WINDOW):
                         with m.If(able):
-                            m.next = "SELECT"
+                            leave("SELECT")
                     with m.Case(Action.UNCROSS, Action.INDICATE):
                         with m.If(able):
-                            m.next = "AUCTION"
+                            leave("AUCTION")
                 with m.If(news):
-                    m.next = "TELL"
+                    leave("TELL")
                 with m.Elif(present & reads & reader.stale):
                     with m.If(posted.order.enable):
-                        m.next = "AGAIN"
+                        leave("AGAIN")
                     with m.Else():
                         m.d.comb += reader.again.eq(1)
-                        m.next = "AGAIN_READ"
+                        leave("AGAIN_READ")
             with m.State("TELL"):
                 m.d.comb += [
                     header.link.eq(last_cause.link),
@@ -728,17 +738,18 @@ class Engine(wiring.Component):
                 with m.Elif(reviews.due):
                     tell_state()
                 with m.Else():
-                    m.next = "EXECUTE"
+                    come_back()
             with m.State("REPLACE"):
                 replace()
             with m.State("RETIRE"):
-                m.next = "EXECUTE"
+                with m.If(slot.drafts.ready & drafts.free):
+                    come_back()
             with m.State("AGAIN"):
                 m.d.comb += reader.again.eq(1)
                 m.next = "AGAIN_READ"
             with m.State("AGAIN_READ"):
                 with m.If(~reader.stale):
-                    m.next = "EXECUTE"
+                    come_back()
 
             with m.State("LOOK"):
                 bound()
@@ -746,7 +757,7 @@ class Engine(wiring.Component):
                 with m.If(fillable.enough):
                     m.next = "MATCH"
                 with m.Elif(fillable.falls_short):
-                    m.next = "CANCEL_TAKER"
+                    finish("CANCEL_TAKER")
 
             with m.State("MATCH_SETTLE"):
                 m.next = "MATCH"
@@ -785,14 +796,14 @@ class Engine(wiring.Component):
                         with m.If(depth.due):
                             m.next = "MATCH_TELL"
                     with m.Elif(immediate):
-                        m.next = "CANCEL_TAKER"
+                        finish("CANCEL_TAKER")
                     with m.Else():
                         m.next = "REST_LEVEL"
 
             def go_on(spent, vanished):
                 """Where a taker goes that is done with a maker."""
                 with m.If(spent):
-                    m.next = "RETIRE"
+                    finish("RETIRE")
                 with m.Elif(vanished):
                     m.next = "MATCH_NEXT"
                 with m.Else():
@@ -832,7 +843,7 @@ class Engine(wiring.Component):
                 with m.If(newest):
                     drafts.canceled(taker, taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
                     with m.If(drafted):
-                        m.next = "RETIRE"
+                        finish("RETIRE")
                 with m.Else():
                     with m.If(self_trade):
                         drafts.canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
@@ -885,12 +896,12 @@ class Engine(wiring.Component):
                     )
                 )
                 with m.If(drafted):
-                    m.next = "EXECUTE"
+                    come_back()
             with m.State("REST"):
                 posts.rest(taker, taker_token, taker_line, ladder.level, 1)
                 posts.order(taker_token, taker, taker.quantity_lots, 1)
                 m.d.comb += slot.end.eq(1)
-                m.next = "RETIRE"
+                finish("RETIRE")
 
             product = Signal(RESERVE_BITS)
             with m.State("WEIGH_LOTS"):
@@ -903,6 +914,7 @@ class Engine(wiring.Component):
                 m.d.sync += [
                     outweighed.eq((old_quote < command.reserve_quote) & (old_quote < command.deficit_quote)),
                     weighed.eq(1),
+                    ends.eq(in_place),
                 ]
                 m.next = "REPLACE"
 
@@ -969,7 +981,7 @@ class Engine(wiring.Component):
                 with m.Else():
                     m.d.sync += marked.eq(0)
                 with m.If(drafted | command.markets):
-                    m.next = "RETIRE"
+                    finish("RETIRE")
 
             with m.State("AUCTION"):
                 walk(uncross)
@@ -1007,7 +1019,7 @@ class Engine(wiring.Component):
                         result.surplus_lots.eq(found.surplus_lots),
                     ]
                     with m.If(drafted | ~drafts.active):
-                        m.next = "RETIRE"
+                        finish("RETIRE")
                         with m.If(~uncross.indicates):
                             m.d.sync += [
                                 self.uncrossed.within.eq(uncross.within),

@@ -90,7 +90,7 @@ class Ladder(wiring.Component):
     Attributes
     ----------
     set_window : `window` becomes that of `instrument` while `enable`; it must hold no order, or another base alone be
-        new, and every order be inside both windows.
+        new, and every order be inside both windows. In the next cycle nothing changes nor is sought.
     windows : Each instrument's window.
     bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
@@ -102,7 +102,7 @@ class Ladder(wiring.Component):
     coming_instrument, coming_side : Where the next cycle's change is, if there is one.
     search : Stream in, while nothing changes nor is `ahead`, nor was in the cycle before: asks for the level behind
         `line` of `instrument` in order of price, circularly, itself not among them. `line` lies in that instrument's
-        window.
+        window. The payload's instrument is there a cycle before, as it is for `ahead`.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     ahead : A taker trades with the best level of a side: the level behind it is sought, to be at hand when it vanishes.
         Begins while settled and not `settling`, in a cycle in which nothing changes, with the payload of `search` at
@@ -254,8 +254,14 @@ class Ladder(wiring.Component):
         # the cycle in which it began, where nothing else is there. Nothing else is freed while it is under way but the
         # line that it started from.
         search, found = occupancy.search, occupancy.found
+        # The windows come from registers: where a change is, and whose search it is, stands a cycle before.
         instrument = Signal.like(change.instrument)
-        window = Signal(Window)
+        change_window, search_window = Signal(Window), Signal(Window)
+        starting, window = Signal(Window), Signal(Window)
+        m.d.sync += [
+            change_window.eq(self.windows[self.coming_instrument]),
+            search_window.eq(self.windows[self.search.payload.instrument]),
+        ]
         vanished, vanished_line = Signal(), Signal.like(change.line)
         m.d.comb += [
             instrument.eq(Mux(change.enable, change.instrument, self.search.payload.instrument)),
@@ -266,7 +272,8 @@ class Ladder(wiring.Component):
                     Mux(change.enable & change.vanished, change.line, self.search.payload.line),
                 )
             ),
-            search.payload.window_log2.eq(self.windows[instrument].log2),
+            starting.eq(Mux(change.enable, change_window, search_window)),
+            search.payload.window_log2.eq(starting.log2),
             refill_any.eq(found.payload.any & ~(vanished & (found.payload.line == vanished_line))),
             refill_price_ticks.eq(price_at(window, found.payload.line, self._row_bits)),
             refill_line.eq(found.payload.line),
@@ -276,7 +283,7 @@ class Ladder(wiring.Component):
         ]
         with m.If(search.valid & search.ready):
             m.d.sync += [
-                window.eq(self.windows[instrument]),
+                window.eq(starting),
                 sought_instrument.eq(instrument),
                 sought_side.eq(search.payload.line[-1]),
                 vanished.eq(vanishes),

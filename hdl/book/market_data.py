@@ -78,7 +78,6 @@ class MarketData(wiring.Component):
         last = Signal(Top)
         cleaned = Signal(count)
         m.d.comb += [
-            self.due.eq(dirty != 0),
             read.addr.eq(instrument),
             write.addr.eq(instrument),
             write.data.eq(top),
@@ -111,7 +110,11 @@ class MarketData(wiring.Component):
                 with m.If(same | self.told):
                     m.d.comb += [write.en.eq(1), cleaned.eq(1 << instrument)]
                     m.next = "REST"
-        m.d.sync += dirty.eq((dirty & ~cleaned) | (Mux(self.changed, 1 << self.changed_instrument, 0) & followed))
+        stays = dirty & ~cleaned
+        m.d.sync += [
+            dirty.eq(stays | (Mux(self.changed, 1 << self.changed_instrument, 0) & followed)),
+            self.due.eq(stays.any() | (self.changed & followed.bit_select(self.changed_instrument, 1))),
+        ]
         with m.If(self.follow.enable):
             m.d.sync += followed.bit_select(self.follow.instrument, 1).eq(self.follow.told)
             m.d.comb += [write.addr.eq(self.follow.instrument), write.data.eq(0), write.en.eq(1)]

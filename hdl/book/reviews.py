@@ -82,7 +82,9 @@ class Reviews(wiring.Component):
                 stranded[index].eq((stranded[index] & stays[index]) | strands),
             ]
 
-        m.d.comb += self.due.eq(pending != 0)
+        watched, dynamic = (bits.bit_select(self.changed_instrument, 1) for bits in (self.watched, self.dynamic))
+        asks = self.at_bound | watched | (self.traded & dynamic)
+        m.d.sync += self.due.eq((pending & stays).any() | (self.changed & asks) | self.stranded)
         with m.FSM():
             with m.State("REST"):
                 _, first = lowest_set(Cat(pending, *[0] * ((1 << ceil_log2(count)) - count)))

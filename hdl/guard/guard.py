@@ -227,12 +227,13 @@ class Guard(wiring.Component):
         # To the book.
         beat = Signal(GuardedCommand)
         push = Signal()
-        carried_out, drained = Signal(), Signal()  # whatever the book was given; and the breaker idles
-        quiet = drained & ~(a_valid | b_valid | c_valid)
+        carried_out, still = Signal(), Signal()  # whatever the book was given; and the breaker idles
+        drained = Signal()  # it was still in the last cycle, and nothing was given since
+        quiet = still & ~(a_valid | b_valid | c_valid)
         m.d.comb += [
             free.eq((~self.commands.valid | self.commands.ready) & ~self.busy),
             carried_out.eq(~(self.commands.valid | self.working | self.trading | accounts.pending)),
-            drained.eq(carried_out & breaker.idle),
+            still.eq(carried_out & breaker.idle),
             breaker.drained.eq(carried_out),
             breaker.free.eq(free),
             self.idle.eq(quiet & ~watchdog.due & ~timer_due),
@@ -241,13 +242,12 @@ class Guard(wiring.Component):
             beat.at_bound.eq(c.at_bound),
             beat.body.eq(c.command),
         ]
+        m.d.sync += drained.eq(still & ~push & ~breaker.start)
         m.d.sync += timed.eq(Cat(each.timed for each in each_instrument).any())
         with m.If(quiet | ~bounded):
             m.d.sync += [bounded.eq(taken & timed), horizon_ns.eq(self.time_ns + HORIZON_NS)]
-        with m.If(free):
-            m.d.sync += [self.commands.valid.eq(push), self.commands.payload.eq(beat)]
-        with m.Elif(self.commands.ready):
-            m.d.sync += self.commands.valid.eq(0)
+        with m.If(~self.commands.valid | self.commands.ready):
+            m.d.sync += [self.commands.valid.eq(push & ~self.busy), self.commands.payload.eq(beat)]
 
         told = ~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled
         decide(

@@ -21,7 +21,7 @@ class Waiting(Harness):
         dut = Depth(CONFIG)
         m.submodules.dut = inner = opened(dut)
         change, follow, told, first = dut.change, dut.follow, dut.told, dut.first
-        for port in (follow, dut.coming_instrument, change, told):
+        for port in (follow, dut.coming, dut.coming_instrument, change, told):
             anything(m, port)
         followed = Signal(CONFIG.instruments)
         with m.If(follow.enable):
@@ -37,6 +37,7 @@ class Waiting(Harness):
 
         # What the engine promises.
         self.assume(m, ~told | (dut.telling & ~change.enable))
+        self.assume(m, change.enable == before(m, dut.coming))
         self.assume(m, ~change.enable | (change.instrument == before(m, dut.coming_instrument)))
         self.assume(m, ~follow.enable | ((count == 0) & ~changes))
         self.assume(m, ~(change.enable & before(m, follow.enable)))

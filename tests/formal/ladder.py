@@ -185,6 +185,9 @@ class Levels(Harness):
             ),
         )
         self.assume(m, ~search.valid | (dut.ready & whole & ~change.enable & ~ahead & ~was_ahead))
+        steady = search.payload.instrument == before(m, search.payload.instrument)
+        self.assume(m, ~(search.valid | (ahead & ~was_ahead)) | steady)
+        self.assume(m, ~before(m, setting.enable) | ~(change.enable | search.valid | ahead))
         asked = Signal.like(search.payload)
         asks = search.valid & search.ready
         with m.If(asks):

@@ -17,8 +17,10 @@ def test_what_commands_change_is_told_once_in_order_of_the_first_change(seed: in
     rng = Random(seed)
 
     async def change(ctx: SimulatorContext, instrument: int, line: int, quantity_lots: int) -> None:
+        ctx.set(dut.coming, 1)
         ctx.set(dut.coming_instrument, instrument)
         await ctx.tick()
+        ctx.set(dut.coming, 0)
         ctx.set(
             dut.change,
             {
