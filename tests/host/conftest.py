@@ -1,11 +1,12 @@
-"""A small venue, on the reference model or the embedded device, for the tests of the host."""
+"""A small venue on any device, for the tests of the host."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pytest
+from devices import DEVICE, TRANSPORTS
 
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import Opcode, OrderType, SelfTradePrevention, Side, TimeInForce
@@ -20,21 +21,15 @@ from bandgap.host.config import (
 )
 from bandgap.host.daemon import Daemon
 from bandgap.host.device import operator
-from bandgap.host.device.transport import Transport, open_transport
+from bandgap.host.device.transport import Transport
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
 from bandgap.host.oracle.oracle import Quote
 from bandgap.host.settlement.store import Store
 from bandgap.host.step import StepInput, StepResult
 from bandgap.host.wire import Records, as_reports, select_reports
-from bandgap.sim.embedded.pty_server import served
-from bandgap.sim.embedded.serial_device import open_serial_device
-from bandgap.sim.embedded.transport import open_config
-from bandgap.sim.model_device import ModelTransport
 
 SECOND_NS = 1_000_000_000
 SECOND_US = 1_000_000
-
-DEVICE = BookConfig(instruments=2, orders=64, ticks=2048, accounts=8)
 
 
 def venue_config(
@@ -169,18 +164,6 @@ def kinds(result: StepResult, account: int | None = None) -> list[str]:
             reason = f" {Reason(int(row['header']['reason'])).name}" if row["header"]["reason"] else ""
             named.append(kind.name + reason)
     return named
-
-
-def open_over_tty(opened: ExitStack, config: BookConfig) -> Transport:
-    """An appliance behind its serial gateware and a pseudo-terminal."""
-    return open_transport(opened.enter_context(served(opened.enter_context(closing(open_serial_device(config))))))
-
-
-TRANSPORTS: dict[str, Callable[[ExitStack, BookConfig], Transport]] = {
-    "model": lambda _, config: ModelTransport(config),
-    "embedded": lambda _, config: open_config(config),
-    "serial": open_over_tty,
-}
 
 
 @pytest.fixture

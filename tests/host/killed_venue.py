@@ -27,7 +27,7 @@ from bandgap.host.config import (
     VenueConfig,
 )
 from bandgap.host.daemon import Daemon
-from bandgap.host.device.transport import open_transport
+from bandgap.host.device.transport import Transport, open_transport
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE
 from bandgap.host.oracle.oracle import Quote
 from bandgap.host.settlement.store import Store
@@ -130,10 +130,10 @@ def carry_on(daemon: Daemon) -> None:
 
 
 class Borders:
-    """Counts the calls that cross the daemon's borders, before and after each, and kills the process at one of them."""
+    """Counts the calls that cross the daemon's borders, before and after each, and calls `die` at one of them."""
 
-    def __init__(self, point: int) -> None:
-        self._left = point
+    def __init__(self, point: int, die: Callable[[], None]) -> None:
+        self._left, self._die = point, die
 
     def watch(self, owner: object, *names: str) -> None:
         for name in names:
@@ -151,16 +151,33 @@ class Borders:
     def _cross(self) -> None:
         self._left -= 1
         if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._die()
+
+
+def finish(store: Store, transport: Transport) -> dict[str, Any]:
+    """Carry the flow on from what the store holds to its end; the state there."""
+    daemon = Daemon(CONFIG, transport, store)
+    carry_on(daemon)
+    reached = state(daemon)
+    daemon.close()
+    return reached
+
+
+def finish_unless_killed(store: Store, transport: Transport, point: int, die: Callable[[], None]) -> None:
+    """As `finish`, but `die` is called when a border of the daemon is crossed for the `point`-th time."""
+    borders = Borders(point, die)
+    borders.watch(store, "begin_venue", "begin_batch", "finish_batch")
+    borders.watch(transport, "send", "receive")
+    finish(store, transport)
+
+
+def kill() -> None:
+    """End this process as nothing else does."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(path: str, device: str, point: str) -> None:
-    store, transport, borders = Store(Path(path)), open_transport(device), Borders(int(point))
-    borders.watch(store, "begin_venue", "begin_batch", "finish_batch")
-    borders.watch(transport, "send", "receive")
-    daemon = Daemon(CONFIG, transport, store)
-    carry_on(daemon)
-    daemon.close()
+    finish_unless_killed(Store(Path(path)), open_transport(device), int(point), kill)
 
 
 if __name__ == "__main__":

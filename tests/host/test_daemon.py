@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import DEVICE
 from numpy.typing import NDArray
 
 from bandgap.hdl.config import BookConfig
@@ -20,8 +21,6 @@ from bandgap.sim.model_device import ModelTransport
 
 BUY, SELL = Side.BUY, Side.SELL
 SECOND_NS = 1_000_000_000
-
-DEVICE = BookConfig(instruments=2, orders=64, ticks=2048, accounts=8)
 
 Open = Callable[..., Any]
 Kinds = Callable[..., list[str]]
@@ -71,7 +70,7 @@ def test_bad_input_changes_nothing(open_venue: Open, name: str) -> None:
     ("config", "message"),
     [
         ({"instruments": 3}, "needs 3 instruments, the device has 2"),
-        ({"deposits": (1,) * 9}, "needs 9 accounts, the device has 8"),
+        ({"deposits": (1,) * 17}, "needs 17 accounts, the device has 16"),
         ({"window_ticks": 4096}, "needs 4096 ticks, the device has 2048"),
     ],
 )

@@ -43,10 +43,7 @@ def run_until_killed(store: Path, point: int, device: str = MODEL) -> int:
 
 def finish(killed_venue: ModuleType, store: Path | None, device: str = MODEL) -> dict[str, Any]:
     """Open the store, carry the flow on to its end; the state at the end."""
-    daemon = Daemon(killed_venue.CONFIG, open_transport(device), Store(store))
-    killed_venue.carry_on(daemon)
-    state: dict[str, Any] = killed_venue.state(daemon)
-    daemon.close()
+    state: dict[str, Any] = killed_venue.finish(Store(store), open_transport(device))
     return state
 
 

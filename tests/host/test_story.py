@@ -1,6 +1,7 @@
 """The daemon's story: every figure here is worked out by hand.
 
-It is told on the model, on the embedded device, and on one behind its serial gateware and a pseudo-terminal.
+It is told on the model, on the embedded device, and on one behind its serial gateware and a pseudo-terminal; over PCIe
+within a simulation, by `tests/cocotb/scenario_bench.py`.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import TRANSPORTS
 
 from bandgap.hdl.protocol.commands import OrderFlags, OrderType, Side, TimeInForce
 from bandgap.hdl.protocol.reports import ReportKind, TradingState
@@ -30,7 +32,7 @@ Open = Callable[..., Any]
 Kinds = Callable[..., list[str]]
 Trades = Callable[[StepResult], list[tuple[int, int, int, int]]]
 
-pytestmark = pytest.mark.parametrize("open_venue", ["model", "embedded", "serial"], indirect=True)
+pytestmark = pytest.mark.parametrize("open_venue", TRANSPORTS, indirect=True)
 
 
 def test_first_step_founds_the_venue(open_venue: Open) -> None:
