@@ -477,14 +477,14 @@ class Engine(wiring.Component):
                 order.market.eq(entry.order_type == OrderType.MARKET),
             ]
             accepted, rests = Signal(), Signal()
-            with m.If(found.verdict.in_use):
-                drafts.rejected(Reason.SLOT_IN_USE, ~order.reduce_only)
-            with m.Elif(found.verdict.same_generation):
-                drafts.rejected(Reason.GENERATION_USED, ~order.reduce_only)
-            with m.Elif(order.post_only & found.takes):
-                drafts.rejected(Reason.POST_ONLY, ~order.reduce_only)
+            verdict, crosses = found.verdict, order.post_only & found.takes
+            m.d.comb += accepted.eq(~(verdict.in_use | verdict.same_generation | crosses))
+            with m.If(~accepted):
+                used = Mux(verdict.in_use, Reason.SLOT_IN_USE, Reason.GENERATION_USED)
+                drafts.rejected(
+                    Mux(verdict.in_use | verdict.same_generation, used, Reason.POST_ONLY), ~order.reduce_only
+                )
             with m.Else():
-                m.d.comb += accepted.eq(1)
                 drafts.kind(ReportKind.ACCEPTED)
                 drafts.order(order, entry_token, order.quantity_lots, order.quantity_lots)
                 m.d.comb += follow.eq(Mux(single, Follow.LAST, Follow.MORE))
@@ -557,22 +557,26 @@ class Engine(wiring.Component):
             found = reader.found
             order, replaced = found.order, taker
             accepted, weighs = Signal(), Signal()
+            reason = Signal(Reason, init=Reason.UNKNOWN_ORDER)
             with m.If(unknown):
-                drafts.rejected(Reason.UNKNOWN_ORDER, 1)
+                m.d.comb += reason.eq(Reason.UNKNOWN_ORDER)
             with m.Elif(order.reduce_only & ~privileged):
-                drafts.rejected(Reason.NOT_PRIVILEGED, 1)
+                m.d.comb += reason.eq(Reason.NOT_PRIVILEGED)
             with m.Elif(mismatched):
-                drafts.rejected(Reason.QUANTITY_MISMATCH, 1)
+                m.d.comb += reason.eq(Reason.QUANTITY_MISMATCH)
             with m.Elif(command.halted & ~in_place):
-                drafts.rejected(Reason.HALTED, 1)
+                m.d.comb += reason.eq(Reason.HALTED)
             with m.Elif(owes & ~weighed):
                 m.d.comb += weighs.eq(1)
             with m.Elif(owes & outweighed):
-                drafts.rejected(Reason.CREDIT, 1)
+                m.d.comb += reason.eq(Reason.CREDIT)
             with m.Elif(order.post_only & found.takes & ~in_place):  # a halted book may stand crossed
-                drafts.rejected(Reason.POST_ONLY, 1)
+                m.d.comb += reason.eq(Reason.POST_ONLY)
             with m.Else():
                 m.d.comb += accepted.eq(1)
+            with m.If(~accepted & ~weighs):
+                drafts.rejected(reason, 1)
+            with m.If(accepted):
                 drafts.kind(ReportKind.REPLACED)
                 drafts.order(replaced, entry_token, entry.quantity_lots, entry.quantity_lots)
                 # A reduce-only order holds no reserve: what the guard has set aside for the new one returns.
