@@ -283,7 +283,7 @@ class Engine(wiring.Component):
             reviews.watched.eq(self.watched),
             reviews.changed.eq(posting.change.enable),
             reviews.changed_instrument.eq(posting.change.instrument),
-            reviews.at_bound.eq(command.at_bound),
+            reviews.at_bound.eq(command.at_bound & ~command.immediate),
             reviews.stranded.eq(stranded),
             reviews.stranded_instrument.eq(instrument),
             reviews.bests.eq(self.bests_of),

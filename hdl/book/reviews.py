@@ -30,7 +30,7 @@ class Reviews(wiring.Component):
     watched : A bit an instrument: it is in its limit state.
     changed, changed_instrument : A level of that instrument changes.
     traded, dynamic : That instrument trades; a bit an instrument: trades move its bounds.
-    at_bound : The limit of the order that changes it is the bound.
+    at_bound : The order that changes it may rest at the bound.
     stranded, stranded_instrument : A bound has left quantity of an order of that instrument that cannot rest.
     due : The breaker may have to be asked: no command may be carried out.
     free : Between two commands, and all `bests` are true.

@@ -90,11 +90,12 @@ class Expectation:
         reports: list[messages.Report],
         *,
         at_bound: bool = False,
+        immediate: bool = False,
         stopped: bool = False,
     ) -> None:
         """The reports of a command, then the levels and tops of book that it changed, then what the breaker finds.
 
-        `stopped`: its reach kept it from trading as far as its limit.
+        `immediate`: it never rests. `stopped`: its reach kept it from trading as far as its limit.
         """
         stranded = set()
         moved = 0  # a bit an instrument whose bounds have moved
@@ -119,7 +120,8 @@ class Expectation:
                 self._tops[index] = top
                 self.reports.append(messages.encode(top, cause, 0, 0, 0))
         due = self.watched | moved
-        asked = {index for index in self.book.touched if at_bound or due >> index & 1} | stranded
+        may_rest = at_bound and not immediate
+        asked = {index for index in self.book.touched if may_rest or due >> index & 1} | stranded
         self.book.touched.clear()
         for index in sorted(asked):
             self._review(cause, index, stranded=index in stranded)
@@ -395,12 +397,13 @@ class Sender:
         tail = pack("<BBBBB", side, order_type, force, mode, flags)
         body = self._order_body(sent_price, order.open_lots, order.account, token, order.generation, tail)
         at_bound = rng.random() < 0.3
+        immediate = force is not messages.TimeInForce.GTC and not collects
         beat = self._walker(
             Action.NEW,
             cause,
             body,
             price_ticks=order.price_ticks,
-            immediate=int(force is not messages.TimeInForce.GTC and not collects),
+            immediate=int(immediate),
             at_bound=int(at_bound),
         )
         reason = book.refuse_new_order(order, collects=collects)
@@ -414,7 +417,8 @@ class Sender:
         else:
             limit_ticks = self.expected.limit(self._instrument, side, order.price_ticks)
             stopped = limit_ticks != order.price_ticks
-            self.expected.send(cause, book.enter(order, force, limit_ticks), at_bound=at_bound, stopped=stopped)
+            reports = book.enter(order, force, limit_ticks)
+            self.expected.send(cause, reports, at_bound=at_bound, immediate=immediate, stopped=stopped)
         return [beat]
 
     def _named(self) -> tuple[int, int, int, model.Order | None]:
