@@ -74,13 +74,10 @@ class Balances(Harness):
             self.claim(m, f"stage_{stage}", same(f"valid_{stage}", there) & (it | ~there))
         first, last = stages[0], stages[-1]
         worth, overflow = dut.outcome.value_quote, dut.outcome.overflow
-        self.claim(
-            m,
-            "factors",
-            same("quantity", first.quantity_lots)
-            & same("price", first.price_ticks)
-            & Cat(same(f"multiplier_{stage}", stages[stage].multiplier_quote) for stage in range(3)).all(),
-        )
+        multipliers = Cat(same(f"multiplier_{stage}", stages[stage].multiplier_quote) for stage in range(3))
+        factors = same("quantity", first.quantity_lots) & same("price", first.price_ticks)
+        self.claim(m, "factors", factors & multipliers.all())
+
         # The followed account: its row, what was granted, and what is held of that.
         kept, granted, held = Signal(Account), Signal(64), Signal(64)
         here = take(m, "here", present[-1] & (last.account[: len(account)] == account))
@@ -91,8 +88,10 @@ class Balances(Harness):
         m.d.comb += changed.eq(Mux(returns, kept.balance_quote + worth, left))
         with m.If(moved):
             m.d.sync += [kept.balance_quote.eq(changed), held.eq(Mux(returns, held - worth, held + worth))]
-        with m.If(overwrite.enable & (overwrite.account == account)):
-            m.d.sync += [kept.eq(overwrite.row), granted.eq(overwrite.row.balance_quote), held.eq(0)]
+        overwritten = take(m, "overwritten", overwrite.enable & (overwrite.account == account))
+        with m.If(overwritten):
+            given_quote = overwrite.row.balance_quote - kept.balance_quote
+            m.d.sync += [kept.eq(overwrite.row), granted.eq(granted + given_quote)]
         known = dut.ready | (age > account)
         row = Signal(Account)
         m.d.comb += row.eq(Array(rows(m, inner, "rows"))[account])
@@ -116,10 +115,8 @@ class Balances(Harness):
         self.claim(m, "short", ~here | (dut.outcome.short == (left < 0)))
         self.claim(m, "deficit", ~here | (dut.outcome.deficit_quote == Mux(left < 0, -left, 0)))
         self.claim(m, "no_debt_by_trying", ~before(m, here & tries & dut.written) | (row.balance_quote >= 0))
-        writes = (dut.written & (dut.written_account == account)) == (
-            moved | (overwrite.enable & (overwrite.account == account))
-        )
-        self.claim(m, "written", ~dut.ready | writes)
+        written = dut.written & (dut.written_account == account)
+        self.claim(m, "written", ~dut.ready | (written == (moved | overwritten)))
 
         def of_asked(it):
             return it.account[: len(account)] == dut.asked
@@ -132,10 +129,8 @@ class Balances(Harness):
         under_way += [there & of_asked(at) for there, at in zip(present, stages, strict=True)]
         self.claim(m, "awaited", dut.awaited == Cat(under_way).any())
         self.claim(m, "pending", dut.pending == (released.valid | (inside != 0) | Cat(present).any()))
-        looked = before(m, dut.look) == account
-        self.claim(
-            m, "shown", ~looked | before(m, dut.written) | ~before(m, known) | (Value.cast(dut.row) == Value.cast(row))
-        )
+        looked = before(m, (dut.look == account) & known & ~dut.written)
+        self.claim(m, "shown", ~looked | (Value.cast(dut.row) == Value.cast(row)))
 
         self.reach(m, "neighbours", moved & nearly)
         self.reach(m, "one_apart", before(m, moved) & ~moved & nearly)
@@ -146,4 +141,4 @@ class Balances(Harness):
         self.reach(m, "returned", moved & returns & (held == worth) & (worth != 0))
 
 
-PROOFS = (Proof("credit", Balances, steps=2, terms=(2,), reach=18),)
+PROOFS = (Proof("credit", Balances, steps=2, terms=(2,), reach=13),)
