@@ -124,7 +124,7 @@ def register(module: Module, name: str) -> Signal:
         for place, signals in made.items():
             names = linecache.getline(*place).split(" = ")[0].strip().split(", ")
             if name in names and len(names) == len(signals):
-                named.append(signals[names.index(name)])
+                named.append(sorted(signals, key=lambda signal: signal.duid)[names.index(name)])
     (found,) = named
     return found
 
