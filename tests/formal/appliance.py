@@ -7,7 +7,6 @@ followed.
 """
 
 import struct
-from collections.abc import Iterator
 from functools import partial
 from unittest.mock import patch
 
@@ -17,7 +16,7 @@ from amaranth.hdl._ast import _StatementList
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import data, wiring
 from amaranth.sim import Simulator, SimulatorContext
-from harness import Harness, before, keeps_contract, some
+from harness import Harness, before, fragments, keeps_contract, some
 from proof import Proof
 
 from bandgap.hdl.appliance import Appliance
@@ -49,13 +48,6 @@ SET_UP = (
         for account in range(CONFIG.accounts)  # a replace without credit would be answered too late to be seen
     ),
 )
-
-
-def fragments(fragment: Fragment) -> Iterator[Fragment]:
-    """A fragment and all within it."""
-    yield fragment
-    for inner, _, _ in fragment.subfragments:
-        yield from fragments(inner)
 
 
 def settled(appliance: Appliance) -> Fragment:

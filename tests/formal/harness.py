@@ -2,9 +2,10 @@
 
 import linecache
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 from amaranth.asserts import AnyConst, AnySeq
-from amaranth.hdl import Assert, Assume, Cover, Module, ResetSignal, Shape, Signal, Value
+from amaranth.hdl import Assert, Assume, Cover, Fragment, Module, ResetSignal, Shape, Signal, Value
 from amaranth.lib import wiring
 
 
@@ -103,17 +104,28 @@ def rows(m: Module, component: Module, memory: str) -> list[Signal]:
     return shown
 
 
+def fragments(fragment: Fragment) -> Iterator[Fragment]:
+    """A fragment and all within it."""
+    yield fragment
+    for inner, _, _ in fragment.subfragments:
+        yield from fragments(inner)
+
+
 def register(module: Module, name: str) -> Signal:
     """A register inside a component, where an induction cannot do without it.
 
-    Of those that are made in one line Amaranth names the last alone; the first is known by that line.
+    Of those that are made in one line Amaranth names the last alone; the others are known by their places in it.
     """
-
-    def is_it(signal: Signal) -> bool:
-        made = linecache.getline(*signal.src_loc).strip()
-        return signal.name == name or (signal.name.startswith("$") and made.startswith(f"{name}, "))
-
-    (found,) = (signal for signal in module._driving if is_it(signal))
+    named = [signal for signal, domains in module._driving.items() if signal.name == name and "comb" not in domains]
+    if not named:
+        made: dict[tuple[str, int], list[Signal]] = {}
+        for signal in module._driving:
+            made.setdefault(signal.src_loc, []).append(signal)
+        for place, signals in made.items():
+            names = linecache.getline(*place).split(" = ")[0].strip().split(", ")
+            if name in names and len(names) == len(signals):
+                named.append(sorted(signals, key=lambda signal: signal.duid)[names.index(name)])
+    (found,) = named
     return found
 
 
