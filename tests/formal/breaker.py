@@ -7,10 +7,9 @@ breaker's states; from there on every cycle brings any command of the order flow
 import struct
 from functools import partial
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data
 from appliance import CONFIG, EPOCH, LOTS_BITS, NUMBER_BITS, PRICE_BITS, SET_UP, Market, settled
-from harness import some
 from proof import Proof
 
 from bandgap.hdl.appliance import Appliance
@@ -21,7 +20,6 @@ from bandgap.hdl.protocol.commands import (
     OrderFlags,
     OrderType,
     SelfTradePrevention,
-    SetBand,
     Side,
     TimeInForce,
     TradingMode,
@@ -45,9 +43,7 @@ def command(opcode: Opcode, number: int, layout: str = "24x", *fields: int) -> b
 def behind(*commands: bytes) -> tuple[bytes, ...]:
     """The set-up: the market's, a band, orders, and these commands."""
     number = len(SET_UP) + 1
-    band = command(
-        Opcode.SET_BAND, number, "IIIB11x", LOWER_TICKS, UPPER_TICKS, LOWER_TICKS, BandPolicy.CLAMP.value
-    )
+    band = command(Opcode.SET_BAND, number, "IIIB11x", LOWER_TICKS, UPPER_TICKS, LOWER_TICKS, BandPolicy.CLAMP.value)
     orders = (
         command(
             Opcode.NEW_ORDER,
@@ -91,18 +87,17 @@ class Gate(Market):
     ----------
     set_up : The commands behind which it begins.
     state : The state that they lead to.
-    operators : One of these comes first, with anything in it.
+    calm : See `appliance.Market`.
     """
 
     def __init__(
         self,
         set_up: tuple[bytes, ...],
         state: TradingState,
-        operators: tuple[Opcode, ...] = (),
         calm: bool = True,
         faulty: bool = False,
     ):
-        self._set_up, self._state, self._operators = set_up, state, operators
+        self._set_up, self._state = set_up, state
         super().__init__(calm=calm, faulty=faulty)
 
     def describe(self, m: Module) -> None:
@@ -111,9 +106,6 @@ class Gate(Market):
         commands, reports = appliance.commands, appliance.reports
         sent = Signal(NUMBER_BITS, init=1)
         self._commands(m, commands, sent)
-        if self._operators:
-            with m.If(sent == 1):
-                m.d.comb += [commands.valid.eq(1), commands.payload.command.eq(self._operator(m))]
         m.d.sync += sent.eq(sent + (commands.valid & commands.ready))
         m.d.comb += reports.ready.eq(1)
 
@@ -124,9 +116,9 @@ class Gate(Market):
         kind, reason = header.kind, header.reason
         tells = {each: reports.valid & (kind == each) for each in ReportKind}
         lower_ticks, upper_ticks = Signal(PRICE_BITS, init=LOWER_TICKS), Signal(PRICE_BITS, init=UPPER_TICKS)
-        state, has_moved = Signal(TradingState, init=self._state), Signal()
+        state = Signal(TradingState, init=self._state)
         with m.If(tells[ReportKind.BAND_MOVED]):
-            m.d.sync += [lower_ticks.eq(moved.lower_ticks), upper_ticks.eq(moved.upper_ticks), has_moved.eq(1)]
+            m.d.sync += [lower_ticks.eq(moved.lower_ticks), upper_ticks.eq(moved.upper_ticks)]
         with m.If(tells[ReportKind.TRADING_STATE]):
             m.d.sync += state.eq(changed.state)
         matches = (state == TradingState.TRADING) | (state == TradingState.LIMIT)
@@ -160,34 +152,14 @@ class Gate(Market):
             self.reach(m, "accepted", tells[ReportKind.ACCEPTED])
         if self._state == TradingState.TRADING:
             self.reach(m, "trade", trade)
-        if Opcode.SET_BAND in self._operators:
-            self.reach(m, "trade_behind_band", trade & has_moved)
-
-    def _operator(self, m: Module) -> Value:
-        """Any of the operator commands."""
-        band = Signal(SetBand)
-        bits = some(m, 2 * PRICE_BITS + 2, "operator")
-        lower, upper, policy = bits[:PRICE_BITS], bits[PRICE_BITS : 2 * PRICE_BITS], bits[2 * PRICE_BITS :]
-        self.assume(m, (lower <= upper) & (policy != 0))
-        m.d.comb += [
-            band.header.opcode.eq(Opcode.SET_BAND),
-            band.header.epoch.eq(EPOCH),
-            band.header.number.eq(1),
-            band.lower_ticks.eq(lower),
-            band.upper_ticks.eq(upper),
-            band.reference_ticks.eq(lower),
-            Value.cast(band.policy).eq(policy),
-        ]
-        return Value.cast(band)
 
 
 PROOFS = tuple(
     Proof(name, partial(Gate, set_up, *rest), steps=steps, terms=(10, 12), unbounded=False, faults=0, quick=False)
     for name, steps, set_up, *rest in (
         ("gate-trading", 12, behind(), TradingState.TRADING),
-        ("gate-band", 75, behind(), TradingState.TRADING, (Opcode.SET_BAND,)),
-        ("gate-halted", 14, behind(HALT), TradingState.HALTED, (), False),
-        ("gate-collecting", 14, behind(COLLECTS, HALT), TradingState.HALTED, (), False),
-        ("gate-call", 14, behind(COLLECTS, CALL), TradingState.CALL, (), False),
+        ("gate-halted", 14, behind(HALT), TradingState.HALTED, False),
+        ("gate-collecting", 14, behind(COLLECTS, HALT), TradingState.HALTED, False),
+        ("gate-call", 14, behind(COLLECTS, CALL), TradingState.CALL, False),
     )
 )

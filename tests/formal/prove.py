@@ -144,6 +144,7 @@ def _sby(proof: Proof, run: str, mode: str, cycles: int) -> str:
         f"prep -top {top}",
     ]
     lines = ["[options]", f"mode {mode}", f"depth {cycles}", f"timeout {LIMIT_SECONDS}"]
+    lines += ["vcd off"] if mode == "cover" else []  # nobody looks at what is as it should be
     skip = f" -- -t {proof.skip}:{cycles}" if mode == "cover" else ""
     lines += ["[engines]", f"smtbmc bitwuzla{skip}", "[script]", *script, "[files]", f"{run}.il"]
     lines += ["[file faulty.v]", FAULTY_TOP.strip()] if run == "faults" else []

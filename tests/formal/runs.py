@@ -1,8 +1,8 @@
 """Every short run of the whole appliance: what no command, halt or timer may break, looked for in each of them.
 
 No solver follows an operator command through the whole appliance: it takes some forty cycles, an auction hundreds. So
-every run of a few commands out of `LETTERS` is carried out here, one by one, by the appliance's own Verilog, and what it
-reports is checked. Each run ends with a halt, a cancel of every order, and a resume.
+every run of a few commands out of `letters` is carried out here, one by one, by the appliance's own Verilog, and what
+it reports is checked. Each run ends with a halt, a cancel of every order, and a resume.
 """
 
 import struct
@@ -14,7 +14,6 @@ from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import (
     COMMAND_BYTES,
     BandPolicy,
-    BreakerFlags,
     ExpiryAction,
     Opcode,
     OrderFlags,
@@ -35,7 +34,12 @@ PAUSE_NS = 1_500 * SHORTEST_US
 """Longer than a timer, shorter than two."""
 
 REPORT = struct.Struct("<BBxxIQIIIHBB")
-ORDER, TRADE, BAND, STATE = struct.Struct("<IIIHHI"), struct.Struct("<IIIHHIIHHI"), struct.Struct("<II"), struct.Struct("<QB")
+ORDER, TRADE, BAND, STATE = (
+    struct.Struct("<IIIHHI"),
+    struct.Struct("<IIIHHIIHHI"),
+    struct.Struct("<II"),
+    struct.Struct("<QB"),
+)
 MATCHES = (TradingState.TRADING, TradingState.LIMIT)
 
 Letter = tuple[Opcode, str, tuple[int, ...]]
@@ -124,7 +128,9 @@ class Told:
                 self._reduce(token, lots, remaining)
                 self._reduce(maker, lots, maker_remaining)
             case ReportKind.REJECTED if canceled:
-                assert reason == Reason.UNKNOWN_ORDER.value and not self.lots.get(token), "an order is gone without a report"
+                assert reason == Reason.UNKNOWN_ORDER.value and not self.lots.get(token), (
+                    "an order is gone without a report"
+                )
 
     def _reduce(self, token: int, lots: int, remaining: int) -> None:
         assert self.lots.get(token, 0) - lots == remaining, "a quantity that does not follow"
@@ -176,13 +182,17 @@ class Run:
             self._told.take(raw, self._numbers.get(number) is Opcode.CANCEL)
 
 
-def look(device: EmbeddedTransport, begin_ns: int, before: tuple[Letter, ...], run: tuple[Letter, ...], batch: bool) -> TradingState:
+def look(
+    device: EmbeddedTransport, begin_ns: int, before: tuple[Letter, ...], run: tuple[Letter, ...], batch: bool
+) -> TradingState:
     """Carry out a run and check it; the state in which it ends, before its halt."""
     checked = Run(device, begin_ns)
     checked.carry_out(before)
     checked.carry_out(run)
     ended = checked.state
-    checked.carry_out(((Opcode.HALT, "I20x", (0,)), *((Opcode.CANCEL, "8xIHH8x", (0, token, 1)) for token in range(len(run)))))
+    checked.carry_out(
+        ((Opcode.HALT, "I20x", (0,)), *((Opcode.CANCEL, "8xIHH8x", (0, token, 1)) for token in range(len(run))))
+    )
     checked.carry_out(((Opcode.RESUME, "24x", ()),))
     trades = TradingState.CALL if batch else TradingState.TRADING
     assert checked.state is (TradingState.CLOSED if ended is TradingState.CLOSED else trades), "it does not trade again"

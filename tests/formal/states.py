@@ -24,7 +24,6 @@ from bandgap.hdl.protocol.commands import ALL_INSTRUMENTS, Header, Opcode
 from bandgap.hdl.protocol.reports import TradingState
 
 CONFIG = BookConfig(instruments=1, orders=2, ticks=4, accounts=2, word_bits=2)
-OPEN = tuple(state for state in TradingState if state is not TradingState.CLOSED)
 FROM_TIMETABLE = {
     Kind.PRE_OPEN: TradingState.PRE_OPEN,
     Kind.OPENING_CALL: TradingState.CALL,
@@ -106,11 +105,21 @@ class Leads(Harness):
 
     Parameters
     ----------
+    jobs : Of these one.
+    auctions : Timers that have the book uncross, or tell what it would do; else the others.
     cycles : So many are enough.
+    reaches : From which states to which it leads, among others.
     """
 
-    def __init__(self, jobs: tuple[Job, ...], auctions: bool, cycles: int, faulty: bool = False):
-        self._jobs, self._auctions, self._cycles = jobs, auctions, cycles
+    def __init__(
+        self,
+        jobs: tuple[Job, ...],
+        auctions: bool,
+        cycles: int,
+        reaches: tuple[tuple[TradingState, TradingState], ...],
+        faulty: bool = False,
+    ):
+        self._jobs, self._auctions, self._cycles, self._reaches = jobs, auctions, cycles, reaches
         super().__init__(faulty)
 
     def describe(self, m: Module) -> None:
@@ -135,7 +144,9 @@ class Leads(Harness):
         m.d.sync += ended.eq(ended | over)
 
         # What was, and that a timer may be due.
-        self.assume(m, old.known & one_of(old.state, *TradingState) & (~begins | (Value.cast(row) == Value.cast(old_row))))
+        self.assume(
+            m, old.known & one_of(old.state, *TradingState) & (~begins | (Value.cast(row) == Value.cast(old_row)))
+        )
 
         def timer_fits(state, row):
             return ~row.phase.set | ~one_of(state, TradingState.PRE_OPEN, TradingState.CLOSED)
@@ -151,7 +162,9 @@ class Leads(Harness):
         kind = AnyTimers.last.first_kind
         is_opcode = {each: command & (opcode == each.value) for each in (*OF_INSTRUMENTS, Opcode.SET_INSTRUMENT)}
         for_all = is_opcode[Opcode.HALT] | is_opcode[Opcode.CALL] | is_opcode[Opcode.RESUME]
-        self.assume(m, Cat(job == each.value for each in self._jobs).any() & (~command | Cat(*is_opcode.values()).any()))
+        self.assume(
+            m, Cat(job == each.value for each in self._jobs).any() & (~command | Cat(*is_opcode.values()).any())
+        )
         self.assume(m, ~everyone | for_all)
         self.assume(m, ~timer | (kind != Kind.PHASE) | old_row.phase.set)
         auctions = (kind == Kind.INDICATIVE) | ((kind == Kind.PHASE) & (old.state == TradingState.CALL))
@@ -204,7 +217,9 @@ class Leads(Harness):
             with m.If(timer & (kind == entry)):
                 m.d.comb += leads.eq(then.value)
         with m.If(timer & (kind == Kind.PHASE)):
-            m.d.comb += leads.eq(Mux(old.state == TradingState.HALTED, TradingState.CALL.value, TradingState.HALTED.value))
+            m.d.comb += leads.eq(
+                Mux(old.state == TradingState.HALTED, TradingState.CALL.value, TradingState.HALTED.value)
+            )
             with m.If(in_call):
                 m.d.comb += leads.eq(
                     Mux(within, Mux(old_row.closes, TradingState.CLOSED.value, trades), TradingState.CALL.value)
@@ -214,14 +229,47 @@ class Leads(Harness):
         self.claim(m, "stays_known", ~over | instrument.known)
         self.claim(m, "timer_fits", ~over | timer_fits(instrument.state, row))
         self.claim(m, "calls_end", ~over | (leads != TradingState.CALL.value) | (state == leads) | row.phase.set)
-        for each in TradingState:
-            self.reach(m, f"leaves_{each.name.lower()}", over & (state == each.value) & (leads != each.value))
-            self.reach(m, f"enters_{each.name.lower()}", over & (state != each.value) & (leads == each.value))
+        for origin, then in self._reaches:
+            name = f"from_{origin.name.lower()}_to_{then.name.lower()}"
+            self.reach(m, name, over & (state == origin.value) & (leads == then.value))
 
 
-BY_COMMAND = (Job.COMMAND, Job.WATCHDOG, Job.LIMITS, Job.REVIEW)
-PROOFS = (
-    Proof("states-command", partial(Leads, BY_COMMAND, False, 22), 24, terms=(13,), unbounded=False, faults=200),
-    Proof("states-timer", partial(Leads, (Job.TIMER,), False, 30), 32, terms=(13,), unbounded=False, faults=200),
-    Proof("states-auction", partial(Leads, (Job.TIMER,), True, 50), 52, terms=(13,), unbounded=False, faults=200),
+HALTED, TRADING, LIMIT, CALL, PRE_OPEN, CLOSED = TradingState
+PROOFS = tuple(
+    Proof(
+        name,
+        partial(Leads, jobs, auctions, cycles, reaches),
+        steps=cycles + 2,
+        terms=(13,),
+        unbounded=False,
+        faults=100,
+        quick=False,
+    )
+    for name, jobs, auctions, cycles, reaches in (
+        (
+            "states-command",
+            (Job.COMMAND, Job.WATCHDOG, Job.LIMITS, Job.REVIEW),
+            False,
+            22,
+            (
+                (TRADING, LIMIT),
+                (LIMIT, TRADING),
+                (TRADING, HALTED),
+                (CALL, HALTED),
+                (PRE_OPEN, HALTED),
+                (CLOSED, HALTED),
+                (HALTED, TRADING),
+                (HALTED, CALL),
+                (TRADING, CALL),
+            ),
+        ),
+        (
+            "states-timer",
+            (Job.TIMER,),
+            False,
+            30,
+            ((LIMIT, HALTED), (HALTED, CALL), (TRADING, PRE_OPEN), (PRE_OPEN, CALL), (TRADING, CLOSED)),
+        ),
+        ("states-auction", (Job.TIMER,), True, 50, ((CALL, TRADING), (CALL, CLOSED), (CALL, CALL))),
+    )
 )
