@@ -77,7 +77,7 @@ COLLECTS = command(
     TradingMode.CONTINUOUS.value,
     BreakerFlags.COLLECT.value,
 )
-HALT, CALL = command(Opcode.HALT, 9), command(Opcode.CALL, 9)
+HALT = command(Opcode.HALT, 9)
 
 
 class Gate(Market):
@@ -160,6 +160,5 @@ PROOFS = tuple(
         ("gate-trading", 12, behind(), TradingState.TRADING),
         ("gate-halted", 14, behind(HALT), TradingState.HALTED, False),
         ("gate-collecting", 14, behind(COLLECTS, HALT), TradingState.HALTED, False),
-        ("gate-call", 14, behind(COLLECTS, CALL), TradingState.CALL, False),
     )
 )

@@ -1,4 +1,4 @@
-"""Proofs of `hdl.guard.breaker`: where each command and timer leads, and that all of it leads back to trading."""
+"""Proofs of `hdl.guard.breaker`: where each command leads, and that all of it leads back to trading."""
 
 from functools import partial
 from unittest.mock import patch
@@ -18,18 +18,13 @@ from bandgap.hdl.guard.breaker_row import Row
 from bandgap.hdl.guard.operator import OF_INSTRUMENTS
 from bandgap.hdl.guard.ratio import Ratio
 from bandgap.hdl.guard.rolling import Rolling
-from bandgap.hdl.guard.timers import Kind, Timers
+from bandgap.hdl.guard.timers import Timers
 from bandgap.hdl.guard.work import Job
 from bandgap.hdl.protocol.commands import ALL_INSTRUMENTS, Header, Opcode
 from bandgap.hdl.protocol.reports import TradingState
 
 CONFIG = BookConfig(instruments=1, orders=2, ticks=4, accounts=2, word_bits=2)
-FROM_TIMETABLE = {
-    Kind.PRE_OPEN: TradingState.PRE_OPEN,
-    Kind.OPENING_CALL: TradingState.CALL,
-    Kind.CLOSING_CALL: TradingState.CALL,
-    Kind.CLOSED: TradingState.CLOSED,
-}
+JOBS = (Job.COMMAND, Job.WATCHDOG, Job.LIMITS, Job.REVIEW)
 
 
 def signature_of(component: wiring.Component) -> wiring.Signature:
@@ -72,22 +67,14 @@ class AnyRolling(wiring.Component):
 
 
 class AnyTimers(wiring.Component):
-    """A `hdl.guard.timers.Timers` of which any is the first; `kind` is its kind."""
-
-    last: "AnyTimers"
+    """A `hdl.guard.timers.Timers` that is ready at once; which is the first matters to no command."""
 
     def __init__(self, config: BookConfig):
         super().__init__(signature_of(Timers(config)))
-        AnyTimers.last = self
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.kind = some(m, len(Value.cast(self.first_kind)), "kind")
-        m.d.comb += [
-            self.ready.eq(1),
-            Value.cast(self.first).eq(some(m, len(Value.cast(self.first)), "first")),
-            Value.cast(self.first_kind).eq(self.kind),
-        ]
+        m.d.comb += self.ready.eq(1)
         return m
 
 
@@ -97,29 +84,20 @@ def one_of(state: Value, *states: TradingState) -> Value:
 
 
 class Leads(Harness):
-    """Whatever an instrument's state and parameters, each command and timer ends, and leads where the rules say.
+    """Whatever an instrument's state and parameters, each command ends, and leads where the rules say.
 
     It starts in any state, with any parameters and trades, and gets one job: any command for the breaker, the watchdog,
-    any timer, or a look whether a limit state begins or ends, of its own or for the book. So what holds behind the job
+    or a look whether a limit state begins or ends, of its own or for the book. So what holds behind the job
     holds behind any number of them.
 
     Parameters
     ----------
-    jobs : Of these one.
-    auctions : Timers that have the book uncross, or tell what it would do; else the others.
     cycles : So many are enough.
     reaches : From which states to which it leads, among others.
     """
 
-    def __init__(
-        self,
-        jobs: tuple[Job, ...],
-        auctions: bool,
-        cycles: int,
-        reaches: tuple[tuple[TradingState, TradingState], ...],
-        faulty: bool = False,
-    ):
-        self._jobs, self._auctions, self._cycles, self._reaches = jobs, auctions, cycles, reaches
+    def __init__(self, cycles: int, reaches: tuple[tuple[TradingState, TradingState], ...], faulty: bool = False):
+        self._cycles, self._reaches = cycles, reaches
         super().__init__(faulty)
 
     def describe(self, m: Module) -> None:
@@ -143,7 +121,7 @@ class Leads(Harness):
         m.d.comb += [given.eq(age == 1), over.eq((age > 1) & dut.idle & ~ended)]
         m.d.sync += ended.eq(ended | over)
 
-        # What was, and that a timer may be due.
+        # What was; before the opening and when it is closed, no timer but the timetable's ends the state.
         self.assume(
             m, old.known & one_of(old.state, *TradingState) & (~begins | (Value.cast(row) == Value.cast(old_row)))
         )
@@ -157,18 +135,11 @@ class Leads(Harness):
         everyone = some(m, 1, "everyone")
         header, body = Signal(Header), some(m, 256 - Header.as_shape().size, "body")
         bid, ask = some(m, Best, "bid"), some(m, Best, "ask")
-        within, any_trade = some(m, 1, "within"), some(m, 1, "any_trade")
-        command, reviews, timer = (job == each.value for each in (Job.COMMAND, Job.REVIEW, Job.TIMER))
-        kind = AnyTimers.last.first_kind
+        command, reviews = job == Job.COMMAND.value, job == Job.REVIEW.value
         is_opcode = {each: command & (opcode == each.value) for each in (*OF_INSTRUMENTS, Opcode.SET_INSTRUMENT)}
         for_all = is_opcode[Opcode.HALT] | is_opcode[Opcode.CALL] | is_opcode[Opcode.RESUME]
-        self.assume(
-            m, Cat(job == each.value for each in self._jobs).any() & (~command | Cat(*is_opcode.values()).any())
-        )
+        self.assume(m, Cat(job == each.value for each in JOBS).any() & (~command | Cat(*is_opcode.values()).any()))
         self.assume(m, ~everyone | for_all)
-        self.assume(m, ~timer | (kind != Kind.PHASE) | old_row.phase.set)
-        auctions = (kind == Kind.INDICATIVE) | ((kind == Kind.PHASE) & (old.state == TradingState.CALL))
-        self.assume(m, ~timer | (auctions == self._auctions))
         m.d.comb += [
             Value.cast(header.opcode).eq(opcode),
             header.instrument.eq(Mux(everyone, ALL_INSTRUMENTS, 0)),
@@ -186,8 +157,6 @@ class Leads(Harness):
             dut.free.eq(1),
             dut.drained.eq(1),
             dut.verdict.ready.eq(1),
-            dut.uncrossed.within.eq(within),
-            dut.uncrossed.any.eq(any_trade),
         ]
 
         # Where it leads.
@@ -197,7 +166,7 @@ class Leads(Harness):
         bound_ticks = (bid.price_ticks >= old.upper_ticks, ask.price_ticks <= old.lower_ticks)
         at_bound = old.banded & ((bid.any & bound_ticks[0]) | (ask.any & bound_ticks[1]))
         trades = Mux(old.batch, TradingState.CALL.value, TradingState.TRADING.value)
-        closed, in_call = old.state == TradingState.CLOSED, old.state == TradingState.CALL
+        closed = old.state == TradingState.CLOSED
         state = Value.cast(old.state)
         leads = Signal(len(state))
         m.d.comb += leads.eq(state)
@@ -213,17 +182,6 @@ class Leads(Harness):
             m.d.comb += leads.eq(TradingState.LIMIT.value)
         with m.If(((job == Job.LIMITS.value) | reviews) & ~at_bound & (old.state == TradingState.LIMIT)):
             m.d.comb += leads.eq(TradingState.TRADING.value)
-        for entry, then in FROM_TIMETABLE.items():
-            with m.If(timer & (kind == entry)):
-                m.d.comb += leads.eq(then.value)
-        with m.If(timer & (kind == Kind.PHASE)):
-            m.d.comb += leads.eq(
-                Mux(old.state == TradingState.HALTED, TradingState.CALL.value, TradingState.HALTED.value)
-            )
-            with m.If(in_call):
-                m.d.comb += leads.eq(
-                    Mux(within, Mux(old_row.closes, TradingState.CLOSED.value, trades), TradingState.CALL.value)
-                )
         self.claim(m, "ends", (age != self._cycles) | ended)
         self.claim(m, "leads", ~over | (Value.cast(instrument.state) == leads))
         self.claim(m, "stays_known", ~over | instrument.known)
@@ -235,21 +193,11 @@ class Leads(Harness):
 
 
 HALTED, TRADING, LIMIT, CALL, PRE_OPEN, CLOSED = TradingState
-PROOFS = tuple(
+PROOFS = (
     Proof(
-        name,
-        partial(Leads, jobs, auctions, cycles, reaches),
-        steps=cycles + 2,
-        terms=(13,),
-        unbounded=False,
-        faults=100,
-        quick=False,
-    )
-    for name, jobs, auctions, cycles, reaches in (
-        (
-            "states-command",
-            (Job.COMMAND, Job.WATCHDOG, Job.LIMITS, Job.REVIEW),
-            False,
+        "states",
+        partial(
+            Leads,
             22,
             (
                 (TRADING, LIMIT),
@@ -263,13 +211,10 @@ PROOFS = tuple(
                 (TRADING, CALL),
             ),
         ),
-        (
-            "states-timer",
-            (Job.TIMER,),
-            False,
-            30,
-            ((LIMIT, HALTED), (HALTED, CALL), (TRADING, PRE_OPEN), (PRE_OPEN, CALL), (TRADING, CLOSED)),
-        ),
-        ("states-auction", (Job.TIMER,), True, 50, ((CALL, TRADING), (CALL, CLOSED), (CALL, CALL))),
-    )
+        steps=24,
+        terms=(13,),
+        unbounded=False,
+        faults=0,
+        quick=False,
+    ),
 )
