@@ -27,8 +27,11 @@ from bandgap.hdl.protocol.commands import (
 from bandgap.hdl.protocol.reports import BandMoved, Reason, ReportKind, Trade, TradingState, TradingStateChanged
 
 LOWER_TICKS, UPPER_TICKS = 1, 2
-RESTING = ((Side.BUY, LOWER_TICKS), (Side.SELL, UPPER_TICKS))
+INSIDE = ((Side.BUY, LOWER_TICKS), (Side.SELL, UPPER_TICKS))
 """Side and price of the orders that rest at first, by token: neither at the bound of its side."""
+
+BEYOND = ((Side.BUY, LOWER_TICKS), (Side.SELL, UPPER_TICKS + 1))
+"""The same; no buy may reach the second."""
 
 SHORTEST_US = 1_000
 LOTS = 2
@@ -40,7 +43,7 @@ def command(opcode: Opcode, number: int, layout: str = "24x", *fields: int) -> b
     return struct.pack("<BBHI" + layout, opcode.value, 0, EPOCH, number, *fields)
 
 
-def behind(*commands: bytes) -> tuple[bytes, ...]:
+def behind(*commands: bytes, resting: tuple[tuple[Side, int], ...] = INSIDE) -> tuple[bytes, ...]:
     """The set-up: the market's, a band, orders, and these commands."""
     number = len(SET_UP) + 1
     band = command(Opcode.SET_BAND, number, "IIIB11x", LOWER_TICKS, UPPER_TICKS, LOWER_TICKS, BandPolicy.CLAMP.value)
@@ -60,7 +63,7 @@ def behind(*commands: bytes) -> tuple[bytes, ...]:
             SelfTradePrevention.OFF.value,
             OrderFlags.REDUCE_ONLY.value,
         )
-        for token, (side, price_ticks) in enumerate(RESTING)
+        for token, (side, price_ticks) in enumerate(resting)
     )
     return (*SET_UP, band, *orders, *commands)
 
@@ -128,7 +131,7 @@ class Gate(Market):
         self.claim(m, "trades_in_its_state", ~trade | matches)
 
         # The orders that rest at first.
-        for token in range(len(RESTING)):
+        for token in range(len(INSIDE)):
             left = Signal(LOTS_BITS, name=f"left_{token}", init=LOTS)
             stays = Signal(name=f"stays_{token}", init=1)
             mine, makes = report.token == token, report.maker_token == token
@@ -157,7 +160,7 @@ class Gate(Market):
 PROOFS = tuple(
     Proof(name, partial(Gate, set_up, *rest), steps=steps, terms=(10, 12), unbounded=False, faults=0, quick=False)
     for name, steps, set_up, *rest in (
-        ("gate-trading", 12, behind(), TradingState.TRADING),
+        ("gate-trading", 12, behind(resting=BEYOND), TradingState.TRADING),
         ("gate-halted", 14, behind(HALT), TradingState.HALTED, False),
         ("gate-collecting", 14, behind(COLLECTS, HALT), TradingState.HALTED, False),
     )
