@@ -241,6 +241,9 @@ class Levels(Harness):
         self.claim(m, "bitmap_equals_levels", ~dut.ready | (lines == marked))
         self.claim(m, "cleared_in_time", dut.ready == ((age == LINES) & occupancy.ready))
         self.claim(m, "sweep", Cat(register(inner, "clear"), register(inner, "cleared")) == age)
+        for name, instrument in (("change_window", coming[0]), ("search_window", search.payload.instrument)):
+            held = register(inner, name) == Value.cast(dut.windows[before(m, instrument)])
+            self.claim(m, name, before(m, setting.enable) | held)
         self.claim(m, "swept", dut.ready | (lines == 0))
         self.claim(m, "clearing", (age == LINES) | ((marked & ((Const(1, LINES + 1) << age) - 1)[:LINES]) == 0))
         self.claim(m, "cleared", (age != LINES) | dut.ready | (marked == 0))

