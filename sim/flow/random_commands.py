@@ -231,9 +231,9 @@ class _Sender:
             self.halt: 8,
             self.resume: 60,
             self.read_clock: 6,
-            self.meeting: 70,
+            self.meeting: 90,
             self.held: 12,
-            self.set_instrument: 8,
+            self.set_instrument: 10,
         }
         breaking: dict[_Maker, float] = {
             self.set_breaker: 12,
@@ -242,11 +242,12 @@ class _Sender:
             self.call: 12,
             self.set_call_end: 8,
             self.set_schedule: 10,
-            self.move_window: 20,
+            self.move_window: 32,
             self.auction: 24,
             self.at_bound: 24,
             self.parted: 12,
             self.followed: 6,
+            self.outlived: 6,
         }
         timeless = self.steps[0] == 0  # what waits for a timer waits for long
         for make, weight in breaking.items():
@@ -256,12 +257,12 @@ class _Sender:
             self.kill: 6,
             self.heartbeat: 8,
             self.set_anew: 2,
-            self.change_mode: 3,
+            self.change_mode: 5,
         }
         for make, weight in sweeping.items():
             weights[make] = weight / 8 if self.wide else weight
         if not self.bands:
-            for make in (self.set_band, self.at_bound, self.parted, self.followed):
+            for make in (self.set_band, self.at_bound, self.parted, self.followed, self.outlived):
                 weights[make] = 0
         habits = [weight * self.rng.choice((0.3, 1, 1, 1, 3)) for weight in weights.values()]
         cumulative = [int(1_000 * sum(habits[: i + 1])) for i in range(len(habits))]
@@ -576,18 +577,17 @@ class _Sender:
             price = window.clip(window.center_ticks + rng.choice((0, away // 2)))
             orders.append(self.place(instrument, account, 3 - side, patient, price, rng.randint(1, 3), mode))
         price = window.clip(window.center_ticks + away)
-        if rng.random() < 0.5:
+        if rng.random() < 0.65:
             kind = rng.choice(_ORDER_KINDS)
             price = 0 if kind[0] == OrderType.MARKET.value else price
-            orders.append(self.place(instrument, mine, side, kind, price, rng.randint(1, 6), mode))
+            orders.append(self.place(instrument, mine, side, kind, price, rng.randint(2, 5), mode))
         else:
             far = window.clip(window.center_ticks - away)
             kind = rng.choices(_ORDER_KINDS[:2], (4, 1))[0]
             orders.insert(0, self.place(instrument, mine, side, kind, far, rng.randint(1, 6), mode))
-            token = int.from_bytes(orders[0][2][12:14], "little")
-            body = (price, rng.randint(1, 6), mine, token, self.generations[token], side, 0)
-            orders.append((Opcode.REPLACE.value, instrument, _REPLACE.pack(*body)))
-        if rng.random() < min(0.75, 64 / self.config.orders):  # among themselves; a mass cancel visits every slot
+            orders.append(self.changed(orders[0], price, rng.randint(2, 5)))
+        alone = min(0.75, max(0.05, 64 / self.config.orders))  # a mass cancel visits every slot
+        if rng.random() < alone:
             clearing = [(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts]
             restoring = [(Opcode.RESTORE_ACCOUNT.value, 0, _ACCOUNT.pack(account)) for account in (mine, other)]
             if rng.random() < 0.6:  # out of a call
@@ -609,10 +609,8 @@ class _Sender:
         order = self.place(instrument, account, side, kind, price, 5, rng.choice(_MODES))
         if rng.random() < 0.5:
             self.then((Opcode.HALT.value, instrument, _NOTHING))
-        token = int.from_bytes(order[2][12:14], "little")
         for quantity in (5, 4, 6):
-            body = (price, quantity, account, token, self.generations[token], side, 0)
-            self.then((Opcode.REPLACE.value, instrument, _REPLACE.pack(*body)), link=rng.randrange(self.config.links))
+            self.then(self.changed(order, price, quantity), link=rng.randrange(self.config.links))
         self.then((Opcode.RESUME.value, instrument, _NOTHING))
         return order
 
@@ -635,6 +633,13 @@ class _Sender:
             self.beliefs[token] = _Order(instrument, account, generation, side, price, quantity)
         body = (price, quantity, account, token, generation, side, order_type, time_in_force, mode, flags)
         return Opcode.NEW_ORDER.value, instrument, _ORDER.pack(*body)
+
+    def changed(self, order: _Unsent, price: int, quantity: int) -> _Unsent:
+        """A replace of a new order, without a flaw."""
+        _opcode, instrument, body = order
+        _price, _quantity, account, token, generation, side, *_ = _ORDER.unpack(body)
+        replace = _REPLACE.pack(price, quantity, account, token, generation, side, 0)
+        return Opcode.REPLACE.value, instrument, replace
 
     def belief(self, token: int) -> _Order:
         """What is believed of the order in a slot, at times one thing of it wrong."""
@@ -771,14 +776,17 @@ class _Sender:
 
     def heartbeat(self, link: int) -> _Unsent:
         rng = self.rng
-        short = rng.choice((1, rng.randint(1, 2_000), self.period_us() * _NS_A_US))
+        short = rng.choice((1, rng.randint(1, 2_000), *(self.period_us() * _NS_A_US for _ in range(2))))
         timeout = rng.choice((0, short, short, 20 * _NS_A_MS, (1 << 63) - 1, 1 << 63))
         action = rng.choice((ExpiryAction.HALT, ExpiryAction.HALT_AND_CANCEL)).value
         if link == _PRIVILEGED_LINK and 0 < timeout < EPISODE_NS:
             self.deadlines_ns.append(self.time_ns + timeout)
-            if rng.random() < 0.5:  # nothing trades, or halts end with it
+            luck = rng.random()
+            if luck < 0.5:  # nothing trades, or halts end with it
                 duration_us = rng.choice((0, timeout // _NS_A_US if timeout >= _NS_A_MS else 0))
                 self.then((Opcode.HALT.value, ALL_INSTRUMENTS, _STATE.pack(duration_us)))
+            elif luck < 0.6:
+                self.then(self.entry_of(self.operated(), ScheduledState.PRE_OPEN.value, 1))
         return Opcode.HEARTBEAT.value, 0, _HEARTBEAT.pack(timeout, action)
 
     def read_clock(self, link: int) -> _Unsent:
@@ -791,7 +799,7 @@ class _Sender:
         rng = self.rng
         flags = BreakerFlags.COLLECT.value if rng.random() < 0.5 else 0
         limit_us, halt_us = self.duration_us(none=0.2), self.duration_us(none=0.2)
-        call_us, extension_us = self.duration_us(none=0.01), self.duration_us(none=0.01)
+        call_us, extension_us = self.duration_us(none=0.01), self.duration_us(none=0.03)
         indicative_us = self.duration_us(none=0.4)
         if window := self.windows.get(instrument):
             window.mode = mode
@@ -883,7 +891,8 @@ class _Sender:
         instrument = self.operated()
         if rng.random() < 0.3:
             at_ns = self.time_ns
-            for state in (*reversed(_CALLS), ScheduledState.CLOSED.value, ScheduledState.PRE_OPEN.value):
+            early = (ScheduledState.PRE_OPEN.value,) * rng.choice((1, 2))
+            for state in (*reversed(_CALLS), ScheduledState.CLOSED.value, *early):
                 entry = self.entry_of(instrument, state, at_ns)
                 at_ns += rng.choice((0, 1, 2, 3)) * _NS_A_MS
                 self.then(entry)
@@ -931,7 +940,7 @@ class _Sender:
         bid, ask = (first, first + 1) if way > 0 else (last - 1, last)
         orders = [
             self.place(instrument, rng.choice(self.accounts), side, _ORDER_KINDS[0], price, 1, _MODES[0])
-            for side, price in rng.choice((((_BUY, bid),), ((_SELL, ask),), ((_BUY, bid), (_SELL, ask))))
+            for side, price in rng.choice((((_BUY, bid),), ((_SELL, ask),), *[((_BUY, bid), (_SELL, ask))] * 2))
         ]
         self.then(*orders[1:], unsent)
         return orders[0]
@@ -954,7 +963,7 @@ class _Sender:
         sizes = rng.choice(((1,), (2, 4), range(1, 7)))
         orders = rng.choice((0, 0, 2, 3, 5, 8))
         sides = (rng.choice((_BUY, _SELL)),) if rng.random() < 0.1 else (_BUY, _SELL)
-        alone = 64 / self.config.orders if orders or self.wide else max(0.1, 64 / self.config.orders)
+        alone = 64 / self.config.orders if orders or self.wide else max(0.5, 64 / self.config.orders)
         if rng.random() < min(0.5 if orders else 1, alone):  # among themselves, as in a meeting
             self.then(*[(Opcode.MASS_CANCEL.value, 0, _ACCOUNT.pack(account)) for account in self.accounts])
             self.beliefs.clear()
@@ -1005,10 +1014,10 @@ class _Sender:
         kind = _ORDER_KINDS[rng.choice((0, 0, 2, 4))]
         price = 0 if kind[0] == OrderType.MARKET.value else window.bounds_ticks[side == _BUY]
         order = self.place(instrument, account, side, kind, price, rng.randint(1, 6), _MODES[0])
-        token = int.from_bytes(order[2][12:14], "little")
         luck = rng.random()
         if luck < 0.4:
-            cancel = Opcode.CANCEL.value, instrument, _CANCEL.pack(account, token, self.generations[token])
+            _price, _quantity, _account, token, generation, *_ = _ORDER.unpack(order[2])
+            cancel = Opcode.CANCEL.value, instrument, _CANCEL.pack(account, token, generation)
             self.then(cancel, wait_ns=rng.choice((0, 0, 300, 999)) * _NS_A_US)
         if luck < 0.6:  # a trip halts after 1 ms
             wait_us = rng.choice((1_000, self.period_us()))
@@ -1016,7 +1025,7 @@ class _Sender:
         return order
 
     def parted(self, link: int) -> _Unsent:
-        """An order that a band then parts from, in any state."""
+        """An order that a band then parts from, in any state, and that at times was changed in that state before."""
         rng = self.rng
         instrument = self.instrument()
         window = self.windows.get(instrument)
@@ -1026,7 +1035,8 @@ class _Sender:
         price = window.center_ticks
         if window.bounds_ticks and rng.random() < 0.6:
             price = window.bounds_ticks[side == _BUY]
-        order = self.place(instrument, account, side, _ORDER_KINDS[0], price, rng.randint(1, 6), _MODES[0])
+        lots = rng.randint(1, 6)
+        order = self.place(instrument, account, side, _ORDER_KINDS[0], price, lots, _MODES[0])
         scheduled = rng.choice((ScheduledState.PRE_OPEN.value, ScheduledState.CLOSED.value))
         state = (
             *((), ()),
@@ -1034,6 +1044,8 @@ class _Sender:
             *((self.entry_of(instrument, scheduled, 1),),) * 2,
         )
         self.then(*rng.choice(state))
+        if rng.random() < 0.6:
+            self.then(self.changed(order, price, rng.randint(1, lots)))
         near = price - 1 if side == _BUY else price + 1
         far = window.clip(near - 3 if side == _BUY else near + 3)
         lower, upper = sorted((window.clip(near), far))
@@ -1066,3 +1078,33 @@ class _Sender:
         self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=1_000 * _NS_A_US)
         reference = rng.choice((lower, upper))
         return Opcode.SET_BAND.value, instrument, _BAND.pack(lower, upper, reference, rng.choice(_POLICIES))
+
+    def outlived(self, link: int) -> _Unsent:
+        """A trade, and an order at the dynamic bound around it: a limit state that ends with the window of that trade.
+
+        Or it ends before, with an order from beyond that bound that moves there.
+        """
+        rng = self.rng
+        instrument = self.instrument()
+        window = self.windows.get(instrument)
+        if window is None:
+            return self.read_clock(link)
+        price = window.center_ticks
+        lower, upper = window.clip(price - 4), window.clip(price + 4)
+        window.bounds_ticks = lower, upper
+        side, way = rng.choice(((_BUY, 1), (_SELL, -1)))
+        bound, beyond = window.clip(price + way), window.clip(price + 3 * way)
+        moving, *others = [
+            self.place(instrument, rng.choice(self.accounts), order_side, _ORDER_KINDS[0], at, 1, _MODES[0])
+            for order_side, at in ((3 - side, beyond), (3 - side, price), (side, price), (side, bound))
+        ]
+        self.then(
+            (Opcode.RESUME.value, instrument, _NOTHING),
+            moving,
+            (Opcode.SET_DYNAMIC_BAND.value, instrument, _DYNAMIC_BAND.pack(1, 1_000, 0, 1_000, 1, 1)),
+            *others,
+        )
+        if rng.random() < 0.5:
+            self.then(self.changed(moving, bound, rng.randint(1, 3)))
+        self.then(self.read_clock(_PRIVILEGED_LINK), wait_ns=2_000 * _NS_A_US)
+        return Opcode.SET_BAND.value, instrument, _BAND.pack(lower, upper, price, rng.choice(_POLICIES))
