@@ -178,6 +178,8 @@ class Breaker:
         self.until_ns = 0
         self.cause = HaltCause.OPENING
         self.draw_due = True
+        self._drawn_us = 0
+        self._extra_us = 0
 
     def decide(self, mark_ticks: int | None, now_ns: int, *, session: int, late: bool, held: bool) -> BreakerMove:
         """What to do now; the caller tells the device, which reports what comes of it.
@@ -227,6 +229,11 @@ class Breaker:
         self.until_ns = until_ns
         self.cause = HaltCause.MARKET
 
+    def draw_call_end(self, extra_us: int) -> None:
+        """By how much the next calls are longer is drawn, and will be told to the device."""
+        self.draw_due = False
+        self._drawn_us = extra_us
+
     def takes_market_orders(self, now_ns: int) -> bool:
         """Whether it surely matches market orders now, or lets them collect for an auction."""
         return self.state in _OPEN_STATES and self._is_settled(now_ns)
@@ -260,6 +267,12 @@ class Breaker:
         self.band = band
         if self.state not in _FREE_STATES:
             self._orders_beyond_band = False
+
+    def follow_call_end(self) -> None:
+        """The device has taken what was drawn; a call under way (in mode *batch* the next one) ends by that as well."""
+        if self.state is TradingState.CALL and self.until_ns:
+            self.until_ns += (self._drawn_us - self._extra_us) * _NS_A_US
+        self._extra_us = self._drawn_us
 
     def follow_watchdog(self) -> None:
         """The device has reported that the watchdog has acted."""

@@ -168,7 +168,8 @@ class Daemon:
 
         ids = self._clients.follow(reports)
         self._closing.follow(reports)
-        changes = self._settle(reports)
+        self._settle(reports)
+        changes = self._follow_trading(commands, reports)
         transfers = self.ledger.take_transfers()
         self._prove_balance()
         self.digest = batch_digest(self.digest, batch, reports, transfers)
@@ -264,9 +265,10 @@ class Daemon:
         most_us = breaker.settings.random_end_us
         if not (breaker.draw_due and most_us):
             return None
-        breaker.draw_due = False
         drawn = hashlib.sha256(self.digest + b"call end" + instrument.to_bytes(1, "little")).digest()
-        return int.from_bytes(drawn[:8], "little") % (most_us + 1)
+        extra_us = int.from_bytes(drawn[:8], "little") % (most_us + 1)
+        breaker.draw_call_end(extra_us)
+        return extra_us
 
     def _assess(self) -> MarginState:
         positions = self.positions
@@ -339,8 +341,8 @@ class Daemon:
                 reason = Reason(int(report["reason"])).name
                 raise DaemonError(f"batch {self.sequence}: the device rejects {Opcode(opcode).name}: {reason}")
 
-    def _settle(self, reports: Bytes2D) -> list[TradingChange]:
-        """Reports become positions, used credit and transfers; the trading changes they tell of.
+    def _settle(self, reports: Bytes2D) -> None:
+        """Reports become positions, used credit and transfers.
 
         In an auction nobody takes: both sides pay the maker's fee.
         """
@@ -373,16 +375,17 @@ class Daemon:
             self.ledger.realise(account, instrument, profit_quote)
         for account, fee_quote in fees.items():
             self.ledger.charge(account, fee_quote)
-        return self._follow_trading(reports)
 
-    def _follow_trading(self, reports: Bytes2D) -> list[TradingChange]:
-        """Bands and states, in the order in which they were told, and whether the watchdog has acted."""
-        headers = report_headers(reports)
+    def _follow_trading(self, commands: Bytes2D, reports: Bytes2D) -> list[TradingChange]:
+        """Bands, states and ends of calls, in the order in which they were told, and whether the watchdog has acted."""
+        headers, sent = report_headers(reports), command_headers(commands)
         kinds = headers["kind"]
         if ((kinds == ReportKind.DONE.value) & (headers["reason"] == Reason.WATCHDOG.value)).any():
             for breaker in self.breakers:
                 breaker.follow_watchdog()
-        rows = reports[np.isin(kinds, (ReportKind.BAND_MOVED.value, ReportKind.TRADING_STATE.value))]
+        call_ends = sent["number"][sent["opcode"] == Opcode.SET_CALL_END.value]
+        taken = (headers["link"] == OPERATOR_LINK) & np.isin(headers["command_number"], call_ends)
+        rows = reports[np.isin(kinds, (ReportKind.BAND_MOVED.value, ReportKind.TRADING_STATE.value)) | taken]
         bands, states = as_reports(rows, ReportKind.BAND_MOVED), as_reports(rows, ReportKind.TRADING_STATE)
         changes = []
         for band, told in zip(bands, states, strict=True):
@@ -392,6 +395,9 @@ class Daemon:
                 breaker.follow_band(
                     Band(int(band["lower_ticks"]), int(band["upper_ticks"]), int(band["reference_ticks"]))
                 )
+                continue
+            if header["kind"] == ReportKind.DONE.value:
+                breaker.follow_call_end()
                 continue
             state, until_ns = TradingState(int(told["state"])), int(told["until_ns"])
             breaker.follow_state(state, until_ns, Reason(int(header["reason"])))

@@ -185,7 +185,7 @@ def test_takes_market_orders_where_they_match_or_collect(state: TradingState, ta
 
 def test_draw_is_due_when_a_call_is_over() -> None:
     one = opened()
-    one.draw_due = False
+    one.draw_call_end(0)
     for state, reason, due in (
         (CALL, Reason.HALT_OVER, False),
         (CALL, Reason.EXTENDED, False),
@@ -193,6 +193,28 @@ def test_draw_is_due_when_a_call_is_over() -> None:
     ):
         one.follow_state(state, 5 * MS_NS, reason)
         assert one.draw_due is due
+
+
+def test_a_draw_moves_the_end_of_the_call_under_way_when_the_device_has_taken_it() -> None:
+    """In mode batch a call begins as the one before ends, with the random end of that one."""
+    one = in_state(CALL, until_ns=5 * MS_NS, mode="batch")
+    one.draw_call_end(2_000)
+    assert one.until_ns == 5 * MS_NS
+    one.follow_call_end()
+    assert one.until_ns == 7 * MS_NS
+    one.follow_state(CALL, 14 * MS_NS, Reason.CALL_OVER)
+    assert one.draw_due
+    one.draw_call_end(500)
+    one.follow_call_end()
+    assert one.until_ns == 12_500_000
+
+
+@pytest.mark.parametrize(("state", "until_ns"), [(CALL, 0), (HALTED, 5 * MS_NS)])
+def test_a_draw_moves_no_other_end(state: TradingState, until_ns: int) -> None:
+    one = in_state(state, until_ns)
+    one.draw_call_end(2_000)
+    one.follow_call_end()
+    assert one.until_ns == until_ns
 
 
 class TestReach:

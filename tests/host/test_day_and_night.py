@@ -54,7 +54,7 @@ RIGHT = {
 KINDS: dict[str, dict[str, Any]] = {
     "halt": {"policy": "halt"},
     "clamp": {"policy": "clamp", "limit_us": 2_000_000, "collects": True},
-    "batch": {"mode": "batch"},
+    "batch": {"mode": "batch", "random_end_us": 900_000},
     "window mean": {"source": "window_mean", "long_bucket_us": 500_000, "long_buckets": 10, "long_width_ppm": 30_000},
     "auction": {"source": "auction", "random_end_us": 900_000},
 }
@@ -123,11 +123,12 @@ class Market:
 
 
 def see_that_both_agree(daemon: Daemon, model: ModelTransport) -> None:
-    """What the host takes for state, window and band is what the device has."""
+    """What the host takes for state, its end, window and band is what the device has."""
     for number, host in enumerate(daemon.breakers):
         device = model.appliance.breaker(number)
         assert device is not None
         assert host.state.value == device.state.value
+        assert host.until_ns == (device.until_ns or 0)
         assert host.window.start == device.window_base_ticks
         if host.band is not None:
             assert device.band is not None
