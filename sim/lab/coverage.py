@@ -1,15 +1,8 @@
-"""What a verification run has seen: coverage points with names, none of which may stay empty.
-
-A point is a group and a name. What the rules exclude is listed in `IMPOSSIBLE` with the reason, and it is an error when
-it happens all the same.
-"""
+"""What a verification run has seen: counts of the coverage points, none of which may stay empty."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
-from itertools import product
-from typing import NamedTuple
 
 from rich.table import Table
 
@@ -33,283 +26,23 @@ from bandgap.sim.model.messages import (
     OrderType,
     PlainCommand,
     Reason,
-    ReferenceSource,
     Replace,
     ReportKind,
-    ScheduledState,
     SelfTradePrevention,
     SetBand,
     SetBreaker,
-    SetDynamicBand,
     SetInstrument,
     SetReferenceRule,
     SetSchedule,
     Side,
     StateCommand,
-    TimeInForce,
     TradingMode,
     TradingState,
 )
 from bandgap.sim.model.rolling import RollingWindow
 
-
-class Point(NamedTuple):
-    """One thing that should be seen."""
-
-    group: str
-    name: str
-
-
-def _words(member: Enum) -> str:
-    return member.name.lower().replace("_", " ")
-
-
-# The points
-
-MATCHING = ("trading", "limit")
-COLLECTING = ("call", "pre open", "halted collecting")
-SHUT = ("not set", "halted", "closed")
-STATES = (*MATCHING, *COLLECTING, *SHUT)
-"""Trading states, and whether orders collect while halted."""
-ORDERS = ("GTC", "post-only", "IOC", "FOK", "market")
-OUTCOMES = (
-    "rejected",
-    "rests",
-    "trades and rests",
-    "filled",
-    "canceled",
-    "trades and is canceled",
-    "not fillable",
-    "ended by self-trade prevention",
-)
-MOVES = ("rests", "trades and rests", "filled", "ended by self-trade prevention")
-REPLACES = ("rejected", "keeps its place", "keeps its place, smaller", *(f"moves: {outcome}" for outcome in MOVES))
-TAKERS = ("GTC", "IOC", "FOK", "market", "replace")
-SELF_TRADES = (
-    "off: trades with its own maker",
-    "cancel newest: before any trade",
-    "cancel newest: after a trade",
-    "cancel oldest: then filled",
-    "cancel oldest: then not filled",
-    "cancel both: before any trade",
-    "cancel both: after a trade",
-    "decrement: the maker stays",
-    "decrement: the taker goes on",
-    "decrement: both are gone",
-)
-OPERATOR_COMMANDS = [opcode for opcode in Opcode if opcode >= Opcode.SET_INSTRUMENT]
-REJECTIONS = {
-    Reason.MALFORMED: list(Opcode),
-    Reason.WRONG_EPOCH: list(Opcode),
-    Reason.NOT_PRIVILEGED: [Opcode.NEW_ORDER, Opcode.REPLACE, *OPERATOR_COMMANDS],
-    Reason.TOKEN_NOT_YOURS: [Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE],
-    Reason.UNKNOWN_INSTRUMENT: [
-        *(Opcode.NEW_ORDER, Opcode.CANCEL, Opcode.REPLACE),
-        *(Opcode.SET_BAND, Opcode.HALT, Opcode.RESUME, Opcode.SET_BREAKER, Opcode.SET_DYNAMIC_BAND),
-        *(Opcode.SET_REFERENCE_RULE, Opcode.CALL, Opcode.SET_CALL_END, Opcode.SET_SCHEDULE, Opcode.MOVE_WINDOW),
-    ],
-    Reason.KILLED: [Opcode.NEW_ORDER, Opcode.REPLACE],
-    Reason.HALTED: [Opcode.NEW_ORDER, Opcode.REPLACE],
-    Reason.AUCTION_CALL: [Opcode.NEW_ORDER],
-    Reason.NO_BAND: [Opcode.NEW_ORDER],
-    Reason.OUTSIDE_WINDOW: [Opcode.NEW_ORDER, Opcode.REPLACE, Opcode.SET_BAND, Opcode.MOVE_WINDOW],
-    Reason.OUTSIDE_BAND: [Opcode.NEW_ORDER, Opcode.REPLACE],
-    Reason.CREDIT: [Opcode.NEW_ORDER, Opcode.REPLACE, Opcode.GRANT_CREDIT],
-    Reason.SLOT_IN_USE: [Opcode.NEW_ORDER],
-    Reason.GENERATION_USED: [Opcode.NEW_ORDER],
-    Reason.UNKNOWN_ORDER: [Opcode.CANCEL, Opcode.REPLACE],
-    Reason.QUANTITY_MISMATCH: [Opcode.REPLACE],
-    Reason.POST_ONLY: [Opcode.NEW_ORDER, Opcode.REPLACE],
-    Reason.INSTRUMENT_ACTIVE: [Opcode.SET_INSTRUMENT, Opcode.SET_BREAKER],
-    Reason.LADDER_CONFLICT: [Opcode.SET_INSTRUMENT],
-    Reason.BOOK_CROSSED: [Opcode.RESUME],
-}
-"""The table of rejections: reason by reason, the commands that can be rejected for it."""
-
-STATE_REASONS = [reason for reason in Reason if reason >= Reason.OPERATOR]
-_OPEN = [state for state in TradingState if state is not TradingState.CLOSED]
-CHANGES: dict[Reason, set[tuple[TradingState, TradingState]]] = {
-    Reason.OPERATOR: {
-        *((state, TradingState.HALTED) for state in _OPEN),
-        *((state, TradingState.CALL) for state in _OPEN),
-        (TradingState.HALTED, TradingState.TRADING),
-    },
-    Reason.WATCHDOG: {(state, TradingState.HALTED) for state in _OPEN},
-    Reason.LIMIT: {
-        (TradingState.TRADING, TradingState.LIMIT),
-        (TradingState.LIMIT, TradingState.TRADING),
-        (TradingState.LIMIT, TradingState.HALTED),
-        (TradingState.TRADING, TradingState.HALTED),
-    },
-    Reason.HALT_OVER: {(TradingState.HALTED, TradingState.CALL)},
-    Reason.CALL_OVER: {
-        (TradingState.CALL, after) for after in (TradingState.TRADING, TradingState.CALL, TradingState.CLOSED)
-    },
-    Reason.EXTENDED: {(TradingState.CALL, TradingState.CALL)},
-    Reason.SCHEDULE: set(product(TradingState, (TradingState.PRE_OPEN, TradingState.CALL, TradingState.CLOSED))),
-}
-"""The table of states: reason by reason, from which state to which it leads."""
-
-OTHERS = {
-    "account": ("mass cancel: no order", "mass cancel: orders", "kill: no order", "kill: orders", "restore"),
-    "credit": ("balance above zero", "balance zero", "balance below zero"),
-    "instrument": ("set", "set again"),
-    "band": tuple(
-        f"{state}: {what}" for state in STATES if state != "not set" for what in ("no order outside", "bids", "asks")
-    ),
-    "trading state": tuple(
-        f"{command} {whom}: {count} changed"
-        for command in ("halt", "resume", "call")
-        for whom, counts in (("one", ("none", "one")), ("all", ("none", "one", "several")))
-        for count in counts
-    ),
-    "watchdog": (
-        "disarmed",
-        "armed to halt",
-        "armed to halt and cancel",
-        "expires: nothing trades",
-        "expires: halts",
-        "expires: cancels",
-    ),
-    "clock": ("read",),
-    "link": ("another than link 0 trades",),
-    "trade": (
-        "the maker stays",
-        "the taker goes on",
-        "both are gone",
-        "several makers at a price",
-        "several prices",
-        "at a better price than the limit",
-    ),
-    "price": (
-        *(f"{what} {side} clamped" for what in ("new", "replace") for side in ("buy", "sell")),
-        *(f"market {side} at its bound" for side in ("buy", "sell")),
-        *("bid rests below the band", "ask rests above the band"),
-        *("bid collects above the band", "ask collects below the band"),
-        *("first of the window", "last of the window", "row before the base's"),
-    ),
-    "reduce-only": ("accepted", "accepted though killed", "replaced"),
-    "top of book": (
-        *(f"{side} {what}" for side in ("bid", "ask") for what in ("appears or moves", "goes")),
-        "quantity above 32 bits",
-        "after a timer",
-    ),
-    "depth": (
-        *(f"{side} {what}" for side in ("bid", "ask") for what in ("appears", "changes", "goes")),
-        *("stays as it was", "quantity above 32 bits", "after a timer"),
-        *("behind a removed order", "behind a replace", "before a taker's next level", "behind an auction's trade"),
-        *("one at the end", "two at the end"),
-    ),
-    "malformed": (
-        *("opcode", "enum", "flag", "reserved byte", "number zero", "instrument", "instrument where none belongs"),
-        *("account", "token", "new order of zero", "replace to zero", "market order with a price"),
-        *("market order not IOC", "post-only not GTC", "post-only market order"),
-        *("multiplier zero", "multiplier too large", "window too small", "window too large"),
-        *("window beyond 32 bits", "bounds out of order", "timeout too long"),
-        *("halt too short", "call too short", "limit state, halt or indicative too short", "no call", "no extension"),
-        *("bucket too short", "no bucket", "too many buckets", "share too large", "too many trades"),
-        *("number of trades without such a source", "scheduled call too short", "duration of no call"),
-    ),
-    "limit state": (
-        *("trips: best price", "trips: left of an immediate order"),
-        *("tripped: halts in it", "tripped: halts behind it", "over: halts until told", "over: halts for a time"),
-        "begins by a timer",
-        "ends by a timer",
-    ),
-    "call": (
-        *("extended", "extended again", "extended until told", "indicative: nothing trades", "indicative: trades"),
-        *("continuous", "batch", "closing"),
-    ),
-    "auction": (
-        *("no order", "bids alone", "asks alone", "not crossed"),
-        *("one tick left by volume", "one tick left by surplus", "highest of a surplus of bids"),
-        *("lowest of a surplus of asks", "middle ticks: the lower", "middle ticks: the upper"),
-        *("balanced: reference below", "balanced: reference among them", "balanced: reference above"),
-        *("surplus of bids", "surplus of asks", "no surplus", "without a band"),
-        *("one trade", "several trades", "an account with itself", "outside the static band"),
-        *("market order trades", "market order is left", "cancels bids", "cancels asks"),
-    ),
-    "reference": ("host", "last trades", "window mean", "auction: continuous", "auction: batch", "cancels orders"),
-    "dynamic band": (
-        *(
-            f"{window}: {what}"
-            for window in ("short", "long")
-            for what in ("first trade", "narrows the band", "bucket leaves", "emptied by time", "emptied otherwise")
-        ),
-        *("both narrow", "rejects what the static band lets through", "clamps to another bound"),
-        "parted from the static band",
-    ),
-    "window": tuple(
-        f"{way}: {what}"
-        for way in ("up", "down", "disjoint", "stays")
-        for what in ("no order outside", "bids alone", "asks alone", "bids and asks")
-    ),
-    "timetable": ("taken out", "passed", "with its own duration"),
-    "timer": (
-        *("watchdog", *(_words(kind) for kind in Timer)),
-        *("same deadline: two of an instrument", "same deadline: two instruments", "same deadline: with the watchdog"),
-    ),
-}
-
-
-def _points() -> Iterator[Point]:
-    for state in STATES:
-        yield from (Point(f"order, {state}", f"{order}: {outcome}") for order, outcome in product(ORDERS, OUTCOMES))
-        yield from (Point(f"replace, {state}", outcome) for outcome in REPLACES)
-        yield from (Point(f"cancel, {state}", outcome) for outcome in ("rejected", "canceled"))
-    yield from (Point("self-trade", f"{taker}, {event}") for taker, event in product(TAKERS, SELF_TRADES))
-    for opcode, reason in product(Opcode, REJECTIONS):
-        yield Point("rejection", f"{_words(opcode)}: {_words(reason)}")
-    for reason, before, after in product(STATE_REASONS, TradingState, TradingState):
-        yield _change(before, after, reason)
-    yield from (Point(group, name) for group, names in OTHERS.items() for name in names)
-
-
-def _change(before: TradingState, after: TradingState, reason: Reason) -> Point:
-    return Point(f"state, {_words(reason)}", f"{_words(before)} to {_words(after)}")
-
-
-def _impossible() -> Iterator[tuple[Point, str]]:
-    for state, order, outcome in product(SHUT, ORDERS, OUTCOMES[1:]):
-        yield Point(f"order, {state}", f"{order}: {outcome}"), "no order enters there"
-    for state, order, outcome in product(COLLECTING, ORDERS, OUTCOMES[1:]):
-        if outcome != "rests" or order not in ("GTC", "market"):
-            yield Point(f"order, {state}", f"{order}: {outcome}"), "orders collect there, or are rejected"
-    for outcome in REPLACES[1:]:
-        yield Point("replace, not set", outcome), "nothing rests"
-    for state, outcome in product(SHUT[1:], MOVES):
-        yield Point(f"replace, {state}", f"moves: {outcome}"), "no order moves there"
-    for state, outcome in product(COLLECTING, MOVES[1:]):
-        yield Point(f"replace, {state}", f"moves: {outcome}"), "nothing trades there"
-    yield Point("cancel, not set", "canceled"), "nothing rests"
-    for order, outcomes, reason in (
-        ("GTC", ("canceled", "trades and is canceled", "not fillable"), "what is left of it rests"),
-        ("post-only", OUTCOMES[2:], "it never takes"),
-        ("IOC", ("rests", "trades and rests", "not fillable"), "what is left of it is canceled"),
-        ("FOK", ("rests", "trades and rests"), "what is left of it is canceled"),
-        ("FOK", ("canceled", "trades and is canceled", OUTCOMES[7]), "it trades all or nothing"),
-        ("market", ("rests", "trades and rests", "not fillable"), "what is left of it is canceled"),
-    ):
-        for state, outcome in product(MATCHING, outcomes):
-            yield Point(f"order, {state}", f"{order}: {outcome}"), reason
-    for event in SELF_TRADES[1:]:
-        if event != "cancel oldest: then filled":
-            yield Point("self-trade", f"FOK, {event}"), "its count ends there, or it is filled"
-    for opcode, (rejection, opcodes) in product(Opcode, REJECTIONS.items()):
-        if opcode not in opcodes:
-            yield Point("rejection", f"{_words(opcode)}: {_words(rejection)}"), "not checked for this command"
-    for change, before, after in product(STATE_REASONS, TradingState, TradingState):
-        if (before, after) not in CHANGES[change]:
-            yield _change(before, after, change), "not in the table of states"
-    for what in ("bids alone", "asks alone", "bids and asks"):
-        yield Point("window", f"stays: {what}"), "nothing rests outside the window"
-
-
-POINTS = tuple(_points())
-IMPOSSIBLE = dict(_impossible())
-
-
-# Reading reports
+from .coverage_points import IMPOSSIBLE, POINTS, Point, change_of, words
+from .malformed import broken_rules
 
 
 def _field(kind: WireKind, name: str) -> Callable[[bytes], int]:
@@ -477,7 +210,7 @@ class Coverage:
         deadline_ns = min(timers)[0]
         due = [(instrument, kind) for at_ns, instrument, kind in timers if at_ns == deadline_ns]
         for instrument, kind in due:
-            self._see("timer", "watchdog" if instrument < 0 else _words(Timer(kind)))
+            self._see("timer", "watchdog" if instrument < 0 else words(Timer(kind)))
         instruments = {instrument for instrument, _ in due}
         if len(instruments) < len(due):
             self._see("timer", "same deadline: two of an instrument")
@@ -519,7 +252,7 @@ class Coverage:
         durations = self._durations.get(instrument)
         if state is TradingState.HALTED and durations and durations.collects:
             return "halted collecting"
-        return _words(state)
+        return words(state)
 
     def _follow(self, answer: list[bytes]) -> None:
         """Keep up with what rests and trades."""
@@ -549,9 +282,9 @@ class Coverage:
     # Rejections
 
     def _add_rejection(self, command: Command, raw: bytes, reason: Reason) -> None:
-        self._see("rejection", f"{_words(Opcode(raw[0]))}: {_words(reason)}")
+        self._see("rejection", f"{words(Opcode(raw[0]))}: {words(reason)}")
         if reason is Reason.MALFORMED:
-            for name in self._faults(command):
+            for name in broken_rules(command, self._config):
                 self._see("malformed", name)
             return
         state = self._state_of(command.instrument)
@@ -572,107 +305,12 @@ class Coverage:
 
     def _add_undecodable(self, command: bytes, error: str) -> None:
         if command[0] in _OPCODES:
-            self._see("rejection", f"{_words(Opcode(command[0]))}: malformed")
+            self._see("rejection", f"{words(Opcode(command[0]))}: malformed")
         for name in ("opcode", "flag", "reserved byte"):
             if name in error:
                 self._see("malformed", name)
                 return
         self._see("malformed", "enum")
-
-    def _faults(self, command: Command) -> Iterator[str]:
-        """Which rules a command breaks that its bytes alone allow."""
-        if command.number == 0:
-            yield "number zero"
-        yield from self._wrong_names(command)
-        match command:
-            case NewOrder():
-                market = command.order_type is OrderType.MARKET
-                if command.quantity_lots == 0:
-                    yield "new order of zero"
-                if market and command.price_ticks:
-                    yield "market order with a price"
-                if market and command.time_in_force is not TimeInForce.IOC:
-                    yield "market order not IOC"
-                if command.post_only and command.time_in_force is not TimeInForce.GTC:
-                    yield "post-only not GTC"
-                if command.post_only and market:
-                    yield "post-only market order"
-            case Replace() if command.quantity_lots == 0:
-                yield "replace to zero"
-            case SetInstrument():
-                window_ticks = 1 << command.window_log2
-                if command.multiplier_quote == 0:
-                    yield "multiplier zero"
-                if command.multiplier_quote >= 1 << 16:
-                    yield "multiplier too large"
-                if window_ticks < self._config.word_bits:
-                    yield "window too small"
-                if window_ticks > self._config.ticks:
-                    yield "window too large"
-                elif command.window_base_ticks + window_ticks > 1 << 32:
-                    yield "window beyond 32 bits"
-            case SetBand() if not command.lower_ticks <= command.reference_ticks <= command.upper_ticks:
-                yield "bounds out of order"
-            case Heartbeat() if command.timeout_ns >= 1 << 63:
-                yield "timeout too long"
-            case _:
-                yield from self._wrong_durations(command)
-
-    def _wrong_durations(self, command: Command) -> Iterator[str]:
-        """Which rules a command of the circuit breaker breaks."""
-        match command:
-            case StateCommand() if _too_short(command.duration_us):
-                yield f"{_words(command.opcode)} too short"
-            case SetBreaker():
-                if any(map(_too_short, (command.limit_us, command.halt_us, command.indicative_us))):
-                    yield "limit state, halt or indicative too short"
-                if command.call_us < 1_000:
-                    yield "no call"
-                if command.extension_us < 1_000:
-                    yield "no extension"
-            case SetDynamicBand():
-                for width_ticks, bucket_us, buckets in (
-                    (command.short_width_ticks, command.short_bucket_us, command.short_buckets),
-                    (command.long_width_ticks, command.long_bucket_us, command.long_buckets),
-                ):
-                    if width_ticks or bucket_us or buckets:
-                        if bucket_us < 1_000:
-                            yield "bucket too short"
-                        if not buckets:
-                            yield "no bucket"
-                        if buckets > 64:
-                            yield "too many buckets"
-            case SetReferenceRule():
-                if max(command.width_ppm, command.move_ppm) > 1_000_000:
-                    yield "share too large"
-                if command.source is not ReferenceSource.LAST_TRADES and command.trades_log2:
-                    yield "number of trades without such a source"
-                elif command.trades_log2 > 6:
-                    yield "too many trades"
-            case SetSchedule():
-                if command.state not in (ScheduledState.OPENING_CALL, ScheduledState.CLOSING_CALL):
-                    if command.duration_us:
-                        yield "duration of no call"
-                elif _too_short(command.duration_us):
-                    yield "scheduled call too short"
-
-    def _wrong_names(self, command: Command) -> Iterator[str]:
-        """Which names in a command the device has not."""
-        match command:
-            case AccountCommand() | GrantCredit() | Heartbeat() | PlainCommand(opcode=Opcode.READ_CLOCK):
-                if command.instrument:
-                    yield "instrument where none belongs"
-            case PlainCommand() | StateCommand() if command.instrument == ALL_INSTRUMENTS:
-                pass
-            case _ if command.instrument >= self._config.instruments:
-                yield "instrument"
-        match command:
-            case NewOrder() | Cancel() | Replace() | AccountCommand() | GrantCredit():
-                if command.account >= self._config.accounts:
-                    yield "account"
-        match command:
-            case NewOrder() | Cancel() | Replace() if command.token >= self._config.orders:
-                yield "token"
 
     # Orders
 
@@ -707,13 +345,13 @@ class Coverage:
             self._add_taking("replace", command.token, command.account, answer)
         self._see(f"replace, {self._state_of(command.instrument)}", outcome)
         if price_ticks != command.price_ticks:
-            self._see("price", f"replace {_words(command.side)} clamped")
+            self._see("price", f"replace {words(command.side)} clamped")
         if order.reduce_only:
             self._see("reduce-only", "replaced")
 
     def _add_price(self, command: NewOrder, price_ticks: int, rests: bool, name: str) -> None:
         side, window, band = (
-            _words(command.side),
+            words(command.side),
             self._windows[command.instrument],
             self._bands.get(command.instrument),
         )
@@ -757,7 +395,7 @@ class Coverage:
             case SelfTradePrevention.CANCEL_NEWEST | SelfTradePrevention.CANCEL_BOTH:
                 if prevented:
                     when = "after a trade" if trades else "before any trade"
-                    self._see("self-trade", f"{taker}, {_words(mode)}: {when}")
+                    self._see("self-trade", f"{taker}, {words(mode)}: {when}")
             case SelfTradePrevention.CANCEL_OLDEST:
                 if prevented:
                     filled = answer[-1][0] == ReportKind.TRADE and not _remaining(answer[-1])
@@ -812,7 +450,7 @@ class Coverage:
                 sign = "zero" if balance_quote == 0 else "above zero" if balance_quote > 0 else "below zero"
                 self._see("credit", f"balance {sign}")
             case Heartbeat():
-                armed = f"armed to {_words(command.action)}" if command.timeout_ns else "disarmed"
+                armed = f"armed to {words(command.action)}" if command.timeout_ns else "disarmed"
                 self._see("watchdog", armed)
             case PlainCommand(opcode=Opcode.READ_CLOCK):
                 self._see("clock", "read")
@@ -832,7 +470,7 @@ class Coverage:
             case PlainCommand() | StateCommand():
                 whom = "all" if command.instrument == ALL_INSTRUMENTS else "one"
                 changed = ("none", "one", "several")[min(count, 2)]
-                self._see("trading state", f"{_words(command.opcode)} {whom}: {changed} changed")
+                self._see("trading state", f"{words(command.opcode)} {whom}: {changed} changed")
 
     # The circuit breaker
 
@@ -840,7 +478,7 @@ class Coverage:
         """An instrument changes its state."""
         instrument, reason = _instrument(report), Reason(report[1])
         before, after = self._states[instrument], TradingState(_state(report))
-        self.counts[_change(before, after, reason)] += 1
+        self.counts[change_of(before, after, reason)] += 1
         self._states[instrument] = after
         phase, band = self._phases[instrument], self._bands.get(instrument)
         if reason is Reason.LIMIT:
@@ -902,7 +540,7 @@ class Coverage:
         if last[0] == ReportKind.INDICATIVE:
             self._see("call", f"indicative: {'trades' if _auction_volume(last) else 'nothing trades'}")
         elif last[0] == ReportKind.BAND_MOVED:
-            self._see("reference", _words(self._rules[instrument].source))
+            self._see("reference", words(self._rules[instrument].source))
             if ReportKind.CANCELED in kinds:
                 self._see("reference", "cancels orders")
         elif ReportKind.UNCROSSED in kinds:
@@ -1054,10 +692,6 @@ def _split(reports: list[bytes]) -> Iterator[list[bytes]]:
         over |= bool(_flags(report) & messages.LAST)
     if group:
         yield group
-
-
-def _too_short(duration_us: int) -> bool:
-    return 0 < duration_us < 1_000
 
 
 def _shapes(orders: list[_Resting], reference_ticks: int) -> Iterator[str]:
