@@ -17,7 +17,7 @@ from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES, ReportFlags, ReportKind
 from bandgap.host.device.transport import Bytes2D, Transport
 from bandgap.host.wire import report_headers, without_cycles
-from bandgap.sim.flow.random_commands import Episode
+from bandgap.sim.flow.episode import Episode
 from bandgap.sim.model import Appliance
 from bandgap.sim.model_device import open_model
 

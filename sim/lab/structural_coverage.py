@@ -23,7 +23,8 @@ from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.registers import REGISTERS
 from bandgap.host.device.transport import Transport
 from bandgap.sim.embedded import EmbeddedTransport, build
-from bandgap.sim.flow.random_commands import random_episodes, take
+from bandgap.sim.flow.episode import take
+from bandgap.sim.flow.random_commands import random_episodes
 
 from .compare import compare
 from .disturbed import RestartedWhileBusy

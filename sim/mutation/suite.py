@@ -19,7 +19,8 @@ from bandgap.hdl.config import BookConfig
 from bandgap.host.device.transport import Bytes2D, Transport
 from bandgap.host.wire import without_cycles
 from bandgap.sim.embedded import DeviceHungError, EmbeddedTransport
-from bandgap.sim.flow.random_commands import Episode, random_episodes, take
+from bandgap.sim.flow.episode import Episode, take
+from bandgap.sim.flow.random_commands import random_episodes
 from bandgap.sim.lab.compare import compare, run_device
 from bandgap.sim.lab.disturbed import RestartedWhileBusy
 

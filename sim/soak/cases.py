@@ -12,7 +12,8 @@ from random import Random
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.host.device.transport import Transport
 from bandgap.sim.embedded import open_config
-from bandgap.sim.flow.random_commands import Episode, random_episode
+from bandgap.sim.flow.episode import Episode
+from bandgap.sim.flow.random_commands import random_episode
 from bandgap.sim.lab.compare import compare
 from bandgap.sim.lab.disturbed import RestartedWhileBusy
 

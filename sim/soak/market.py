@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.registers import BY_NAME
+from bandgap.sim.flow.episode import Episode
 from bandgap.sim.flow.flash_crash import flash_crash
 from bandgap.sim.flow.market import MIXED, NORMAL, QUIET, WIDE_SWING, market
-from bandgap.sim.flow.random_commands import Episode
 from bandgap.sim.lab.recorder import record_requests
 from bandgap.sim.model_device import ModelTransport
 

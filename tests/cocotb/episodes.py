@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from bandgap.sim.flow.random_commands import Episode
+from bandgap.sim.flow.episode import Episode
 
 
 def cut(episode: Episode, commands: int) -> Episode:

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.sim.embedded import open_config
-from bandgap.sim.flow.random_commands import random_episodes, take
+from bandgap.sim.flow.episode import take
+from bandgap.sim.flow.random_commands import random_episodes
 from bandgap.sim.lab.compare import compare
 from bandgap.sim.lab.coverage import Coverage
 

@@ -18,7 +18,7 @@ from bandgap.hdl.protocol.commands import (
 from bandgap.hdl.protocol.reports import ReportKind
 from bandgap.host.device.transport import Bytes2D, Transport
 from bandgap.host.wire import new_commands, report_headers, to_bytes, without_cycles
-from bandgap.sim.flow.random_commands import Episode
+from bandgap.sim.flow.episode import Episode
 from bandgap.sim.lab.compare import run_device
 from bandgap.sim.lab.describe import report_fields
 from bandgap.sim.model_device import ModelTransport

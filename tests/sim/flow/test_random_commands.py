@@ -5,7 +5,8 @@ from itertools import islice
 import numpy as np
 
 from bandgap.hdl.config import PRESETS
-from bandgap.sim.flow.random_commands import EPISODE_NS, Episode, random_episode, random_episodes
+from bandgap.sim.flow.episode import EPISODE_NS, Episode
+from bandgap.sim.flow.random_commands import random_episode, random_episodes
 
 CONFIG = PRESETS["formal"]
 
