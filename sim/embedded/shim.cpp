@@ -107,7 +107,7 @@ struct Device {
         waited = talked = 0;
         dumping = true;
         for (std::size_t i = 0; i < count; ++i) {
-            if (arrivals != nullptr) top.time_ns = arrivals[i];
+            top.time_ns = arrivals[i];
             std::memcpy(top.command_data.data(), commands + i * kCommandBytes, kCommandBytes);
             while (stalls.next()) cycle();
             top.command_valid = 1;
