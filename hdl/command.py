@@ -21,7 +21,7 @@ from .flash import flash as load
 from .vivado import SCRIPT, write_project
 
 _FAILED, _BAD_INPUT = 1, 2
-_MINUTES = {"ecp5": "half an hour or more"}
+_MINUTES = {"ecp5": "an hour or more"}
 _ALL_BOARDS = [*BOARDS, u50.NAME]
 
 _Preset = Annotated[
@@ -145,11 +145,18 @@ def _tell(manifest: Manifest, target: Path) -> None:
 
 @contextmanager
 def _steps(console: Console) -> Iterator:
-    """What is under way, and for how long; a step's line stays when the next one begins."""
+    """What is under way, and for how long; a step's line stays when the next one begins.
+
+    What stands before a colon is the step, what follows may change while it is under way.
+    """
     columns = (SpinnerColumn(finished_text="-"), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
 
         def step(text: str) -> None:
+            name = text.partition(":")[0]
+            if progress.tasks and progress.tasks[-1].description.partition(":")[0] == name:
+                progress.update(progress.tasks[-1].id, description=text)
+                return
             for task in progress.tasks:
                 progress.update(task.id, total=1, completed=1)
             progress.add_task(text, total=None)

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +25,9 @@ REPORT = "report.json"
 
 _MADE = re.compile(r"_(?:LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_FF)|\$(?:CCU2|DPRAM)|\.\d+\.\d+|\[\d+\]$")
 """Where the design's own part of a name ends: before a kind of cell, a part of a memory, or a bit."""
+
+_LAST_LINES = 40
+"""How much of what a tool has printed is told when it fails."""
 
 _OWN_FOLDER = Path(sys.prefix) / "fpga" / "bin"
 """Where the Makefile installs them, beside our own environment's packages."""
@@ -52,8 +55,8 @@ class Placed:
     worst_path: list[str]
 
 
-def run_tool(folder: Path, tool: str, *arguments: str) -> str:
-    """What a tool prints, run in `folder`.
+def run_tool(folder: Path, tool: str, *arguments: str, watch: Callable[[str], None] = lambda _: None) -> str:
+    """What a tool prints, run in `folder`; `watch` is given each line as it comes.
 
     Raises
     ------
@@ -62,10 +65,18 @@ def run_tool(folder: Path, tool: str, *arguments: str) -> str:
     program = shutil.which(tool) or shutil.which(tool, path=str(_OWN_FOLDER))
     if program is None:
         raise ToolError(f"{tool} is not installed: `make bitstreams` and `make timing` install it first")
-    result = subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise ToolError(f"{tool} failed with status {result.returncode}:\n{result.stdout}{result.stderr}")
-    return result.stdout + result.stderr
+    lines = []
+    with subprocess.Popen(
+        [program, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            watch(line)
+    if process.returncode:
+        last = "".join(lines[-_LAST_LINES:])
+        raise ToolError(f"{tool} failed with status {process.returncode}:\n{last}")
+    return "".join(lines)
 
 
 def tool_version(folder: Path, tool: str) -> str:
