@@ -385,6 +385,7 @@ class Daemon:
                 breaker.follow_watchdog()
         call_ends = sent["number"][sent["opcode"] == Opcode.SET_CALL_END.value]
         taken = (headers["link"] == OPERATOR_LINK) & np.isin(headers["command_number"], call_ends)
+        taken &= kinds == ReportKind.DONE.value
         rows = reports[np.isin(kinds, (ReportKind.BAND_MOVED.value, ReportKind.TRADING_STATE.value)) | taken]
         bands, states = as_reports(rows, ReportKind.BAND_MOVED), as_reports(rows, ReportKind.TRADING_STATE)
         changes = []
