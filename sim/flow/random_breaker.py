@@ -13,7 +13,7 @@ from bandgap.hdl.protocol.commands import (
 )
 
 from .episode import EPISODE_NS
-from .random_choices import LONGEST_STEP_NS
+from .random_choices import LONGEST_STEP_NS, Window
 from .random_orders import OrderCommands
 from .unsent import (
     ACCOUNT,
@@ -354,8 +354,6 @@ class BreakerCommands(OrderCommands):
         if window is None:
             return self.read_clock(link)
         price = window.center_ticks
-        lower, upper = window.clip(price - 4), window.clip(price + 4)
-        window.bounds_ticks = lower, upper
         source = rng.choice((ReferenceSource.LAST_TRADES, ReferenceSource.WINDOW_MEAN)).value
         self.then(
             (Opcode.SET_DYNAMIC_BAND.value, instrument, DYNAMIC_BAND.pack(0, 0, 0, 1_000, 0, rng.randint(1, 3))),
@@ -367,8 +365,7 @@ class BreakerCommands(OrderCommands):
             account = rng.choice(self.accounts)
             self.then(self.place(instrument, account, taking, ORDER_KINDS[0], at, 1, MODES[0]))
         self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=1_000 * NS_A_US)
-        reference = rng.choice((lower, upper))
-        return Opcode.SET_BAND.value, instrument, BAND.pack(lower, upper, reference, rng.choice(POLICIES))
+        return self.narrow_band(instrument, window, rng.choice((-4, 4)))
 
     def outlived(self, link: int) -> Unsent:
         """A trade, and an order at the dynamic bound around it: a limit state that ends with the window of that trade.
@@ -381,8 +378,6 @@ class BreakerCommands(OrderCommands):
         if window is None:
             return self.read_clock(link)
         price = window.center_ticks
-        lower, upper = window.clip(price - 4), window.clip(price + 4)
-        window.bounds_ticks = lower, upper
         side, way = rng.choice(((BUY, 1), (SELL, -1)))
         bound, beyond = window.clip(price + way), window.clip(price + 3 * way)
         moving, *others = [
@@ -398,4 +393,11 @@ class BreakerCommands(OrderCommands):
         if rng.random() < 0.5:
             self.then(self.changed(moving, bound, rng.randint(1, 3)))
         self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=2_000 * NS_A_US)
-        return Opcode.SET_BAND.value, instrument, BAND.pack(lower, upper, price, rng.choice(POLICIES))
+        return self.narrow_band(instrument, window, 0)
+
+    def narrow_band(self, instrument: int, window: Window, away_ticks: int) -> Unsent:
+        """A band of four ticks each way around where prices gather, its reference so far from there."""
+        price = window.center_ticks
+        lower, upper, reference = (window.clip(price + ticks) for ticks in (-4, 4, away_ticks))
+        window.bounds_ticks = lower, upper
+        return Opcode.SET_BAND.value, instrument, BAND.pack(lower, upper, reference, self.rng.choice(POLICIES))
