@@ -93,6 +93,29 @@ def test_what_was_built_is_in_the_manifest(tools: Path, tmp_path: Path) -> None:
     assert manifest.tools == {SYNTHESIS: "1.2.3+4", PLACE_AND_ROUTE: "1.2.3+4"}
 
 
+def test_each_step_is_told_and_how_far_routing_is(tools: Path, tmp_path: Path) -> None:
+    router = "Info:     {}000 |   151525     699474 |  272   728 |    {}|       3.26    1886.60|"
+    lines = "\n".join(router.format(*numbers) for numbers in ((851, 154161), (852, 9)))
+    (tools / "lines").write_text(f"Info: Routing..\n{lines}\n")
+    pretend(
+        tools,
+        PLACE_AND_ROUTE,
+        f"cat {tools}/lines >&2; cat bandgap.json > bandgap.config; echo '{json.dumps(report(110.0))}' > report.json",
+    )
+    told: list[str] = []
+    build(BOARD, LOOPBACK, tmp_path / "out", clock_hz=clock_of(BOARD, LOOPBACK), step=told.append)
+    routing = ["routing: 154,161 connections to go", "routing: 9 connections to go"]
+    assert told == ["writing Verilog", "synthesising", "placing", *routing, "packing"]
+
+
+def test_a_tool_that_fails_is_named_with_its_last_words(tools: Path, tmp_path: Path) -> None:
+    pretend(tools, PLACE_AND_ROUTE, "seq 1000; echo 'ERROR: no room' >&2; exit 3")
+    with pytest.raises(ToolError, match=r"failed with status 3:\n962\n(.*\n)*1000\nERROR: no room") as failed:
+        built(tmp_path / "out")
+    assert len(str(failed.value).splitlines()) == 1 + 40
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_clock_that_is_not_reached_leaves_nothing(tools: Path, tmp_path: Path) -> None:
     pretend(tools, PLACE_AND_ROUTE, f"echo '{json.dumps(report(101.9))}' > report.json")
     with pytest.raises(TimingNotMetError, match=r"loopback reaches 101\.9 MHz of 102\.00 MHz .*--clock-mhz"):
