@@ -139,7 +139,7 @@ def test_auction_trades_its_volume_in_price_time_order(seed: int) -> None:
 
     async def bench(ctx: SimulatorContext) -> None:
         for _ in range(BOOKS):
-            book, indicates = random_book(rng), rng.random() < 0.2
+            book, indicates = random_book(rng), rng.random() < 0.5
             call = random_call(rng, book)
             bids, asks = (book.levels(sell) for sell in (False, True))
             price_ticks, volume_lots, surplus_lots = exhaustive(bids, asks, call["reference_ticks"])
