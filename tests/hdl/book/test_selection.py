@@ -57,8 +57,9 @@ def sweep(rng: Random, book: PlainBook) -> tuple[Fields, list[int]]:
 
 def band(rng: Random, book: PlainBook) -> tuple[Fields, list[int]]:
     """Bids above it, then asks below it."""
-    lower, upper = sorted(rng.choice(book.prices) + rng.choice((-1, 0, 1)) for _ in range(2))
-    lower, upper = max(lower, 0), min(max(upper, 0), (1 << 32) - 1)
+    lower, upper = sorted(
+        min(max(rng.choice(book.prices) + rng.choice((-1, 0, 1)), 0), (1 << 32) - 1) for _ in range(2)
+    )
     body = BandMove.const({"force_lower_ticks": lower, "force_upper_ticks": upper})
     meant = [token for token in book.side(sell=False) if book.slots[token]["price_ticks"] > upper]
     meant += [token for token in book.side(sell=True) if book.slots[token]["price_ticks"] < lower]
