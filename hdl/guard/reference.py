@@ -7,7 +7,7 @@ from ..beats import Action, BandMove
 from ..protocol.commands import ReferenceSource
 from ..protocol.reports import Reason, TradingState
 from .admission import PPM
-from .rolling import LONG, Ask
+from .rolling import Ask
 from .work import Work
 
 
@@ -20,7 +20,7 @@ def add_reference(work: Work) -> None:
     """
     m, row, rules, price_ticks = work.m, work.row, work.rules, work.price_ticks
     trades = work.rolling.row
-    window = trades.windows[LONG]
+    mean = work.rolling.mean
 
     def skips():
         m.next = "STORE"
@@ -44,9 +44,9 @@ def add_reference(work: Work) -> None:
                 m.d.sync += price_ticks.eq(trades.last_sum_ticks >> trades.last_log2)
                 with m.If(trades.last_trades == 1 << trades.last_log2):
                     m.next = "HOLD"
-            with m.If((row.source == ReferenceSource.WINDOW_MEAN) & window.holds):
+            with m.If((row.source == ReferenceSource.WINDOW_MEAN) & (mean.trades != 0)):
                 m.next = "MEAN"
-    work.calculates("MEAN", "MEAN_FOUND", window.all.sum_ticks, 1, window.all.trades)
+    work.calculates("MEAN", "MEAN_FOUND", mean.sum_ticks, 1, mean.trades)
     with m.State("MEAN_FOUND"):
         m.d.sync += price_ticks.eq(work.ratio.quotient)
         m.next = "HOLD"

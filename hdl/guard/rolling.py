@@ -1,8 +1,12 @@
 """The trades of an instrument: two rolling windows, the last few trades, and the band in force.
 
-A row an instrument is in LUT RAM, so that it is read in the cycle in which a trade comes, and written in the next. Only
-the bucket that is being filled and the sum of all are in it; a bucket that has ended goes to a memory of its own,
-and those that remain are read again for what they have in common.
+A row an instrument and one a window are in LUT RAM. Whatever happens, a trade or what the breaker asks for, the
+instrument's row is changed, then its short window and its long one, one at a time:
+
+    READY -> CHANGE -> (REMAIN ->) STORE -> CHANGE -> (REMAIN ->) STORE -> NARROW -> PART
+
+Buckets are in block RAM, the one that is being filled among them; when one is over, those that remain are read again
+for what they have in common.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -15,20 +19,13 @@ from ..beats import Traded
 from ..bits import COLLISIONS_UNUSED
 from ..config import BookConfig
 from ..protocol.commands import SetDynamicBand
+from .buckets import Bucket, Buckets, single, together
+from .timers import Deadline
 
-SLOTS = 64
-"""Buckets of a window at most, and trades for the mean of the last."""
+LAST_TRADES = 64
+"""Trades for the mean of the last, at most."""
 
 SHORT, LONG = 0, 1
-
-
-class Bucket(data.Struct):
-    """Trades of a stretch of time: how many, the lowest and highest price, and the sum of all prices."""
-
-    trades: unsigned(40)
-    low_ticks: unsigned(32)
-    high_ticks: unsigned(32)
-    sum_ticks: unsigned(72)
 
 
 class Window(data.Struct):
@@ -39,10 +36,10 @@ class Window(data.Struct):
     on : It has been set.
     holds : It holds a trade.
     width_ticks, bucket_ns, buckets : As they were set.
-    slot : Where the bucket goes that is being filled.
+    slot : Where the bucket is that is being filled.
     ended : How many buckets before it still count.
     deadline_ns : When it ends, while the window holds a trade.
-    all, filling : All trades of the window, and those of the bucket that is being filled.
+    all : All trades of the window.
     """
 
     on: 1
@@ -54,22 +51,20 @@ class Window(data.Struct):
     ended: unsigned(6)
     deadline_ns: unsigned(64)
     all: Bucket
-    filling: Bucket
 
 
 class Row(data.Struct):
-    """What is known of the trades of an instrument.
+    """What is known of the trades of an instrument beside its windows.
 
     Attributes
     ----------
-    windows : The short and the long one.
     banded, lower_ticks, upper_ticks : Its static band.
     last_log2 : Two to this many trades are the last ones.
     last_trades, last_sum_ticks : How many of them there are, and their sum.
     last_slot : Where the next one goes.
+    rolls, narrows : One of its windows is on; and has a width.
     """
 
-    windows: data.ArrayLayout(Window, 2)
     banded: 1
     lower_ticks: unsigned(32)
     upper_ticks: unsigned(32)
@@ -77,24 +72,8 @@ class Row(data.Struct):
     last_trades: unsigned(7)
     last_sum_ticks: unsigned(38)
     last_slot: unsigned(6)
-
-
-def together(some, others) -> Value:
-    """The trades of two buckets."""
-    low = Mux((some.trades != 0) & (some.low_ticks <= others.low_ticks), some.low_ticks, others.low_ticks)
-    high = Mux((some.trades != 0) & (some.high_ticks >= others.high_ticks), some.high_ticks, others.high_ticks)
-    both = Cat((some.trades + others.trades)[:40], low, high, (some.sum_ticks + others.sum_ticks)[:72])
-    return Mux(others.trades == 0, Value.cast(some), both)
-
-
-def windows_of(row) -> list:
-    """The short and the long one."""
-    return [row.windows[SHORT], row.windows[LONG]]
-
-
-def emptied(row) -> list:
-    """Statements that empty both windows."""
-    return [field.eq(0) for each in windows_of(row) for field in (each.holds, each.ended, each.all, each.filling)]
+    rolls: 1
+    narrows: 1
 
 
 class Ask(enum.Enum, shape=4):
@@ -123,12 +102,14 @@ class Rolling(wiring.Component):
 
     Attributes
     ----------
-    traded : Stream in: trades. One in two cycles, of an instrument with dynamic bands one in six. Those of auctions
-        are passed over: the breaker asks for them.
+    traded : Stream in: trades. One in two cycles, one in five of an instrument with rolling windows, in seven if they
+        have widths. Those of auctions are passed over: the breaker asks for them.
     ask : Stream in: what the breaker asks for (`what`, of `instrument`). `lower_ticks`, `upper_ticks`: the static
         band. `command`: the windows. `last_log2`. `price_ticks`, `time_ns`: of the trade. `long`: which bucket is over.
     done : In this cycle what was asked for is through.
-    row, lower_ticks, upper_ticks : The row and band in force of the instrument of the last ask, until the next trade.
+    row, mean, lower_ticks, upper_ticks : The row, the long window's trades and the band in force of the instrument of
+        the last ask, until the next trade.
+    deadlines : When the buckets of its short and its long window end that are being filled; until the next ask.
     force : In this cycle the band in force of an instrument is found.
     retimed : For each instrument, whether a trade has started or stopped its windows.
     retiming : Takes those out of `retimed`.
@@ -158,8 +139,10 @@ class Rolling(wiring.Component):
                 "ask": In(stream.Signature(ask)),
                 "done": Out(1),
                 "row": Out(Row),
+                "mean": Out(data.StructLayout({"trades": 40, "sum_ticks": 72})),
                 "lower_ticks": Out(32),
                 "upper_ticks": Out(32),
+                "deadlines": Out(data.ArrayLayout(Deadline, 2)),
                 "force": Out(force),
                 "retimed": Out(config.instruments),
                 "retiming": In(config.instruments),
@@ -171,181 +154,220 @@ class Rolling(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.rows = rows = Memory(shape=Row, depth=config.instruments, init=[])
-        m.submodules.buckets = buckets = Memory(
-            shape=Bucket, depth=config.instruments * 2 * SLOTS, init=[], attrs=COLLISIONS_UNUSED
-        )
+        m.submodules.windows = windows = Memory(shape=Window, depth=config.instruments * 2, init=[])
         m.submodules.last = last = Memory(
-            shape=unsigned(32), depth=config.instruments * SLOTS, init=[], attrs=COLLISIONS_UNUSED
+            shape=unsigned(32), depth=config.instruments * LAST_TRADES, init=[], attrs=COLLISIONS_UNUSED
         )
         write_row, read_row = rows.write_port(), rows.read_port(domain="comb")
-        write_bucket, read_bucket = buckets.write_port(), buckets.read_port()
+        write_window, read_window = windows.write_port(), windows.read_port(domain="comb")
         write_last, read_last = last.write_port(), last.read_port()
 
         row = self.row
         index = Signal(self._index)
         asked = Signal()  # the breaker waits
+        what = Signal(Ask, init=Ask.LOAD)
         price_ticks, time_ns = Signal(32), Signal(64)
         ask, trade = self.ask.payload, self.traded.payload
-        long = ask.long
-        window = row.windows[long]
-        dynamic = row.banded & Cat(each.on & (each.width_ticks != 0) for each in windows_of(row)).any()
+        long = Signal()  # the window that is at work
+        window = Signal(Window)
 
         # Where the trade was noted that is not among the last ones any more.
         gone = (read_row.data.last_slot - (1 << read_row.data.last_log2))[:6]
         leaves = row.last_trades == (1 << row.last_log2)
-        one, counted = Signal(Bucket), Signal(Row)  # this trade; the row with it
-        starts = Cat(each.on & ~each.holds for each in windows_of(row)).any()
+        changed = Signal(Row)
         m.d.comb += [
             read_row.addr.eq(Mux(self.ask.valid, ask.instrument, trade.instrument)),
             read_last.addr.eq(Cat(gone, read_row.addr)),
             write_row.addr.eq(index),
-            write_row.data.eq(row),
+            write_row.data.eq(changed),
             write_last.addr.eq(Cat(row.last_slot, index)),
             write_last.data.eq(price_ticks),
-            write_bucket.addr.eq(Cat(window.slot, long, index)),
-            write_bucket.data.eq(window.filling),
-            one.trades.eq(1),
-            one.low_ticks.eq(price_ticks),
-            one.high_ticks.eq(price_ticks),
-            one.sum_ticks.eq(price_ticks),
-            counted.eq(row),
-            counted.last_slot.eq(row.last_slot + 1),
-            counted.last_trades.eq(Mux(leaves, row.last_trades, row.last_trades + 1)),
-            counted.last_sum_ticks.eq(row.last_sum_ticks + price_ticks - Mux(leaves, read_last.data, 0)),
+            read_window.addr.eq(Cat(1, index)),
+            write_window.addr.eq(Cat(long, index)),
+            write_window.data.eq(window),
+            self.mean.trades.eq(window.all.trades),
+            self.mean.sum_ticks.eq(window.all.sum_ticks),
+            changed.eq(row),
         ]
-        for each, was in zip(windows_of(counted), windows_of(row), strict=True):
-            with m.If(was.on):
+        command = ask.command
+        buckets_set = [command.short_buckets != 0, command.long_buckets != 0]
+        widths_set = [command.short_width_ticks != 0, command.long_width_ticks != 0]
+        with m.Switch(what):
+            with m.Case(Ask.RESET):
+                m.d.comb += changed.eq(0)
+            with m.Case(Ask.BAND):
                 m.d.comb += [
-                    each.holds.eq(1),
-                    each.all.eq(together(was.all, one)),
-                    each.filling.eq(together(was.filling, one)),
+                    changed.banded.eq(1),
+                    changed.lower_ticks.eq(ask.lower_ticks),
+                    changed.upper_ticks.eq(ask.upper_ticks),
                 ]
-                with m.If(~was.holds):
-                    m.d.comb += each.deadline_ns.eq(time_ns + was.bucket_ns)
+            with m.Case(Ask.WINDOWS):
+                m.d.comb += [
+                    changed.rolls.eq(Cat(buckets_set).any()),
+                    changed.narrows.eq((Cat(buckets_set) & Cat(widths_set)).any()),
+                ]
+            with m.Case(Ask.LAST):
+                m.d.comb += [
+                    changed.last_log2.eq(ask.last_log2),
+                    changed.last_trades.eq(0),
+                    changed.last_sum_ticks.eq(0),
+                ]
+            with m.Case(Ask.TRADE):
+                m.d.comb += [
+                    changed.last_slot.eq(row.last_slot + 1),
+                    changed.last_trades.eq(Mux(leaves, row.last_trades, row.last_trades + 1)),
+                    changed.last_sum_ticks.eq(row.last_sum_ticks + price_ticks - Mux(leaves, read_last.data, 0)),
+                ]
 
-        # A bucket ends: those that remain.
-        slot, ahead, behind = Signal(6), Signal(6), Signal()
-        remaining = Signal(Bucket)
-        m.d.comb += read_bucket.addr.eq(Cat(slot, long, index))
+        m.submodules.buckets = buckets = Buckets(config.instruments * 2)
+        m.d.comb += [
+            buckets.window.eq(Cat(long, index)),
+            buckets.slot.eq(window.slot),
+            buckets.price_ticks.eq(price_ticks),
+            buckets.fresh.eq(~window.holds),
+        ]
+        # What the window holds with this trade; or, when a bucket is over, with another one that remains.
+        remains = Signal()
+        more = Signal(Bucket)
+        m.d.comb += more.eq(Mux(remains, buckets.bucket, single(price_ticks)))
+        with_more = together(window.all, more)
+        place, left = Signal(6), Signal(6)  # the bucket that is read next, and how many are to be read
+        coming = Signal(2)  # whether one arrives: this cycle, the next
+        next_deadline_ns = Mux(what == Ask.END, window.deadline_ns, time_ns) + window.bucket_ns
 
-        lows, highs = [Signal(33, name=f"low_{n}") for n in "sl"], [Signal(33, name=f"high_{n}") for n in "sl"]
-        for each, low, high in zip(windows_of(row), lows, highs, strict=True):
-            bounds = each.on & each.holds & (each.width_ticks != 0)
-            floor = Mux(each.all.high_ticks > each.width_ticks, each.all.high_ticks - each.width_ticks, 0)
-            m.d.sync += [low.eq(Mux(bounds, floor, 0)), high.eq(Mux(bounds, each.all.low_ticks + each.width_ticks, ~0))]
+        # How far trades may be from the lowest and the highest.
+        bounds = window.holds & (window.width_ticks != 0)
+        floor_ticks, ceiling_ticks = Signal(32), Signal(33)
+        below = window.all.high_ticks - window.width_ticks
+        m.d.sync += [
+            floor_ticks.eq(Mux(bounds & ~below[-1], below, 0)),
+            ceiling_ticks.eq(Mux(bounds, window.all.low_ticks + window.width_ticks, ~0)),
+        ]
+
+        def narrow():
+            with m.If(floor_ticks > self.lower_ticks):
+                m.d.sync += self.lower_ticks.eq(floor_ticks)
+            with m.If(ceiling_ticks < self.upper_ticks):
+                m.d.sync += self.upper_ticks.eq(ceiling_ticks)
 
         m.d.sync += self.retimed.eq(self.retimed & ~self.retiming)
         with m.FSM() as fsm:
             m.d.comb += self.settled.eq(fsm.ongoing("READY"))
             with m.State("READY"):
-                m.d.sync += [asked.eq(0), behind.eq(0), remaining.eq(0)]
+                m.d.comb += read_window.addr.eq(Cat(0, read_row.addr))
                 with m.If(self.ask.valid):
-                    m.d.sync += [row.eq(read_row.data), index.eq(ask.instrument), asked.eq(1)]
-                    m.next = "ASKED"
+                    m.d.sync += [what.eq(ask.what), price_ticks.eq(ask.price_ticks), time_ns.eq(ask.time_ns)]
+                    m.next = "CHANGE"
                 with m.Elif(self.traded.valid):
                     m.d.comb += self.traded.ready.eq(1)
+                    m.d.sync += [what.eq(Ask.TRADE), price_ticks.eq(trade.price_ticks), time_ns.eq(trade.time_ns)]
                     with m.If(~trade.auction):
-                        m.d.sync += [
-                            row.eq(read_row.data),
-                            index.eq(trade.instrument),
-                            price_ticks.eq(trade.price_ticks),
-                            time_ns.eq(trade.time_ns),
-                        ]
-                        m.next = "TRADE"
-            with m.State("TRADE"):
-                m.d.sync += row.eq(counted)
-                m.d.comb += [write_last.en.eq(1), write_row.data.eq(counted), write_row.en.eq(1)]
-                with m.If(starts & ~asked):
-                    m.d.sync += self.retimed.bit_select(index, 1).eq(1)
-                m.next = "READY"
-                with m.If(asked | dynamic):
-                    m.next = "BOUND"
-            with m.State("ASKED"):
-                m.next = "BOUND"
-                with m.Switch(ask.what):
+                        m.next = "CHANGE"
+                with m.If(self.ask.valid | (self.traded.valid & ~trade.auction)):
+                    m.d.sync += [
+                        row.eq(read_row.data),
+                        window.eq(read_window.data),
+                        index.eq(read_row.addr),
+                        asked.eq(self.ask.valid),
+                        long.eq(0),
+                    ]
+            with m.State("CHANGE"):
+                m.next = "STORE"
+                with m.If(long):
+                    narrow()
+                with m.Else():
+                    m.d.comb += [write_row.en.eq(1), write_last.en.eq(what == Ask.TRADE)]
+                    m.d.sync += [
+                        row.eq(changed),
+                        self.lower_ticks.eq(changed.lower_ticks),
+                        self.upper_ticks.eq(changed.upper_ticks),
+                    ]
+                with m.Switch(what):
                     with m.Case(Ask.RESET):
-                        m.d.sync += row.eq(0)
-                    with m.Case(Ask.BAND):
-                        m.d.sync += [
-                            row.banded.eq(1),
-                            row.lower_ticks.eq(ask.lower_ticks),
-                            row.upper_ticks.eq(ask.upper_ticks),
-                        ]
+                        m.d.sync += window.eq(0)
                     with m.Case(Ask.WINDOWS):
-                        for each, name in zip(windows_of(row), ("short", "long"), strict=True):
-                            width, us, number = (
-                                ask.command[f"{name}_{field}"] for field in ("width_ticks", "bucket_us", "buckets")
-                            )
-                            m.d.sync += [
-                                each.eq(0),
-                                each.on.eq(number != 0),
-                                each.width_ticks.eq(width),
-                                each.bucket_ns.eq(us * 1000),
-                                each.buckets.eq(number),
-                            ]
-                    with m.Case(Ask.LAST):
+                        width_ticks, bucket_us, number = (
+                            Mux(long, command[f"long_{field}"], command[f"short_{field}"])
+                            for field in ("width_ticks", "bucket_us", "buckets")
+                        )
                         m.d.sync += [
-                            row.last_log2.eq(ask.last_log2),
-                            row.last_trades.eq(0),
-                            row.last_sum_ticks.eq(0),
+                            window.eq(0),
+                            window.on.eq(number != 0),
+                            window.width_ticks.eq(width_ticks),
+                            window.bucket_ns.eq(bucket_us * 1000),
+                            window.buckets.eq(number),
                         ]
                     with m.Case(Ask.EMPTY):
-                        m.d.sync += emptied(row)
+                        m.d.sync += [window.holds.eq(0), window.ended.eq(0), window.all.eq(0)]
                     with m.Case(Ask.TRADE):
-                        m.d.sync += [price_ticks.eq(ask.price_ticks), time_ns.eq(ask.time_ns)]
-                        m.d.comb += read_last.addr.eq(Cat((row.last_slot - (1 << row.last_log2))[:6], index))
-                        m.next = "TRADE"
+                        with m.If(window.on):
+                            m.d.comb += buckets.counts.eq(1)
+                            m.d.sync += [window.holds.eq(1), window.all.eq(with_more)]
+                            with m.If(~window.holds):
+                                m.d.sync += window.deadline_ns.eq(next_deadline_ns)
+                                with m.If(~asked):
+                                    m.d.sync += self.retimed.bit_select(index, 1).eq(1)
+                        with m.If(~asked & ~row.rolls):
+                            m.next = "READY"
                     with m.Case(Ask.END):
-                        counts = Mux(window.ended + 1 < window.buckets, window.ended + 1, window.ended)
-                        m.d.comb += write_bucket.en.eq(1)
-                        m.d.sync += [
-                            slot.eq(window.slot),
-                            window.slot.eq(window.slot + 1),
-                            window.ended.eq(counts),
-                            ahead.eq(counts),
-                            window.filling.eq(0),
-                            window.deadline_ns.eq(window.deadline_ns + window.bucket_ns),
-                        ]
-                        m.next = "REMAIN_READ"
-            with m.State("REMAIN_READ"):
-                m.d.sync += [slot.eq(slot - 1), behind.eq(ahead != 0), ahead.eq(Mux(ahead == 0, 0, ahead - 1))]
-                with m.If(behind):
-                    m.d.sync += remaining.eq(together(remaining, read_bucket.data))
-                with m.If(~behind & (ahead == 0)):
-                    m.d.sync += window.all.eq(remaining)
-                    with m.If(remaining.trades == 0):
+                        with m.If(ask.long == long):
+                            counting = Mux(window.ended + 1 < window.buckets, window.ended + 1, window.ended)
+                            m.d.comb += [buckets.slot.eq(window.slot + 1), buckets.clears.eq(1)]
+                            m.d.sync += [
+                                place.eq(window.slot),
+                                left.eq(counting),
+                                window.slot.eq(window.slot + 1),
+                                window.ended.eq(counting),
+                                window.deadline_ns.eq(next_deadline_ns),
+                                window.all.eq(0),
+                            ]
+                            m.next = "REMAIN"
+            with m.State("REMAIN"):
+                m.d.comb += [remains.eq(1), buckets.slot.eq(place), buckets.fresh.eq(0)]
+                m.d.sync += [place.eq(place - 1), left.eq(Mux(left == 0, 0, left - 1)), coming.eq(Cat(coming[1], left != 0))]
+                with m.If(coming[0]):
+                    m.d.sync += window.all.eq(with_more)
+                with m.If((left == 0) & (coming == 0)):
+                    with m.If(window.all.trades == 0):
                         m.d.sync += [window.holds.eq(0), window.ended.eq(0)]
-                    m.next = "BOUND"
-            with m.State("BOUND"):
-                m.d.sync += [self.lower_ticks.eq(row.lower_ticks), self.upper_ticks.eq(row.upper_ticks)]
-                m.next = "FORCE_SHORT"
-            for low, high, state, then in (
-                (lows[SHORT], highs[SHORT], "FORCE_SHORT", "FORCE_LONG"),
-                (lows[LONG], highs[LONG], "FORCE_LONG", "PART"),
-            ):
-                with m.State(state):
-                    with m.If(low > self.lower_ticks):
-                        m.d.sync += self.lower_ticks.eq(low)
-                    with m.If(high < self.upper_ticks):
-                        m.d.sync += self.upper_ticks.eq(high)
-                    m.next = then
+                    m.next = "STORE"
+            with m.State("STORE"):
+                # Behind it come the other window, or this one's bounds.
+                m.d.comb += write_window.en.eq(1)
+                m.d.sync += long.eq(1)
+                with m.If(asked):
+                    m.d.sync += [
+                        self.deadlines[long].set.eq(window.holds),
+                        self.deadlines[long].time_ns.eq(window.deadline_ns),
+                    ]
+                with m.If(~long):
+                    m.d.sync += window.eq(read_window.data)
+                    m.next = "CHANGE"
+                with m.Elif(asked | (row.banded & row.narrows)):
+                    m.next = "NARROW"
+                with m.Else():
+                    m.next = "READY"
+            with m.State("NARROW"):
+                narrow()
+                m.next = "PART"
             with m.State("PART"):
-                # Windows that leave no band in force are emptied.
-                parts = row.banded & (self.lower_ticks > self.upper_ticks)
-                m.d.comb += write_row.en.eq(1)
-                with m.If(parts):
-                    m.d.comb += emptied(write_row.data)
-                    m.d.sync += emptied(row)
-                    m.d.sync += [self.lower_ticks.eq(row.lower_ticks), self.upper_ticks.eq(row.upper_ticks)]
+                m.d.comb += [
+                    read_window.addr.eq(Cat(0, index)),
+                    self.force.instrument.eq(index),
+                    self.force.lower_ticks.eq(self.lower_ticks),
+                    self.force.upper_ticks.eq(self.upper_ticks),
+                ]
+                with m.If(row.banded & (self.lower_ticks > self.upper_ticks)):
+                    # Windows that leave no band in force are emptied.
+                    m.d.sync += [what.eq(Ask.EMPTY), long.eq(0), window.eq(read_window.data)]
                     with m.If(~asked):
                         m.d.sync += self.retimed.bit_select(index, 1).eq(1)
-                m.d.comb += [
-                    self.force.enable.eq(row.banded),
-                    self.force.instrument.eq(index),
-                    self.force.lower_ticks.eq(Mux(parts, row.lower_ticks, self.lower_ticks)),
-                    self.force.upper_ticks.eq(Mux(parts, row.upper_ticks, self.upper_ticks)),
-                    self.done.eq(asked),
-                    self.ask.ready.eq(asked),
-                ]
-                m.next = "READY"
+                    m.next = "CHANGE"
+                with m.Else():
+                    m.d.comb += [
+                        self.force.enable.eq(row.banded),
+                        self.done.eq(asked),
+                        self.ask.ready.eq(asked),
+                    ]
+                    m.next = "READY"
         return m

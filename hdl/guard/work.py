@@ -11,7 +11,7 @@ from .answers import reject
 from .band import Instrument
 from .breaker_row import Row
 from .ratio import Ratio
-from .rolling import LONG, SHORT, Ask, Rolling
+from .rolling import Ask, Rolling
 from .timers import ENTRIES, Deadline, Timers
 
 
@@ -87,16 +87,8 @@ class Work:
         ]
         m.d.sync += self.span_ns.eq(self.span_us * 1000)
 
-        # The buckets' timers are with the trades, and change there alone: they are taken over behind each ask.
-        buckets = [Signal(Deadline, name=name) for name in ("short_bucket", "long_bucket")]
-        answered = Signal()
-        m.d.sync += answered.eq(ask.valid & ask.ready)
-        with m.If(answered):
-            for bucket, number in zip(buckets, (SHORT, LONG), strict=True):
-                window = self.rolling.row.windows[number]
-                m.d.sync += [bucket.set.eq(window.on & window.holds), bucket.time_ns.eq(window.deadline_ns)]
         entries = [self.row.timetable[number].at for number in range(ENTRIES)]
-        for kind, deadline in enumerate([*buckets, *entries, self.row.phase, self.row.indicative]):
+        for kind, deadline in enumerate([*self.rolling.deadlines, *entries, self.row.phase, self.row.indicative]):
             m.d.comb += self.timers.deadlines[kind].eq(deadline)
 
     def asks(self, state: str, what: Ask, then: str) -> None:

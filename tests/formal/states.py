@@ -59,9 +59,10 @@ class AnyRolling(wiring.Component):
             self.ask.ready.eq(1),
             self.done.eq(self.ask.valid),
             self.settled.eq(1),
-            Value.cast(self.row).eq(AnySeq(len(Value.cast(self.row)))),
-            self.lower_ticks.eq(AnySeq(32)),
-            self.upper_ticks.eq(AnySeq(32)),
+            *(
+                Value.cast(port).eq(AnySeq(len(Value.cast(port))))
+                for port in (self.row, self.mean, self.lower_ticks, self.upper_ticks, self.deadlines)
+            ),
         ]
         return m
 

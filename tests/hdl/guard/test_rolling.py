@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from amaranth.hdl import Value
 from amaranth.sim import Simulator, SimulatorContext
 
 from bandgap.hdl.config import BookConfig
-from bandgap.hdl.guard.rolling import Ask, Rolling
+from bandgap.hdl.guard.rolling import LONG, Ask, Rolling
 
 CONFIG = BookConfig(instruments=3, orders=2, ticks=8, accounts=2, word_bits=4)
 BUCKET_US = 1_000
@@ -139,13 +138,12 @@ def test_windows_and_last_trades(buckets: tuple[int, int], widths: tuple[int, in
             assert (ctx.get(dut.lower_ticks), ctx.get(dut.upper_ticks)) == instrument.force
             assert ctx.get(row.last_trades) == len(instrument.last)
             assert ctx.get(row.last_sum_ticks) == sum(instrument.last)
-            for place, window in enumerate(instrument.windows):
-                shown = row.windows[place]
-                assert ctx.get(shown.holds) == bool(window.all)
+            for deadline, window in zip(dut.deadlines, instrument.windows, strict=True):
+                assert ctx.get(deadline.set) == bool(window.all)
                 if window.all:
-                    assert ctx.get(shown.deadline_ns) == window.deadline_ns
-                    found = ctx.get(Value.cast(shown.all.trades)), ctx.get(Value.cast(shown.all.sum_ticks))
-                    assert found == (len(window.all), sum(window.all))
+                    assert ctx.get(deadline.time_ns) == window.deadline_ns
+            prices = instrument.windows[LONG].all
+            assert (ctx.get(dut.mean.trades), ctx.get(dut.mean.sum_ticks)) == (len(prices), sum(prices))
 
     async def force(ctx: SimulatorContext) -> None:
         async for _, _, enable, number, lower_ticks, upper_ticks in ctx.tick().sample(
