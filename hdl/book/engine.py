@@ -379,7 +379,7 @@ class Engine(wiring.Component):
             selection.window.eq(ladder.windows[instrument]),
             selection.bests.eq(bests),
             selection.settled.eq(ladder.settled),
-            selection.order.eq(pool.order),
+            selection.order.eq(removed),
             uncross.call.eq(data.View(CallEnd, command.body)),
             uncross.indicates.eq(command.action == Action.INDICATE),
             uncross.bests.eq(bests),
@@ -857,17 +857,20 @@ class Engine(wiring.Component):
                         drafts.maker(maker, level.head, maker_left)
                         m.d.comb += draft.price_ticks.eq(maker.price_ticks)
                     m.d.comb += follow.eq(Mux(both | decrements, Follow.MORE, follow_of(spent, vanished)))
+                    left = Signal(level_shape)
                     changed = posts.level(level_line, maker.price_ticks, drafted)
                     m.d.comb += [
-                        changed.level.head.eq(Mux(gone, maker_next, level.head)),
-                        changed.level.tail.eq(level.tail),
-                        changed.level.quantity_lots.eq(level.quantity_lots - taken),
+                        left.any.eq(~vanished),
+                        left.head.eq(Mux(gone, maker_next, level.head)),
+                        left.tail.eq(level.tail),
+                        left.quantity_lots.eq(level.quantity_lots - taken),
+                        changed.level.eq(left),
                         changed.vanished.eq(vanished),
                     ]
                     posts.order(level.head, maker, maker_left, drafted)
                     with m.If(drafted):
                         m.d.sync += [
-                            level.eq(changed.level),
+                            level.eq(left),
                             level_vanished.eq(vanished),
                             taker.quantity_lots.eq(taker_left),
                             decremented.eq(taken),
@@ -907,12 +910,15 @@ class Engine(wiring.Component):
                 m.d.comb += slot.end.eq(1)
                 finish("RETIRE")
 
-            product = Signal(RESERVE_BITS)
+            product, multiplier_quote = Signal(RESERVE_BITS), Signal(16)
             with m.State("WEIGH_LOTS"):
-                m.d.sync += product.eq(reader.found.order.quantity_lots * reader.found.order.price_ticks)
+                m.d.sync += [
+                    product.eq(reader.found.order.quantity_lots * reader.found.order.price_ticks),
+                    multiplier_quote.eq(multipliers[instrument]),
+                ]
                 m.next = "WEIGH_QUOTE"
             with m.State("WEIGH_QUOTE"):
-                m.d.sync += old_quote.eq(product * multipliers[instrument])
+                m.d.sync += old_quote.eq(product * multiplier_quote)
                 m.next = "WEIGH"
             with m.State("WEIGH"):
                 m.d.sync += [
@@ -925,17 +931,19 @@ class Engine(wiring.Component):
             # Orders are chosen, one by one, and leave.
             with m.State("SELECT"):
                 walk(selection)
-                m.d.sync += [
-                    removed.eq(pool.order),
-                    removed_token.eq(selection.token),
-                    removed_next.eq(pool.next),
-                    removed_previous.eq(pool.previous),
-                ]
                 with m.If(selection.chosen):
+                    m.d.sync += removed_token.eq(selection.token)
                     m.next = "REMOVE"
-                with m.Elif(selection.ended):
+                with m.Else():
+                    m.d.sync += [
+                        removed.eq(pool.order),
+                        removed_next.eq(pool.next),
+                        removed_previous.eq(pool.previous),
+                    ]
+                with m.If(selection.ended):
                     m.next = "SELECTED"
             with m.State("REMOVE"):
+                read_level(removed_line)
                 with m.If(ladder.settled):
                     drafts.canceled(removed, removed_token, removed.quantity_lots, 0, command.reason)
                     m.d.comb += [
@@ -947,11 +955,11 @@ class Engine(wiring.Component):
                         m.d.sync += count.eq(count + 1)
                         m.next = "REMOVE_LEVEL"
             with m.State("REMOVE_LEVEL"):
-                read_level(removed_line)
+                m.d.sync += level.eq(ladder.level)
                 m.next = "REMOVE_UNLINK"
             with m.State("REMOVE_UNLINK"):
                 m.d.comb += posting.change.instrument.eq(removed.instrument)
-                posts.unlink(removed, removed_token, removed_next, removed_previous, removed_line, ladder.level, 1)
+                posts.unlink(removed, removed_token, removed_next, removed_previous, removed_line, level, 1)
                 m.next = "REMOVE_SETTLE"
             with m.State("REMOVE_SETTLE"):
                 tell_level()

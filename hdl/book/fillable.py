@@ -1,6 +1,6 @@
 """Whether a fill-or-kill order can trade all of its quantity: walks the makers as a taker would, changing nothing.
 
-    levels   START, LEVEL*, (BEHIND*, FOUND*, LEVEL)
+    levels   START, READ, LEVEL*, (BEHIND*, FOUND*, READ, LEVEL)
     makers   of a level, one a cycle, where one may be the taker's own: FIRST, MAKER*
 
 Where self-trade prevention is off, whole levels count at once.
@@ -68,11 +68,11 @@ class Fillable(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        taker, level = self.taker, self.level
+        taker = self.taker
         mode = taker.self_trade_prevention
         wanted_lots = Signal(32)  # what no maker has been counted for
         line, price_ticks = Signal.like(self.line), Signal(32)  # of the level that is looked at
-        tail = Signal.like(level.tail)  # its last order
+        level = Signal.like(self.level)
         shown = Signal.like(self.read)  # the order that the pool shows
         maker, maker_token = Signal(order_layout(self._config)), Signal.like(self.read)  # that is looked at
         m.d.comb += [self.read.eq(self.next), self.read_line.eq(self.found.line), self.search_line.eq(line)]
@@ -86,10 +86,13 @@ class Fillable(wiring.Component):
                 m.d.comb += self.read_line.eq(self.line)
                 m.d.sync += [wanted_lots.eq(taker.quantity_lots), line.eq(self.line), price_ticks.eq(self.price_ticks)]
                 with m.If(self.go):
-                    m.next = "LEVEL"
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.sync += level.eq(self.level)
+                m.next = "LEVEL"
             with m.State("LEVEL"):
                 m.d.comb += self.read.eq(level.head)
-                m.d.sync += [tail.eq(level.tail), shown.eq(level.head)]
+                m.d.sync += shown.eq(level.head)
                 with m.If(mode != SelfTradePrevention.OFF):
                     m.next = "FIRST"
                 with m.Elif(level.quantity_lots >= wanted_lots):
@@ -112,7 +115,7 @@ class Fillable(wiring.Component):
                 with m.Elif(~own & (maker.quantity_lots >= wanted_lots)):
                     m.d.comb += self.enough.eq(1)
                     m.next = "START"
-                with m.Elif(maker_token == tail):
+                with m.Elif(maker_token == level.tail):
                     m.next = "BEHIND"
 
             with m.State("BEHIND"):
@@ -130,7 +133,7 @@ class Fillable(wiring.Component):
                 with m.If(self.found_valid):
                     m.d.sync += [line.eq(self.found.line), price_ticks.eq(found_ticks)]
                     with m.If(self.found.any & worse):
-                        m.next = "LEVEL"
+                        m.next = "READ"
                     with m.Else():
                         m.d.comb += self.falls_short.eq(1)
                         m.next = "START"

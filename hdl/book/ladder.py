@@ -36,12 +36,13 @@ def best_layout(config: BookConfig) -> data.StructLayout:
 
 
 def level_layout(config: BookConfig) -> data.StructLayout:
-    """A price level: first and last order, and the sum of open quantities, zero when the level is empty.
+    """A price level: whether any order rests there, the first and the last one, and the sum of open quantities.
 
-    The sum has room for every slot of the pool at the largest quantity.
+    The sum is zero when the level is empty, and has room for every slot of the pool at the largest quantity.
     """
     token = unsigned(exact_log2(config.orders))
-    return data.StructLayout({"head": token, "tail": token, "quantity_lots": unsigned(32 + exact_log2(config.orders))})
+    quantity_lots = unsigned(32 + exact_log2(config.orders))
+    return data.StructLayout({"any": 1, "head": token, "tail": token, "quantity_lots": quantity_lots})
 
 
 def change_layout(config: BookConfig) -> data.StructLayout:

@@ -71,9 +71,10 @@ class Posting:
 
     def rest(self, order, token, line, shown, enabled) -> None:
         """An order goes to the back of its level."""
-        empty = shown.quantity_lots == 0
+        empty = ~shown.any
         change = self.level(line, order.price_ticks, enabled)
         self._m.d.comb += [
+            change.level.any.eq(1),
             change.level.head.eq(Mux(empty, token, shown.head)),
             change.level.tail.eq(token),
             change.level.quantity_lots.eq(shown.quantity_lots + order.quantity_lots),
@@ -86,6 +87,7 @@ class Posting:
         first, last = shown.head == token, shown.tail == token
         change = self.level(line, order.price_ticks, enabled)
         self._m.d.comb += [
+            change.level.any.eq(~(first & last)),
             change.level.head.eq(Mux(first, after, shown.head)),
             change.level.tail.eq(Mux(last, before, shown.tail)),
             change.level.quantity_lots.eq(shown.quantity_lots - order.quantity_lots),

@@ -83,7 +83,7 @@ class Reader(wiring.Component):
     Attributes
     ----------
     advance, preview, b_price_ticks : From the guard (`hdl.guard.guard.Guard`).
-    repriced : In this cycle the order in c gets another effective price than it had in b. Nothing advances then.
+    repriced : The order in c has got another effective price than it had in b. Nothing advances then.
     collecting : A bit an instrument: no order of it takes. Changes only while no command is on its way.
     windows, bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.

@@ -35,11 +35,11 @@ class Selection(wiring.Component):
     command : The command at work: `SWEEP`, `MOVE_BAND` or `MOVE_WINDOW`.
     window, bests : Of its instrument.
     settled : All bests are true, and nothing changes.
-    read, order : The pool's read port; the address is a register.
+    read, order : The pool's read port; the address is a register. `order` is what it showed a cycle before.
     read_line, level : The ladder's alike.
     search, search_line, search_taken, found_valid, found : The ladder's search; `search_line` is steady from the cycle
         before on.
-    chosen : The order that the pool shows leaves; its slot is `token`.
+    chosen : `order` leaves; its slot is `token`.
     ended : No order is left to choose. The next `go` is that of another command.
     """
 
@@ -74,8 +74,8 @@ class Selection(wiring.Component):
         m = Module()
         command = self.command
         sweeps, moves_window = (command.action == action for action in (Action.SWEEP, Action.MOVE_WINDOW))
-        place = Signal.like(self.token)  # the slot that a sweep is shown
-        reading = Signal(range(self._config.orders + 1))  # and the one that it reads, or any other
+        looked_at, place = Signal.like(self.token), Signal.like(self.token)  # the slots of `order`, and behind it
+        reading = Signal(range(self._config.orders + 1))  # the slot that a sweep reads, or any other
         asks = Signal()  # the side that is looked at
         at = Signal(found_layout(self._config))  # the level that is looked at, the best one or one that was `searched`
         searched = Signal()
@@ -119,26 +119,29 @@ class Selection(wiring.Component):
                 ]
                 with m.If(self.go & sweeps):
                     m.d.sync += [place.eq(reading), reading.eq(reading + 1)]
-                    m.next = "LOOK"
+                    m.next = "FETCH"
                     with m.If(reading == self._config.orders):
                         m.d.comb += self.ended.eq(1)
                         m.next = "START"
                 with m.Elif(self.go & self.settled):
                     m.next = "EDGE"
+            with m.State("FETCH"):
+                m.d.sync += [looked_at.eq(place), place.eq(reading), reading.eq(reading + 1)]
+                m.next = "LOOK"
             with m.State("LOOK"):
                 order = self.order
                 account = data.View(AccountCommand, command.body).account
                 marked = order.market & (order.instrument == command.cause.instrument)
                 meant = Mux(command.markets, marked, command.everyone | (order.account == account))
-                m.d.comb += self.token.eq(place)
+                m.d.comb += self.token.eq(looked_at)
+                m.d.sync += [looked_at.eq(place), place.eq(reading), reading.eq(reading + 1)]
                 with m.If((order.quantity_lots != 0) & meant):
                     m.d.comb += self.chosen.eq(1)
+                    m.d.sync += reading.eq(looked_at + 1)
                     m.next = "START"
-                with m.Elif(place == self._config.orders - 1):
+                with m.Elif(looked_at == self._config.orders - 1):
                     m.d.comb += self.ended.eq(1)
                     m.next = "START"
-                with m.Else():
-                    m.d.sync += [place.eq(reading), reading.eq(reading + 1)]
 
             with m.State("EDGE"):
                 with m.If(at.any & outside(at.price_ticks)):
@@ -162,6 +165,8 @@ class Selection(wiring.Component):
             with m.State("HEAD"):
                 m.next = "ORDER"
             with m.State("ORDER"):
+                m.next = "ORDER_HELD"
+            with m.State("ORDER_HELD"):
                 m.d.comb += [self.token.eq(reading), self.chosen.eq(1)]
                 m.next = "START"
         with m.If(self.ended):

@@ -143,11 +143,13 @@ class Uncross(wiring.Component):
             """The first order of a best level has traded."""
             gone = left_lots == 0
             changed = posts.level(best.line, best.price_ticks, enabled)
+            vanished = gone & (level.head == level.tail)
             m.d.comb += [
+                changed.level.any.eq(~vanished),
                 changed.level.head.eq(Mux(gone, behind, level.head)),
                 changed.level.tail.eq(level.tail),
                 changed.level.quantity_lots.eq(level.quantity_lots - taken),
-                changed.vanished.eq(gone & (level.head == level.tail)),
+                changed.vanished.eq(vanished),
             ]
             posts.order(party.token, party.order, left_lots, enabled)
 

@@ -54,6 +54,27 @@ def in_window(instrument, price_ticks) -> Value:
     return (price_ticks >= instrument.window_base_ticks) & ((distance[:32] & outside) == 0)
 
 
+class Refusal(data.Struct):
+    """What speaks against an order's price, if anything does.
+
+    Attributes
+    ----------
+    no_band : A market order has no bound to trade at.
+    outside_window : The price cannot rest.
+    outside_band : The price is beyond its bound, and not clamped to it.
+    """
+
+    no_band: 1
+    outside_window: 1
+    outside_band: 1
+
+
+def reason_of(refusal) -> Value:
+    """The reason that is told of a refusal: the first of its fields."""
+    window_or_band = Mux(refusal.outside_window, Reason.OUTSIDE_WINDOW, Reason.OUTSIDE_BAND)
+    return Mux(refusal.no_band, Reason.NO_BAND, window_or_band)
+
+
 class PriceCheck(wiring.Component):
     """The effective price of an order, and whether window and band allow it; purely combinational.
 
@@ -63,7 +84,7 @@ class PriceCheck(wiring.Component):
     sell, market, price_ticks : The order's side, type and limit.
     effective_ticks : Its limit: a market order's is its bound, one beyond its bound may be clamped to it.
     at_bound : That is its bound.
-    allowed : Whether it may enter; else `reason` says why not.
+    refusal : Why it may not enter, if it may not.
     """
 
     instrument: In(Instrument)
@@ -72,8 +93,7 @@ class PriceCheck(wiring.Component):
     price_ticks: In(32)
     effective_ticks: Out(32)
     at_bound: Out(1)
-    allowed: Out(1)
-    reason: Out(Reason, init=Reason.NO_BAND)
+    refusal: Out(Refusal)
 
     def elaborate(self, platform):
         m = Module()
@@ -89,13 +109,8 @@ class PriceCheck(wiring.Component):
             bounded.eq(self.market | (beyond & instrument.clamps)),
             self.effective_ticks.eq(Mux(bounded, bound_ticks, self.price_ticks)),
             self.at_bound.eq(instrument.banded & (bounded | (self.price_ticks == bound_ticks))),
+            self.refusal.no_band.eq(self.market & ~instrument.banded),
+            self.refusal.outside_window.eq(~bounded & ~in_window(instrument, self.price_ticks)),  # bounds lie in it
+            self.refusal.outside_band.eq(beyond & ~instrument.clamps & ~self.market),
         ]
-        with m.If(self.market & ~instrument.banded):
-            m.d.comb += self.reason.eq(Reason.NO_BAND)
-        with m.Elif(~bounded & ~in_window(instrument, self.price_ticks)):  # bounds lie in it
-            m.d.comb += self.reason.eq(Reason.OUTSIDE_WINDOW)
-        with m.Elif(beyond & ~instrument.clamps & ~self.market):
-            m.d.comb += self.reason.eq(Reason.OUTSIDE_BAND)
-        with m.Else():
-            m.d.comb += self.allowed.eq(1)
         return m

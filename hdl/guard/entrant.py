@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from ..beats import Cause
 from ..protocol.reports import Reason
-from .band import Instrument
+from .band import Instrument, Refusal
 from .credit import Account
 
 
@@ -42,8 +42,8 @@ class Entrant(data.Struct):
     rules : Its instrument, as the guard knows it.
     slots : The order slots its link may use.
     early : Reasons that go before the kill switch. From b on.
-    late : Reasons that come after it. From b on.
-    barred : The late reason is the trading state. From b on.
+    late : Reasons that come after it: in b the trading state, from c on its price as well.
+    refusal : What speaks against its price. From b on.
     price_ticks, at_bound : An order's effective price; it is the bound of its side. From b on.
     waits : It has to wait for the trades before it. From b on.
     row : Its account's row. From b on.
@@ -61,7 +61,7 @@ class Entrant(data.Struct):
     slots: TokenRange
     early: Verdict
     late: Verdict
-    barred: 1
+    refusal: Refusal
     price_ticks: unsigned(32)
     at_bound: 1
     waits: 1

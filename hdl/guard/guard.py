@@ -25,6 +25,7 @@ from ..config import BookConfig
 from ..protocol.commands import NewOrder, Opcode, Side
 from ..protocol.reports import TradingState
 from .admission import Watchdog
+from .band import reason_of
 from .breaker import Breaker
 from .credit import Account, Accounts
 from .entrant import Entrant, LinkCommand, TokenRange
@@ -215,6 +216,8 @@ class Guard(wiring.Component):
                     bit_length(data.View(NewOrder, a.command).quantity_lots) + bit_length(a.rules.multiplier_quote)
                 ),
                 c.eq(b),
+                c.late.any.eq(b.late.any | Value.cast(b.refusal).any()),
+                c.late.reason.eq(Mux(b.late.any, b.late.reason, reason_of(b.refusal))),
                 c.touched.eq(b.touched | touched(b)),
                 c.worth_bits.eq(b.factor_bits + bit_length(b.price_ticks)),
                 c.balance_bits.eq(balance_bits(b.row)),

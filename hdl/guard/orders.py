@@ -18,7 +18,7 @@ from ..protocol.commands import (
 from ..protocol.reports import Reason
 from .admission import WellFormed
 from .answers import reject
-from .band import PriceCheck
+from .band import PriceCheck, reason_of
 from .credit import Move
 from .entrant import Verdict
 from .operator import OF_INSTRUMENTS
@@ -47,7 +47,6 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
     market = entry.order_type == OrderType.MARKET
     post_only = (Value.cast(entry.flags) & OrderFlags.POST_ONLY.value) != 0
     at_once = ~market & ((entry.time_in_force != TimeInForce.GTC) | post_only)
-    barred = Signal()
     m.d.comb += [
         well_formed.command.eq(a.command),
         price_check.instrument.eq(instrument),
@@ -55,7 +54,6 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
         price_check.market.eq(new & market),
         price_check.price_ticks.eq(entry.price_ticks),
         early.any.eq(1),
-        late.any.eq(1),
     ]
     with m.If(a.timer):
         m.d.comb += early.any.eq(0)
@@ -73,22 +71,18 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
         m.d.comb += early.any.eq(0)
 
     with m.If(new & ~instrument.enters):
-        m.d.comb += [late.reason.eq(Reason.HALTED), barred.eq(1)]
+        m.d.comb += [late.reason.eq(Reason.HALTED), late.any.eq(1)]
     with m.Elif(new & instrument.collects & at_once):
-        m.d.comb += [late.reason.eq(Reason.AUCTION_CALL), barred.eq(1)]
-    with m.Elif((new | replace) & ~price_check.allowed):
-        m.d.comb += late.reason.eq(price_check.reason)
-    with m.Else():
-        m.d.comb += late.any.eq(0)
+        m.d.comb += [late.reason.eq(Reason.AUCTION_CALL), late.any.eq(1)]
 
     with m.If(advance):
         m.d.sync += [
             b.early.eq(early),
             b.late.eq(late),
-            b.barred.eq(barred),
+            b.refusal.eq(Mux(new | replace, price_check.refusal, 0)),
             b.price_ticks.eq(price_check.effective_ticks),
             b.at_bound.eq((new | replace) & price_check.at_bound),
-            b.waits.eq((new | replace) & instrument.dynamic & ~early.any & ~barred),
+            b.waits.eq((new | replace) & instrument.dynamic & ~early.any & ~late.any),
         ]
 
 
@@ -198,11 +192,10 @@ def decide(
             m.d.comb += accounts.look.eq(entry.account)
             m.next = "LOOKED"
         with m.State("LOOKED"):
-            m.d.sync += [
-                c.row.eq(accounts.row),
-                c.balance_bits.eq(balance_bits(accounts.row)),
-                c.touched.eq(0),
-            ]
+            m.d.sync += [c.row.eq(accounts.row), c.touched.eq(0)]
+            m.next = "MEASURE"
+        with m.State("MEASURE"):
+            m.d.sync += c.balance_bits.eq(balance_bits(c.row))
             m.next = "FLOW"
         with m.State("TRYING"):
             m.d.sync += outcome.eq(accounts.outcome)
@@ -222,7 +215,7 @@ def decide(
 
         # Behind the trades before it: an order whose band has moved is checked again.
         current = instruments[c.cause.instrument]
-        bounds_moved = Signal()
+        bounds_moved, moved = Signal(), Signal()  # and so has the order's effective price
         with m.State("UNSETTLED"):
             m.d.sync += bounds_moved.eq(
                 (c.rules.lower_ticks != current.lower_ticks) | (c.rules.upper_ticks != current.upper_ticks)
@@ -236,14 +229,19 @@ def decide(
                 m.d.sync += c.waits.eq(0)
                 m.next = "FLOW"
         with m.State("CHECK_AGAIN"):
-            m.d.comb += repriced.eq(c.price_ticks != price_check.effective_ticks)
             m.d.sync += [
-                c.late.any.eq(~price_check.allowed),
-                c.late.reason.eq(price_check.reason),
+                moved.eq(c.price_ticks != price_check.effective_ticks),
+                c.refusal.eq(price_check.refusal),
                 c.price_ticks.eq(price_check.effective_ticks),
                 c.at_bound.eq(price_check.at_bound),
             ]
             m.next = "WEIGH_AGAIN"
         with m.State("WEIGH_AGAIN"):
-            m.d.sync += [c.worth_bits.eq(c.factor_bits + bit_length(c.price_ticks)), c.waits.eq(0)]
+            m.d.comb += repriced.eq(moved)
+            m.d.sync += [
+                c.late.any.eq(Value.cast(c.refusal).any()),
+                c.late.reason.eq(reason_of(c.refusal)),
+                c.worth_bits.eq(c.factor_bits + bit_length(c.price_ticks)),
+                c.waits.eq(0),
+            ]
             m.next = "FLOW"

@@ -357,8 +357,8 @@ class Rolling(wiring.Component):
                     self.force.lower_ticks.eq(self.lower_ticks),
                     self.force.upper_ticks.eq(self.upper_ticks),
                 ]
-                with m.If(row.banded & (self.lower_ticks > self.upper_ticks)):
-                    # Windows that leave no band in force are emptied.
+                # Windows that leave no band in force are emptied. (An unknown instrument's row may be anything.)
+                with m.If(row.banded & (self.lower_ticks > self.upper_ticks) & (what != Ask.EMPTY)):
                     m.d.sync += [what.eq(Ask.EMPTY), long.eq(0), window.eq(read_window.data)]
                     with m.If(~asked):
                         m.d.sync += self.retimed.bit_select(index, 1).eq(1)

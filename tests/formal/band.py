@@ -1,10 +1,10 @@
 """Proof of `hdl.guard.band`."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from harness import Harness, anything, take
 from proof import Proof
 
-from bandgap.hdl.guard.band import PriceCheck
+from bandgap.hdl.guard.band import PriceCheck, reason_of
 from bandgap.hdl.protocol.reports import Reason
 
 
@@ -35,19 +35,20 @@ class Price(Harness):
         self.assume(m, ~rules.banded | (inside & (rules.lower_ticks <= rules.upper_ticks)))
 
         bound_ticks = Mux(dut.sell, rules.lower_ticks, rules.upper_ticks)
-        effective_ticks, reason = dut.effective_ticks, dut.reason
+        effective_ticks, reason = dut.effective_ticks, reason_of(dut.refusal)
+        allowed = ~Value.cast(dut.refusal).any()
         clamped = outside(dut.price_ticks) & rules.clamps
         expected = Signal(32)
         m.d.comb += expected.eq(Mux(dut.market | clamped, bound_ticks, dut.price_ticks))
-        self.claim(m, "inside_band", ~dut.allowed | ~outside(effective_ticks))
-        self.claim(m, "inside_window", ~dut.allowed | in_window(effective_ticks))
-        self.claim(m, "market_needs_band", ~dut.allowed | ~dut.market | rules.banded)
+        self.claim(m, "inside_band", ~allowed | ~outside(effective_ticks))
+        self.claim(m, "inside_window", ~allowed | in_window(effective_ticks))
+        self.claim(m, "market_needs_band", ~allowed | ~dut.market | rules.banded)
         self.claim(m, "effective", effective_ticks == expected)
         self.claim(m, "at_bound", dut.at_bound == (rules.banded & (effective_ticks == bound_ticks)))
         self.claim(
             m,
             "reason",
-            dut.allowed
+            allowed
             | ((reason == Reason.NO_BAND) & dut.market & ~rules.banded)
             | ((reason == Reason.OUTSIDE_WINDOW) & ~in_window(expected) & ~(dut.market & ~rules.banded))
             | ((reason == Reason.OUTSIDE_BAND) & outside(dut.price_ticks) & ~dut.market & in_window(expected)),
@@ -55,12 +56,12 @@ class Price(Harness):
         self.claim(
             m,
             "allowed",
-            dut.allowed == ~((dut.market & ~rules.banded) | ~in_window(expected) | (~dut.market & outside(expected))),
+            allowed == ~((dut.market & ~rules.banded) | ~in_window(expected) | (~dut.market & outside(expected))),
         )
-        self.reach(m, "clamped", dut.allowed & clamped & ~dut.market)
-        self.reach(m, "market", dut.allowed & dut.market)
-        self.reach(m, "free", dut.allowed & rules.banded & rules.free_price & (effective_ticks > rules.upper_ticks))
-        self.reach(m, "rejected", ~dut.allowed & (reason == Reason.OUTSIDE_BAND))
+        self.reach(m, "clamped", allowed & clamped & ~dut.market)
+        self.reach(m, "market", allowed & dut.market)
+        self.reach(m, "free", allowed & rules.banded & rules.free_price & (effective_ticks > rules.upper_ticks))
+        self.reach(m, "rejected", ~allowed & (reason == Reason.OUTSIDE_BAND))
 
 
 PROOFS = (Proof("price-check", Price, steps=1, terms=(10,)),)

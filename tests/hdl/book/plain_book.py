@@ -83,7 +83,7 @@ class PlainBook:
     def level_at(self, line: int) -> Fields:
         for (sell, price_ticks), tokens in self.queues.items():
             if self.line(sell, price_ticks) == line:
-                return {"head": tokens[0], "tail": tokens[-1], "quantity_lots": self._sum(tokens)}
+                return {"any": 1, "head": tokens[0], "tail": tokens[-1], "quantity_lots": self._sum(tokens)}
         return {**self._anything("head", 4), **self._anything("tail", 4), "quantity_lots": 0}
 
     def best(self, sell: bool) -> Fields:

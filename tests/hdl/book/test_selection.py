@@ -85,6 +85,7 @@ def test_chosen_are_all_that_are_meant_in_their_order(kind, seed: int) -> None:
     rng = Random(seed)
     ports = Ports(dut, rng)
     chosen_lengths = []
+    shown: Fields = {}
 
     async def bench(ctx: SimulatorContext) -> None:
         for _ in range(BOOKS):
@@ -100,7 +101,10 @@ def test_chosen_are_all_that_are_meant_in_their_order(kind, seed: int) -> None:
             chosen_lengths.append(len(chosen))
 
     async def tick(ctx: SimulatorContext, book: PlainBook, settled: int = 1) -> None:
+        nonlocal shown
         await ports.tick(ctx, book, read=("order",))
+        before, shown = shown, {name: ctx.get(dut.order[name]) for name in dut.order.shape().members}
+        ctx.set(dut.order, before)  # a cycle behind the pool
         ctx.set(dut.settled, settled)
         ctx.set(dut.bests, [book.best(sell) if settled else {"any": 1} for sell in (False, True)])
 
