@@ -85,6 +85,7 @@ class Discovery(wiring.Component):
         quote = quote_layout(self._config)
         # The levels that were touched last, and what is left of them; and those behind them.
         bid, ask = Signal(quote), Signal(quote)
+        bid_left, ask_left = Signal(), Signal()  # whether anything is
         next_bid, next_ask = Signal(quote), Signal(quote)
         found = self.discovered
         taken = Signal(sum_shape(self._config))
@@ -100,22 +101,22 @@ class Discovery(wiring.Component):
         with m.FSM():
             with m.State("REST"):
                 with m.If(self.start):
-                    m.d.sync += [self.done.eq(0), bid.eq(0), ask.eq(0), found.eq(0)]
+                    m.d.sync += [self.done.eq(0), bid.eq(0), ask.eq(0), bid_left.eq(0), ask_left.eq(0), found.eq(0)]
                     m.next = "BID"
             with m.State("BID"):
                 m.d.sync += [found.volume_lots.eq(found.volume_lots + taken), taken.eq(0)]
-                with m.If(bid.quantity_lots != 0):
+                with m.If(bid_left):
                     m.next = "ASK"
                 with m.Else():
                     want(0, next_bid, "ASK")
             with m.State("ASK"):
-                with m.If(ask.quantity_lots != 0):
+                with m.If(ask_left):
                     m.next = "MEET"
                 with m.Else():
                     want(1, next_ask, "MEET")
             with m.State("MEET"):
-                met_bid = data.View(quote, Mux(bid.quantity_lots != 0, bid, next_bid))
-                met_ask = data.View(quote, Mux(ask.quantity_lots != 0, ask, next_ask))
+                met_bid = data.View(quote, Mux(bid_left, bid, next_bid))
+                met_ask = data.View(quote, Mux(ask_left, ask, next_ask))
                 with m.If(met_bid.any & met_ask.any & (met_bid.price_ticks >= met_ask.price_ticks)):
                     m.d.sync += [bid.eq(met_bid), ask.eq(met_ask), found.any.eq(1)]
                     m.next = "MATCH"
@@ -124,6 +125,8 @@ class Discovery(wiring.Component):
             with m.State("MATCH"):
                 larger = bid.quantity_lots > ask.quantity_lots
                 m.d.sync += [
+                    bid_left.eq(larger),
+                    ask_left.eq(bid.quantity_lots < ask.quantity_lots),
                     taken.eq(Mux(larger, ask.quantity_lots, bid.quantity_lots)),
                     bid.quantity_lots.eq(Mux(larger, bid.quantity_lots - ask.quantity_lots, 0)),
                     ask.quantity_lots.eq(Mux(larger, 0, ask.quantity_lots - bid.quantity_lots)),
@@ -135,13 +138,13 @@ class Discovery(wiring.Component):
                 m.next = "DONE"
                 with m.If(~found.any):
                     pass
-                with m.Elif(bid.quantity_lots != 0):
+                with m.Elif(bid_left):
                     m.d.sync += [
                         found.price_ticks.eq(bid.price_ticks),
                         found.surplus_lots.eq(bid.quantity_lots),
                         found.bids_left.eq(1),
                     ]
-                with m.Elif(ask.quantity_lots != 0):
+                with m.Elif(ask_left):
                     m.d.sync += [
                         found.price_ticks.eq(ask.price_ticks),
                         found.surplus_lots.eq(ask.quantity_lots),

@@ -237,7 +237,7 @@ class Engine(wiring.Component):
         removed_next = Signal(token_shape)
         removed_previous = Signal(token_shape)
 
-        # Where they rest; a cycle behind them.
+        # Where they rest; a cycle behind them, but for a replace, whose new line is there with its taker.
         taker_line, removed_line = Signal.like(level_line), Signal.like(level_line)
         m.d.sync += [
             taker_line.eq(line_of(ladder.windows[taker.instrument], taker.sell, taker.price_ticks, row_bits)),
@@ -546,6 +546,7 @@ class Engine(wiring.Component):
                 taker.quantity_lots.eq(entry.quantity_lots),
                 taker.price_ticks.eq(command.price_ticks),
                 taker_token.eq(entry_token),
+                taker_line.eq(line_of(ladder.windows[instrument], order.sell, command.price_ticks, row_bits)),
                 immediate.eq(0),
                 cancel_reason.eq(Reason.BAND_MOVED),
             ]
@@ -595,6 +596,7 @@ class Engine(wiring.Component):
                 posts.order(entry_token, replaced, entry.quantity_lots, accepted & drafted)
             with m.Else():
                 m.d.sync += taker.market.eq(0)
+                read_level(taker_line)
                 enabled = accepted & drafted
                 posts.unlink(order, entry_token, found.next, found.previous, found.line, found.level, enabled)
             with m.If(weighs):
@@ -609,6 +611,8 @@ class Engine(wiring.Component):
                     m.next = "MATCH_SETTLE"
                 with m.Elif(same_price | (at_best & (found.level.head == found.level.tail))):
                     m.next = "REST_SETTLE"  # its level, or the ladder, is not ready to be read at once
+                with m.Elif(ladder.settled):
+                    m.next = "REST_READ"
                 with m.Else():
                     m.next = "REST_LEVEL"
 
@@ -776,7 +780,10 @@ class Engine(wiring.Component):
             with m.State("REST_LEVEL"):
                 read_level(taker_line)
                 with m.If(ladder.settled):
-                    m.next = "REST"
+                    m.next = "REST_READ"
+            with m.State("REST_READ"):
+                m.d.sync += level.eq(ladder.level)
+                m.next = "REST"
             with m.State("MATCH_LEVEL"):
                 m.d.sync += [level.eq(ladder.level), maker.eq(pool.maker), maker_next.eq(pool.maker_next)]
                 m.next = "MATCH_MAKER"
@@ -905,7 +912,7 @@ class Engine(wiring.Component):
                 with m.If(drafted):
                     come_back()
             with m.State("REST"):
-                posts.rest(taker, taker_token, taker_line, ladder.level, 1)
+                posts.rest(taker, taker_token, taker_line, level, 1)
                 posts.order(taker_token, taker, taker.quantity_lots, 1)
                 m.d.comb += slot.end.eq(1)
                 finish("RETIRE")

@@ -1,6 +1,6 @@
 """Whether a fill-or-kill order can trade all of its quantity: walks the makers as a taker would, changing nothing.
 
-    levels   START, READ, LEVEL*, (BEHIND*, FOUND*, READ, LEVEL)
+    levels   START, READ, LEVEL*, (BEHIND*, FOUND*, WORSE, READ, LEVEL)
     makers   of a level, one a cycle, where one may be the taker's own: FIRST, MAKER*
 
 Where self-trade prevention is off, whole levels count at once.
@@ -72,10 +72,10 @@ class Fillable(wiring.Component):
         mode = taker.self_trade_prevention
         wanted_lots = Signal(32)  # what no maker has been counted for
         line, price_ticks = Signal.like(self.line), Signal(32)  # of the level that is looked at
-        level = Signal.like(self.level)
+        level, found = Signal.like(self.level), Signal.like(self.found)
         shown = Signal.like(self.read)  # the order that the pool shows
         maker, maker_token = Signal(order_layout(self._config)), Signal.like(self.read)  # that is looked at
-        m.d.comb += [self.read.eq(self.next), self.read_line.eq(self.found.line), self.search_line.eq(line)]
+        m.d.comb += [self.read.eq(self.next), self.read_line.eq(found.line), self.search_line.eq(line)]
 
         def look_on():
             """The order that the pool shows is looked at next, and the one behind it is read."""
@@ -123,18 +123,20 @@ class Fillable(wiring.Component):
                 with m.If(self.search_taken):
                     m.next = "FOUND"
             with m.State("FOUND"):
+                with m.If(self.found_valid):
+                    m.d.sync += found.eq(self.found)
+                    m.next = "WORSE"
+            with m.State("WORSE"):
                 # The search is circular: a price that is not worse than the last one ends it.
-                found_ticks = self.found.price_ticks
                 worse = Mux(
                     taker.sell,
-                    (found_ticks < price_ticks) & (found_ticks >= self.limit_ticks),
-                    (found_ticks > price_ticks) & (found_ticks <= self.limit_ticks),
+                    (found.price_ticks < price_ticks) & (found.price_ticks >= self.limit_ticks),
+                    (found.price_ticks > price_ticks) & (found.price_ticks <= self.limit_ticks),
                 )
-                with m.If(self.found_valid):
-                    m.d.sync += [line.eq(self.found.line), price_ticks.eq(found_ticks)]
-                    with m.If(self.found.any & worse):
-                        m.next = "READ"
-                    with m.Else():
-                        m.d.comb += self.falls_short.eq(1)
-                        m.next = "START"
+                m.d.sync += [line.eq(found.line), price_ticks.eq(found.price_ticks)]
+                with m.If(found.any & worse):
+                    m.next = "READ"
+                with m.Else():
+                    m.d.comb += self.falls_short.eq(1)
+                    m.next = "START"
         return m

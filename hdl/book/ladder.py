@@ -6,13 +6,15 @@ row up, in circular order within the instrument's window.
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..bits import COLLISIONS_UNUSED
 from ..config import BookConfig
+from ..deep_memory import add_memory
 from .occupancy import Occupancy
+
+SLICE_BITS = 9
+"""A block RAM of this width has 2,048 rows: eight stand behind each other for 16,384 levels."""
 
 
 class Window(data.Struct):
@@ -162,9 +164,7 @@ class Ladder(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.occupancy = occupancy = Occupancy(config.ticks, config.word_bits)
-        m.submodules.levels = levels = Memory(
-            shape=self._level, depth=2 * config.ticks, init=[], attrs=COLLISIONS_UNUSED
-        )
+        levels = add_memory(m, "levels", shape=self._level, depth=2 * config.ticks, slice_bits=SLICE_BITS)
         read, write = levels.read_port(), levels.write_port()
         with m.If(self.set_window.enable):
             m.d.sync += self.windows[self.set_window.instrument].eq(self.set_window.window)
@@ -192,7 +192,7 @@ class Ladder(wiring.Component):
         side = change.line[-1]
         best = Signal(self._best)  # of the side that changes
         better = Mux(side, change.price_ticks < best.price_ticks, change.price_ticks > best.price_ticks)
-        is_best = best.any & (change.price_ticks == best.price_ticks)
+        is_best = best.any & (change.line == best.line)
         vanishes = Signal()
         behind, behind_level = self.behind, Signal(self._level)
         known, shown = Signal(), Signal()  # `behind` is found and read; in this cycle its level comes

@@ -75,7 +75,7 @@ class MarketData(wiring.Component):
         # What was told last.
         m.submodules.last_told = last_told = Memory(shape=Top, depth=count, init=[])
         read, write = last_told.read_port(domain="comb"), last_told.write_port()
-        last = Signal(Top)
+        last, same = Signal(Top), Signal()
         cleaned = Signal(count)
         m.d.comb += [
             read.addr.eq(instrument),
@@ -103,9 +103,11 @@ class MarketData(wiring.Component):
                 m.next = "BOTH"
             with m.State("BOTH"):
                 m.d.sync += top.ask_quantity_lots.eq(Mux(ask.any, self.level.quantity_lots, 0))
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.d.sync += same.eq(top == last)
                 m.next = "TELL"
             with m.State("TELL"):
-                same = top == last
                 m.d.comb += self.telling.eq(~same)
                 with m.If(same | self.told):
                     m.d.comb += [write.en.eq(1), cleaned.eq(1 << instrument)]

@@ -8,7 +8,11 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from ..bits import COLLISIONS_UNUSED
 from ..config import BookConfig
+from ..deep_memory import add_memory
 from ..protocol.commands import SelfTradePrevention
+
+SLICE_BITS = 2
+"""A block RAM of this width has 8,192 rows."""
 
 
 def order_layout(config: BookConfig) -> data.StructLayout:
@@ -89,9 +93,7 @@ class OrderPool(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         token = self.read.shape()
-        m.submodules.orders = orders = Memory(
-            shape=self.order.shape(), depth=self._orders, init=[], attrs=COLLISIONS_UNUSED
-        )
+        orders = add_memory(m, "orders", shape=self.order.shape(), depth=self._orders, slice_bits=SLICE_BITS)
         m.submodules.next = nexts = Memory(shape=token, depth=self._orders, init=[], attrs=COLLISIONS_UNUSED)
         m.submodules.previous = previous = Memory(shape=token, depth=self._orders, init=[], attrs=COLLISIONS_UNUSED)
 

@@ -290,6 +290,15 @@ class Reader(wiring.Component):
         c_first = Signal()
         m.d.comb += maker.eq(Mux(c_first, Cat(self.maker, self.maker_next), held_maker))
         c_known = patched(c_slot, c.token)
+        # What the slot holds and what is written are compared both, so that none waits for the choice.
+        c_verdict = Signal(Verdict)
+        m.d.comb += c_verdict.eq(
+            Mux(
+                writes(posted.order, c.token),
+                Value.cast(verdict_on(posted.order.order, c)),
+                Value.cast(verdict_on(c_slot.order, c)),
+            )
+        )
         c_moves = posted.change.enable & ~c.new & writes(posted.order, c.token)
         c_line_known = Mux(c_moves, posted.change.line, c_line)
         with m.If(posted.change.enable & (c_moves | (posted.change.line == c_line))):
@@ -401,10 +410,10 @@ class Reader(wiring.Component):
                 found.level.eq(level),
                 found.maker.eq(maker.maker),
                 found.maker_next.eq(maker.maker_next),
-                found.verdict.eq(verdict_on(c_known.order, c)),
+                found.verdict.eq(c_verdict),
                 d_if_written.in_use.eq(~d.cancels),
                 d_if_written.same_generation.eq(
-                    Mux(d.cancels, verdict_on(c_known.order, c).same_generation, c.generation == d.generation)
+                    Mux(d.cancels, c_verdict.same_generation, c.generation == d.generation)
                 ),
                 d_if_written.named.eq(~d.cancels & (c.generation == d.generation) & named_alike),
                 self.stale.eq(c_stale | c_outdated),

@@ -84,15 +84,17 @@ class Selection(wiring.Component):
         band = data.View(BandMove, command.body)
         base_ticks = data.View(MoveWindow, command.body).window_base_ticks
         lower_ticks, upper_ticks = Signal(32), Signal(32)
-        last_tick = ((Const(1, 32) << self.window.log2) - 1)[:32]
+        window = Signal(Window)
+        last_tick = ((Const(1, 32) << window.log2) - 1)[:32]
         m.d.sync += [
+            window.eq(self.window),
             lower_ticks.eq(Mux(moves_window, base_ticks, band.force_lower_ticks)),
             upper_ticks.eq(Mux(moves_window, base_ticks + last_tick, band.force_upper_ticks)),
         ]
         # An edge that lies outside the window as it is has another price's line, and nothing beyond it to be found.
         far_edge_ticks = Mux(asks, upper_ticks, lower_ticks)
         m.d.comb += [
-            self.search_line.eq(line_of(self.window, asks, far_edge_ticks, self._row_bits)),
+            self.search_line.eq(line_of(window, asks, far_edge_ticks, self._row_bits)),
             self.read.eq(reading),
             self.read_line.eq(at.line),
         ]

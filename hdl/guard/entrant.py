@@ -1,6 +1,6 @@
 """A command on its way through the guard."""
 
-from amaranth.hdl import unsigned
+from amaranth.hdl import Cat, Const, Mux, Value, unsigned
 from amaranth.lib import data
 
 from ..beats import Cause
@@ -30,6 +30,38 @@ class Verdict(data.Struct):
     reason: Reason
 
 
+class Faults(data.Struct):
+    """What is wrong with a command that neither the kill switch nor its instrument's state has to be asked for.
+
+    Attributes
+    ----------
+    malformed : It is not what its opcode's layout allows.
+    wrong_epoch : It is of another epoch.
+    not_privileged : Link 0 alone may send it.
+    not_yours : It names another link's slot.
+    unknown_instrument : Its instrument has not been set.
+    """
+
+    malformed: 1
+    wrong_epoch: 1
+    not_privileged: 1
+    not_yours: 1
+    unknown_instrument: 1
+
+
+def first_fault(faults) -> Value:
+    """The verdict on a command with these faults: the first one counts."""
+    reason = Const(Reason.UNKNOWN_INSTRUMENT)
+    for name, fault in (
+        ("not_yours", Reason.TOKEN_NOT_YOURS),
+        ("not_privileged", Reason.NOT_PRIVILEGED),
+        ("wrong_epoch", Reason.WRONG_EPOCH),
+        ("malformed", Reason.MALFORMED),
+    ):
+        reason = Mux(faults[name], fault, reason)
+    return Cat(Value.cast(faults).any(), reason)
+
+
 class Entrant(data.Struct):
     """A command on its way through the guard.
 
@@ -41,11 +73,12 @@ class Entrant(data.Struct):
     operator : Has the guard to itself.
     rules : Its instrument, as the guard knows it.
     slots : The order slots its link may use.
-    early : Reasons that go before the kill switch. From b on.
+    faults : What goes before the kill switch. In b.
+    early : The same, as a verdict. In c.
     late : Reasons that come after it: in b the trading state, from c on its price as well.
     refusal : What speaks against its price. From b on.
     price_ticks, at_bound : An order's effective price; it is the bound of its side. From b on.
-    waits : It has to wait for the trades before it. From b on.
+    waits : It has to wait for the trades before it. In b as far as its instrument goes.
     row : Its account's row. From b on.
     touched : The row has been written since it was looked at.
     factor_bits : Quantity and multiplier together are below two to this. In b.
@@ -59,6 +92,7 @@ class Entrant(data.Struct):
     operator: 1
     rules: Instrument
     slots: TokenRange
+    faults: Faults
     early: Verdict
     late: Verdict
     refusal: Refusal

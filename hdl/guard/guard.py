@@ -28,7 +28,7 @@ from .admission import Watchdog
 from .band import reason_of
 from .breaker import Breaker
 from .credit import Account, Accounts
-from .entrant import Entrant, LinkCommand, TokenRange
+from .entrant import Entrant, LinkCommand, TokenRange, first_fault
 from .operator import operate
 from .orders import balance_bits, check, decide
 
@@ -216,6 +216,8 @@ class Guard(wiring.Component):
                     bit_length(data.View(NewOrder, a.command).quantity_lots) + bit_length(a.rules.multiplier_quote)
                 ),
                 c.eq(b),
+                c.early.eq(first_fault(b.faults)),
+                c.waits.eq(b.waits & (Value.cast(b.faults) == 0)),
                 c.late.any.eq(b.late.any | Value.cast(b.refusal).any()),
                 c.late.reason.eq(Mux(b.late.any, b.late.reason, reason_of(b.refusal))),
                 c.touched.eq(b.touched | touched(b)),

@@ -80,11 +80,12 @@ def operate(
     command = c.command
 
     # What has to be compared, a cycle before it decides.
-    granted = Signal(signed(66))
+    granted, beyond = Signal(signed(66)), Signal()
     active, conflicts = Signal(), Signal()
     halted = (instrument.state == TradingState.HALTED) | (instrument.state == TradingState.CLOSED)
     m.d.sync += [
         granted.eq(row.balance_quote + grant.amount_quote),
+        beyond.eq((granted > BALANCE_LIMIT_QUOTE) | (granted < -BALANCE_LIMIT_QUOTE)),
         active.eq(instrument.known & (~halted | resting.bit_select(c.cause.instrument, 1))),
     ]
     m.d.comb += [breaker.cause.eq(c.cause), breaker.command.eq(command)]
@@ -138,6 +139,8 @@ def operate(
             m.d.sync += row.eq(accounts.row)
             m.next = "COMPARE"
         with m.State("COMPARE"):
+            m.next = "COMPARED"
+        with m.State("COMPARED"):
             m.next = "DECIDE"
         with m.State("DECIDE"):
             m.d.comb += [
@@ -162,7 +165,7 @@ def operate(
                         gives(Job.COMMAND)
                         m.next = "WORK"
                     with m.Case(Opcode.GRANT_CREDIT):
-                        with m.If((granted > BALANCE_LIMIT_QUOTE) | (granted < -BALANCE_LIMIT_QUOTE)):
+                        with m.If(beyond):
                             reject(m, beat, command, Reason.CREDIT)
                         with m.Else():
                             m.d.comb += [

@@ -20,7 +20,7 @@ from .admission import WellFormed
 from .answers import reject
 from .band import PriceCheck, reason_of
 from .credit import Move
-from .entrant import Verdict
+from .entrant import Faults, Verdict
 from .operator import OF_INSTRUMENTS
 
 
@@ -43,7 +43,7 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
     with m.Switch(opcode):
         with m.Case(*OF_INSTRUMENTS):
             m.d.comb += one_instrument.eq(a.cause.instrument != ALL_INSTRUMENTS)
-    early, late = Signal(Verdict), Signal(Verdict)
+    faults, late = Signal(Faults), Signal(Verdict)
     market = entry.order_type == OrderType.MARKET
     post_only = (Value.cast(entry.flags) & OrderFlags.POST_ONLY.value) != 0
     at_once = ~market & ((entry.time_in_force != TimeInForce.GTC) | post_only)
@@ -53,23 +53,17 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
         price_check.sell.eq(entry.side == Side.SELL),
         price_check.market.eq(new & market),
         price_check.price_ticks.eq(entry.price_ticks),
-        early.any.eq(1),
     ]
-    with m.If(a.timer):
-        m.d.comb += early.any.eq(0)
-    with m.Elif(well_formed.malformed):
-        m.d.comb += early.reason.eq(Reason.MALFORMED)
-    with m.Elif(entry.header.epoch != epoch):
-        m.d.comb += early.reason.eq(Reason.WRONG_EPOCH)
-    with m.Elif((a.operator | reduce_only) & (a.cause.link != 0)):
-        m.d.comb += early.reason.eq(Reason.NOT_PRIVILEGED)
-    with m.Elif((new | cancel | replace) & ((entry.token < mine.first) | (entry.token >= mine.first + mine.count))):
-        m.d.comb += early.reason.eq(Reason.TOKEN_NOT_YOURS)
-    with m.Elif((new | cancel | replace | one_instrument) & ~instrument.known):
-        m.d.comb += early.reason.eq(Reason.UNKNOWN_INSTRUMENT)
-    with m.Else():
-        m.d.comb += early.any.eq(0)
-
+    with m.If(~a.timer):
+        m.d.comb += [
+            faults.malformed.eq(well_formed.malformed),
+            faults.wrong_epoch.eq(entry.header.epoch != epoch),
+            faults.not_privileged.eq((a.operator | reduce_only) & (a.cause.link != 0)),
+            faults.not_yours.eq(
+                (new | cancel | replace) & ((entry.token < mine.first) | (entry.token >= mine.first + mine.count))
+            ),
+            faults.unknown_instrument.eq((new | cancel | replace | one_instrument) & ~instrument.known),
+        ]
     with m.If(new & ~instrument.enters):
         m.d.comb += [late.reason.eq(Reason.HALTED), late.any.eq(1)]
     with m.Elif(new & instrument.collects & at_once):
@@ -77,12 +71,12 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
 
     with m.If(advance):
         m.d.sync += [
-            b.early.eq(early),
+            b.faults.eq(faults),
             b.late.eq(late),
             b.refusal.eq(Mux(new | replace, price_check.refusal, 0)),
             b.price_ticks.eq(price_check.effective_ticks),
             b.at_bound.eq((new | replace) & price_check.at_bound),
-            b.waits.eq((new | replace) & instrument.dynamic & ~early.any & ~late.any),
+            b.waits.eq((new | replace) & instrument.dynamic & ~late.any),
         ]
 
 

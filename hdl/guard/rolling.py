@@ -9,7 +9,7 @@ Buckets are in block RAM, the one that is being filled among them; when one is o
 for what they have in common.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -324,7 +324,11 @@ class Rolling(wiring.Component):
                             m.next = "REMAIN"
             with m.State("REMAIN"):
                 m.d.comb += [remains.eq(1), buckets.slot.eq(place), buckets.fresh.eq(0)]
-                m.d.sync += [place.eq(place - 1), left.eq(Mux(left == 0, 0, left - 1)), coming.eq(Cat(coming[1], left != 0))]
+                m.d.sync += [
+                    place.eq(place - 1),
+                    left.eq(Mux(left == 0, 0, left - 1)),
+                    coming.eq(Cat(coming[1], left != 0)),
+                ]
                 with m.If(coming[0]):
                     m.d.sync += window.all.eq(with_more)
                 with m.If((left == 0) & (coming == 0)):

@@ -12,7 +12,7 @@ from .band import Instrument
 from .breaker_row import Row
 from .ratio import Ratio
 from .rolling import Ask, Rolling
-from .timers import ENTRIES, Deadline, Timers
+from .timers import ENTRIES, Timers
 
 
 class Job(enum.Enum, shape=3):

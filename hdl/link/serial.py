@@ -136,7 +136,10 @@ class SerialLink(wiring.Component):
         wiring.connect(m, encoder.bytes, uart_transmitter.bytes)
 
         wiring.connect(m, receiver.peer, sender.peer)
-        at_rest = receiver.empty & reader.idle & writer.idle & self.core_idle
+        # What was at rest a cycle ago, and was given nothing, still is.
+        core_rests, at_rest = Signal(), Signal()
+        m.d.sync += core_rests.eq(self.core_idle & reader.idle)
+        m.d.comb += at_rest.eq(receiver.empty & reader.idle & writer.idle & core_rests)
         m.d.comb += [
             uart_receiver.rx.eq(self.rx),
             self.tx.eq(uart_transmitter.tx),
