@@ -4,12 +4,13 @@ from unittest.mock import patch
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assume, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from harness import Harness, anything, before, opened, register, rows, some, take
 from occupancy import between, next_line, window_of
 from proof import Proof
 
 from bandgap.hdl.book import ladder
+from bandgap.hdl.book.ladder import level_layout
 from bandgap.hdl.book.occupancy import Occupancy
 from bandgap.hdl.config import PRESETS
 
@@ -105,7 +106,7 @@ class Levels(Harness):
             dut.ahead,
         ):
             anything(m, port)
-        levels = rows(m, inner, "levels")
+        levels = [data.View(level_layout(CONFIG), row) for row in rows(m, inner, "levels")]
 
         def size_of(window):
             return (1 << window.log2)[: CONFIG.ticks.bit_length()]
@@ -181,6 +182,7 @@ class Levels(Harness):
                 & (change.appeared == (~was & holds))
                 & (change.vanished == (was & ~holds))
                 & (was | holds)
+                & (change.level.any == holds)
                 & (Cat(change.instrument, change.line[-1]) == before(m, Cat(*coming)))
             ),
         )
@@ -227,7 +229,7 @@ class Levels(Harness):
         self.assume(m, ~(change.enable & before(m, ~dut.settled)))
 
         # Bitmap and levels.
-        marked = Cat(level[2 * 3 :] != 0 for level in levels)
+        marked = Cat(level.quantity_lots != 0 for level in levels)
         in_windows: Value = Const(0, LINES)
         for index in range(CONFIG.instruments):
             in_windows = in_windows | Mux(known[index], rows_of(dut.windows[index]), 0)
@@ -239,14 +241,18 @@ class Levels(Harness):
         self.claim(m, "windows_apart", ~known.all() | ~overlap)
         self.claim(m, "marked_inside_windows", (lines & ~in_windows) == 0)
         self.claim(m, "bitmap_equals_levels", ~dut.ready | (lines == marked))
+        say_so = Cat(level.any for level in levels)
+        self.claim(m, "levels_say_so", ~dut.ready | (say_so == marked))
         self.claim(m, "cleared_in_time", dut.ready == ((age == LINES) & occupancy.ready))
         self.claim(m, "sweep", Cat(register(inner, "clear"), register(inner, "cleared")) == age)
         for name, instrument in (("change_window", coming[0]), ("search_window", search.payload.instrument)):
             held = register(inner, name) == Value.cast(dut.windows[before(m, instrument)])
             self.claim(m, name, before(m, setting.enable) | held)
         self.claim(m, "swept", dut.ready | (lines == 0))
-        self.claim(m, "clearing", (age == LINES) | ((marked & ((Const(1, LINES + 1) << age) - 1)[:LINES]) == 0))
-        self.claim(m, "cleared", (age != LINES) | dut.ready | (marked == 0))
+        self.claim(
+            m, "clearing", (age == LINES) | (((marked | say_so) & ((Const(1, LINES + 1) << age) - 1)[:LINES]) == 0)
+        )
+        self.claim(m, "cleared", (age != LINES) | dut.ready | ((marked | say_so) == 0))
 
         # Any side of any instrument, and any price.
         instrument, sell, price_ticks = some(m, 1, "instrument"), some(m, 1, "sell"), some(m, 32, "price_ticks")
@@ -258,7 +264,7 @@ class Levels(Harness):
         with m.Switch(best_line):
             for index, level in enumerate(levels):
                 with m.Case(index):
-                    m.d.comb += head.eq(level[:3])
+                    m.d.comb += head.eq(level.head)
         steady = dut.settled
         rests = (
             set_up & inside(own_window, price_ticks) & lines.bit_select(line_of(own_window, sell, price_ticks)[:4], 1)
@@ -314,7 +320,7 @@ class Levels(Harness):
         with m.Switch(behind_line):
             for index, level in enumerate(levels):
                 with m.Case(index):
-                    m.d.comb += behind_row.eq(level)
+                    m.d.comb += behind_row.eq(Value.cast(level))
         placed = (
             inside(own_window, behind.price_ticks) & (behind.line == behind_line) & lines.bit_select(behind_line[:4], 1)
         )
