@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..bits import lowest_set
+from ..bits import COLLISIONS_UNUSED, lowest_set
 
 
 class Occupancy(wiring.Component):
@@ -75,7 +75,7 @@ class Occupancy(wiring.Component):
         m.d.comb += [self.ready.eq(cleared), self.update.ready.eq(cleared)]
 
         # An update reads its words in one cycle and writes them in the next: it goes up while words turn from or to
-        # zero.
+        # zero. It has memories of its own to read, block RAM where they are large, so that searches may take theirs.
         updates = Signal()
         update = Signal.like(self.update.payload)
         m.d.sync += [updates.eq(self.update.valid & self.update.ready), update.eq(self.update.payload)]
@@ -96,21 +96,31 @@ class Occupancy(wiring.Component):
         for level in range(self._levels):
             first, end = self._place(level)
             depth = 1 << (self._row_bits + 1 - end)
-            m.submodules[f"level_{level}"] = memory = Memory(shape=unsigned(word_bits), depth=depth, init=[])
-            write = memory.write_port()
-            update_read, search_read = (memory.read_port(domain="comb") for _ in range(2))
+            m.submodules[f"level_{level}"] = searched = Memory(shape=unsigned(word_bits), depth=depth, init=[])
+            m.submodules[f"updated_{level}"] = kept = Memory(
+                shape=unsigned(word_bits), depth=depth, init=[], attrs=COLLISIONS_UNUSED
+            )
+            search_read, update_read = searched.read_port(domain="comb"), kept.read_port()
             word, updated = Signal(word_bits, name=f"word_{level}"), Signal(word_bits, name=f"updated_{level}")
+            # A word that is written in this cycle is read as it becomes.
+            just_written, last_updated = Signal(name=f"just_written_{level}"), Signal.like(updated)
             bit = Const(1) << update.line[first:end]
             m.d.comb += [
                 update_read.addr.eq(self.update.payload.line[end:]),
                 search_read.addr.eq(line[end:]),
+                word.eq(Mux(just_written, last_updated, update_read.data)),
                 updated.eq(Mux(update.occupied, word | bit, word & ~bit)),
             ]
-
-            with m.If(cleared):
-                m.d.comb += [write.addr.eq(update.line[end:]), write.data.eq(updated), write.en.eq(goes_up)]
-            with m.Else():
-                m.d.comb += [write.addr.eq(clear), write.en.eq(clear < depth)]
+            m.d.sync += [
+                just_written.eq(goes_up & (update_read.addr == update.line[end:])),
+                last_updated.eq(updated),
+            ]
+            for memory in (searched, kept):
+                write = memory.write_port()
+                with m.If(cleared):
+                    m.d.comb += [write.addr.eq(update.line[end:]), write.data.eq(updated), write.en.eq(goes_up)]
+                with m.Else():
+                    m.d.comb += [write.addr.eq(clear), write.en.eq(clear < depth)]
 
             place = line[first:end]
             path = Signal(1 << (end - first), name=f"path_{level}")
@@ -119,8 +129,6 @@ class Occupancy(wiring.Component):
             above = (level + 1) * self._word_log2
             last = (window_log2 > first if level else 1) & (window_log2 <= above)
             m.d.sync += [
-                # A word that is written in this cycle is read as it becomes.
-                word.eq(Mux(goes_up & (update_read.addr == update.line[end:]), updated, update_read.data)),
                 path.eq(Mux(goes_up & (search_read.addr == update.line[end:]), updated, search_read.data)),
                 among.eq(
                     Mux(

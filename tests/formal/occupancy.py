@@ -72,10 +72,11 @@ class Bitmap(Harness):
         for level in range(levels):
             width = min(1 << word_log2, len(truth) // 2)
             expected = [truth[at : at + width] for at in range(0, len(truth), width)]
-            words = rows(m, inner, f"level_{level}")
-            same = Cat(word == value for word, value in zip(words, expected, strict=True)).all()
-            self.claim(m, f"level_{level}", ~dut.ready | same)
-            swept = swept & Cat((word == 0) | (age <= index) for index, word in enumerate(words)).all()
+            for name in (f"level_{level}", f"updated_{level}"):
+                words = rows(m, inner, name)
+                same = Cat(word == value for word, value in zip(words, expected, strict=True)).all()
+                self.claim(m, name, ~dut.ready | same)
+                swept = swept & Cat((word == 0) | (age <= index) for index, word in enumerate(words)).all()
             truth = Cat(value.any() for value in expected)
         sweep = 2 * ticks // word_bits
         m.d.sync += age.eq(Mux(age == sweep, sweep, age + 1))
