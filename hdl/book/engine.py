@@ -191,13 +191,20 @@ class Engine(wiring.Component):
             reader.moved_side.eq(ladder.moved_side),
             reader.improved.eq(ladder.improved),
             reader.moved_best.eq(ladder.moved_best),
-            # The ports are the reader's, unless a state below takes one.
             pool.read.eq(reader.read),
             pool.read_enable.eq(reader.read_enable),
-            pool.read_maker.eq(reader.read_maker),
-            pool.read_maker_enable.eq(reader.read_maker_enable),
-            ladder.read_line.eq(reader.read_line),
-            ladder.read_enable.eq(reader.read_line_enable),
+        ]
+        # The ports are the reader's, unless a state below takes one. What is known last is chosen last: the reader's
+        # line, and the order that follows in the next level.
+        own_line, reads_level = Signal.like(ladder.read_line), Signal()
+        own_maker, reads_maker, reads_behind = Signal.like(pool.read_maker), Signal(), Signal()
+        m.d.comb += [
+            ladder.read_line.eq(Mux(reads_level, own_line, reader.read_line)),
+            ladder.read_enable.eq(reads_level | reader.read_line_enable),
+            pool.read_maker.eq(
+                Mux(reads_behind, ladder.behind.level.head, Mux(reads_maker, own_maker, reader.read_maker))
+            ),
+            pool.read_maker_enable.eq(reads_behind | reads_maker | reader.read_maker_enable),
         ]
         # What this cycle decides, and what the last one did.
         posting, posted = Signal(posting_layout(config)), Signal(posting_layout(config))
@@ -305,10 +312,10 @@ class Engine(wiring.Component):
         m.d.comb += slot.cycle.eq(self.cycle)
 
         def read_maker(token):
-            m.d.comb += [pool.read_maker.eq(token), pool.read_maker_enable.eq(1)]
+            m.d.comb += [own_maker.eq(token), reads_maker.eq(1)]
 
         def read_level(line):
-            m.d.comb += [ladder.read_line.eq(line), ladder.read_enable.eq(1)]
+            m.d.comb += [own_line.eq(line), reads_level.eq(1)]
 
         posts = Posting(m, posting)
 
@@ -332,7 +339,7 @@ class Engine(wiring.Component):
         ends = Signal()  # in a state behind which the next one is at hand, as soon as a report can leave
         # Of a replace, known a cycle after it came: what has been compared, and whether the old order's reserve has
         # been worked out, which is done only where credit hangs on it.
-        unknown, mismatched, owes = Signal(), Signal(), Signal()
+        unknown, barred, mismatched, owes, crosses = Signal(), Signal(), Signal(), Signal(), Signal()
         same_price, at_best, in_place = Signal(), Signal(), Signal()
         weighed = Signal()
         present = Signal()
@@ -410,8 +417,8 @@ class Engine(wiring.Component):
                 walker.go.eq(1),
                 pool.read.eq(walker.read),
                 pool.read_enable.eq(1),
-                ladder.read_line.eq(walker.read_line),
-                ladder.read_enable.eq(1),
+                own_line.eq(walker.read_line),
+                reads_level.eq(1),
                 search.valid.eq(walker.search),
                 ladder.found.ready.eq(1),
             ]
@@ -530,13 +537,19 @@ class Engine(wiring.Component):
         outweighed = Signal()  # the old order's reserve does not cover the new one, nor what is owed
 
         def look_at_replaced():
-            """Compare the old order with the new one, which may take."""
+            """Compare the old order with the new one, which may take.
+
+            What is posted for its slot has been waited for (`reader.hold`), so registers have all there is to know.
+            """
+            found = reader.found
             order = found.order
             expected = amendment.expected_quantity_lots
             keeps_place = (order.price_ticks == command.price_ticks) & (entry.quantity_lots <= order.quantity_lots)
             owing = (command.deficit_quote != 0) & ~order.reduce_only
             m.d.sync += [
                 unknown.eq(~found.verdict.named | (Value.cast(entry.side) != sides(order.sell))),
+                barred.eq(order.reduce_only & ~privileged),
+                crosses.eq(order.post_only & found.takes),
                 mismatched.eq((expected != 0) & (expected != order.quantity_lots)),
                 same_price.eq(order.price_ticks == command.price_ticks),
                 at_best.eq(reader.at_best),
@@ -561,7 +574,7 @@ class Engine(wiring.Component):
             reason = Signal(Reason, init=Reason.UNKNOWN_ORDER)
             with m.If(unknown):
                 m.d.comb += reason.eq(Reason.UNKNOWN_ORDER)
-            with m.Elif(order.reduce_only & ~privileged):
+            with m.Elif(barred):
                 m.d.comb += reason.eq(Reason.NOT_PRIVILEGED)
             with m.Elif(mismatched):
                 m.d.comb += reason.eq(Reason.QUANTITY_MISMATCH)
@@ -571,7 +584,7 @@ class Engine(wiring.Component):
                 m.d.comb += weighs.eq(1)
             with m.Elif(owes & outweighed):
                 m.d.comb += reason.eq(Reason.CREDIT)
-            with m.Elif(order.post_only & found.takes & ~in_place):  # a halted book may stand crossed
+            with m.Elif(crosses & ~in_place):  # a halted book may stand crossed
                 m.d.comb += reason.eq(Reason.POST_ONLY)
             with m.Else():
                 m.d.comb += accepted.eq(1)
@@ -635,8 +648,8 @@ class Engine(wiring.Component):
             top = data.View(TopOfBook, draft)
             m.d.comb += [
                 market_data.free.eq(ladder.settled),
-                ladder.read_line.eq(market_data.read_line),
-                ladder.read_enable.eq(market_data.read_enable),
+                own_line.eq(market_data.read_line),
+                reads_level.eq(market_data.read_enable),
                 drafts.active.eq(market_data.telling),
                 market_data.told.eq(drafted),
                 follow.eq(Follow.MORE),
@@ -799,7 +812,8 @@ class Engine(wiring.Component):
                 m.next = "MATCH_MAKER"
 
             with m.State("MATCH_NEXT"):
-                read_maker(Mux(followed, level.head, behind.level.head))
+                read_maker(level.head)
+                m.d.comb += reads_behind.eq(~followed)
                 with m.If(followed | ladder.follows):
                     m.d.sync += followed.eq(0)
                     with m.If(Mux(followed, reaches_next, reaches_behind)):
@@ -1005,8 +1019,8 @@ class Engine(wiring.Component):
             with m.State("AUCTION"):
                 walk(uncross)
                 m.d.comb += [
-                    pool.read_maker.eq(uncross.read_maker),
-                    pool.read_maker_enable.eq(1),
+                    own_maker.eq(uncross.read_maker),
+                    reads_maker.eq(1),
                     posting.order.eq(uncross.posting.order),
                     posting.change.eq(uncross.posting.change),
                     posting.change.instrument.eq(instrument),

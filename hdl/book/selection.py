@@ -78,7 +78,7 @@ class Selection(wiring.Component):
         reading = Signal(range(self._config.orders + 1))  # the slot that a sweep reads, or any other
         asks = Signal()  # the side that is looked at
         at = Signal(found_layout(self._config))  # the level that is looked at, the best one or one that was `searched`
-        searched = Signal()
+        searched, beyond = Signal(), Signal()  # it lies outside
 
         # What stays: from `lower_ticks` to `upper_ticks`.
         band = data.View(BandMove, command.body)
@@ -146,7 +146,10 @@ class Selection(wiring.Component):
                     m.next = "START"
 
             with m.State("EDGE"):
-                with m.If(at.any & outside(at.price_ticks)):
+                m.d.sync += beyond.eq(outside(at.price_ticks))
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                with m.If(at.any & beyond):
                     m.next = "LEVEL"
                 with m.Elif(at.any & moves_window & ~searched):
                     m.next = "SEARCH"

@@ -137,6 +137,7 @@ class Breaker(wiring.Component):
                 rules.eq(instruments[index]),
                 bid.eq(self.bests_of[index].bid),
                 ask.eq(self.bests_of[index].ask),
+                work.resting.eq(self.resting.bit_select(index, 1)),
             ]
 
         with m.FSM() as fsm:

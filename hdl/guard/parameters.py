@@ -52,7 +52,7 @@ def add_parameters(work: Work) -> None:
             with m.Case(Opcode.SET_BREAKER):
                 settings = data.View(SetBreaker, command)
                 batch = settings.mode == TradingMode.BATCH
-                with m.If((batch != rules.batch) & (~halted | breaker.resting.bit_select(work.index, 1))):
+                with m.If((batch != rules.batch) & (~halted | work.resting)):
                     work.rejects(Reason.INSTRUMENT_ACTIVE)
                 with m.Else():
                     m.d.sync += [row[name].eq(settings[name]) for name in DURATIONS]

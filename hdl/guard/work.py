@@ -38,6 +38,7 @@ class Work:
     row, rules : The instrument's row, and what the fast path knows of it.
     stored, store : The row as it was; in this cycle it is stored.
     at_bound, fits : A best price stands at its bound, or beyond; the book is not crossed, nor beyond the band.
+    resting : Any of its orders rests.
     stranded : See `hdl.beats.Review`.
     span_us, span_ns : A duration; in nanoseconds two cycles later.
     tells, reason, last : The state is reported, with this reason; as the last report.
@@ -57,7 +58,7 @@ class Work:
         self.index = Signal(max(1, ceil_log2(config.instruments)))
         self.now_ns = Signal(64)
         self.row, self.rules = Signal(Row), Signal(Instrument)
-        self.at_bound, self.fits, self.stranded = Signal(), Signal(), Signal()
+        self.at_bound, self.fits, self.resting, self.stranded = Signal(), Signal(), Signal(), Signal()
         self.span_us, self.span_ns = Signal(32), Signal(42)
         self.tells, self.last = Signal(), Signal()
         self.reason = Signal(Reason, init=Reason.OPERATOR)
