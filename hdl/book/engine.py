@@ -71,6 +71,7 @@ from .report_slot import Follow, ReportSlot
 from .reviews import Reviews, bests_layout
 from .selection import Selection
 from .uncross import Uncross
+from .windows import Windows
 
 TAKING = (
     *("REPLACE", "WEIGH_LOTS", "WEIGH_QUOTE", "WEIGH"),
@@ -157,6 +158,7 @@ class Engine(wiring.Component):
         row_bits = exact_log2(config.ticks)
         m.submodules.pool = pool = OrderPool(config)
         m.submodules.ladder = ladder = Ladder(config)
+        m.submodules.windows = windows = Windows(config, readers=4)
         m.submodules.slot = slot = ReportSlot()
         wiring.connect(m, slot.reports, wiring.flipped(self.reports))
         token_shape = pool.read.shape()
@@ -178,7 +180,6 @@ class Engine(wiring.Component):
             reader.price_ticks.eq(command.price_ticks),
             reader.repriced.eq(self.repriced),
             reader.collecting.eq(self.collecting),
-            reader.windows.eq(ladder.windows),
             reader.bests.eq(ladder.bests),
             reader.order.eq(pool.order),
             reader.next.eq(pool.next),
@@ -219,6 +220,9 @@ class Engine(wiring.Component):
             ladder.coming_side.eq(posting.change.line[-1]),
         ]
 
+        instrument = command.cause.instrument
+        window, window_of_removed = windows.windows[0], windows.windows[1]
+
         # The order that takes, while it does.
         taker = Signal(order_shape)
         taker_token = Signal(token_shape)
@@ -247,14 +251,25 @@ class Engine(wiring.Component):
         # Where they rest; a cycle behind them, but for a replace, whose new line is there with its taker.
         taker_line, removed_line = Signal.like(level_line), Signal.like(level_line)
         m.d.sync += [
-            taker_line.eq(line_of(ladder.windows[taker.instrument], taker.sell, taker.price_ticks, row_bits)),
-            removed_line.eq(line_of(ladder.windows[removed.instrument], removed.sell, removed.price_ticks, row_bits)),
+            taker_line.eq(line_of(window, taker.sell, taker.price_ticks, row_bits)),
+            removed_line.eq(line_of(window_of_removed, removed.sell, removed.price_ticks, row_bits)),
         ]
 
         count = Signal(range(config.orders + 1))
 
-        instrument = command.cause.instrument
         m.d.comb += [
+            *(
+                chosen.eq(each)
+                for chosen, each in zip(
+                    windows.instruments,
+                    (instrument, removed.instrument, reader.a_instrument, posting.change.instrument),
+                    strict=True,
+                )
+            ),
+            reader.window.eq(window),
+            reader.a_window.eq(windows.windows[2]),
+            ladder.coming_window.eq(windows.windows[3]),
+            ladder.search_window.eq(window),
             posting.change.instrument.eq(instrument),
             ladder.search.payload.instrument.eq(instrument),
             ladder.search.payload.line.eq(level_line),
@@ -383,7 +398,7 @@ class Engine(wiring.Component):
         search = ladder.search
         m.d.comb += [
             selection.command.eq(command),
-            selection.window.eq(ladder.windows[instrument]),
+            selection.window.eq(window),
             selection.bests.eq(bests),
             selection.settled.eq(ladder.settled),
             selection.order.eq(removed),
@@ -450,11 +465,11 @@ class Engine(wiring.Component):
             drafts.kind(ReportKind.DONE)
             with m.If(drafted):
                 m.d.comb += [
-                    ladder.set_window.enable.eq(1),
-                    ladder.set_window.instrument.eq(instrument),
-                    ladder.set_window.window.base_ticks.eq(definition.window_base_ticks),
-                    ladder.set_window.window.offset.eq(definition.ladder_offset),
-                    ladder.set_window.window.log2.eq(definition.window_log2),
+                    windows.set.enable.eq(1),
+                    windows.set.instrument.eq(instrument),
+                    windows.set.window.base_ticks.eq(definition.window_base_ticks),
+                    windows.set.window.offset.eq(definition.ladder_offset),
+                    windows.set.window.log2.eq(definition.window_log2),
                 ]
                 for switch, flag in (
                     (market_data.follow, InstrumentFlags.TOP_OF_BOOK),
@@ -559,7 +574,7 @@ class Engine(wiring.Component):
                 taker.quantity_lots.eq(entry.quantity_lots),
                 taker.price_ticks.eq(command.price_ticks),
                 taker_token.eq(entry_token),
-                taker_line.eq(line_of(ladder.windows[instrument], order.sell, command.price_ticks, row_bits)),
+                taker_line.eq(line_of(window, order.sell, command.price_ticks, row_bits)),
                 immediate.eq(0),
                 cancel_reason.eq(Reason.BAND_MOVED),
             ]
@@ -998,14 +1013,11 @@ class Engine(wiring.Component):
                     drafts.kind(ReportKind.DONE)
                     m.d.comb += done.count.eq(count)
                     with m.If(command.action == Action.MOVE_WINDOW):
-                        window = ladder.windows[instrument]
                         m.d.comb += [
-                            ladder.set_window.enable.eq(drafted),
-                            ladder.set_window.instrument.eq(instrument),
-                            ladder.set_window.window.eq(window),
-                            ladder.set_window.window.base_ticks.eq(
-                                data.View(MoveWindow, command.body).window_base_ticks
-                            ),
+                            windows.set.enable.eq(drafted),
+                            windows.set.instrument.eq(instrument),
+                            windows.set.window.eq(window),
+                            windows.set.window.base_ticks.eq(data.View(MoveWindow, command.body).window_base_ticks),
                         ]
                     with m.Elif(command.everyone):
                         m.d.comb += header.reason.eq(command.reason)

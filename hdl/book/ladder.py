@@ -12,17 +12,10 @@ from amaranth.utils import exact_log2
 from ..config import BookConfig
 from ..deep_memory import add_memory
 from .occupancy import Occupancy
+from .windows import Window
 
 SLICE_BITS = 9
 """A block RAM of this width has 2,048 rows: eight stand behind each other for 16,384 levels."""
-
-
-class Window(data.Struct):
-    """Where an instrument's prices lie: `base_ticks` and two to the `log2` ticks, in ladder rows from `offset` on."""
-
-    base_ticks: unsigned(32)
-    offset: unsigned(16)
-    log2: unsigned(5)
 
 
 def best_layout(config: BookConfig) -> data.StructLayout:
@@ -92,9 +85,6 @@ class Ladder(wiring.Component):
 
     Attributes
     ----------
-    set_window : `window` becomes that of `instrument` while `enable`; it must hold no order, or another base alone be
-        new, and every order be inside both windows. In the next cycle nothing changes nor is sought.
-    windows : Each instrument's window.
     bests : Each instrument's best bid and best ask.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
         A level changed in the same cycle is read as it was before. While unsettled or `ahead` the port is the ladder's
@@ -102,10 +92,12 @@ class Ladder(wiring.Component):
     change : The level that changes: only while settled, not `settling`, and settled in the cycle before, with no search
         of the engine under way. When the best level vanished, and the one behind it is not known, that is sought; the
         ladder is unsettled from the next cycle on until it is found, which may be in that next cycle.
-    coming_instrument, coming_side : Where the next cycle's change is, if there is one.
+    coming_instrument, coming_side, coming_window : Where the next cycle's change is, if there is one. A window becomes
+        another only while its instrument has no order, or gets another base with every order inside both; and while
+        nothing changes nor is sought, nor is in the next cycle.
     search : Stream in, while nothing changes nor is `ahead`, nor was in the cycle before: asks for the level behind
         `line` of `instrument` in order of price, circularly, itself not among them. `line` lies in that instrument's
-        window. The payload's instrument is there a cycle before, as it is for `ahead`.
+        window. The payload's instrument and its `search_window` are there a cycle before, as they are for `ahead`.
     found : Stream out: the answer: whether there is `any`, its `line` and `price_ticks`.
     ahead : A taker trades with the best level of a side: the level behind it is sought, to be at hand when it vanishes.
         Begins while settled and not `settling`, in a cycle in which nothing changes, with the payload of `search` at
@@ -133,8 +125,6 @@ class Ladder(wiring.Component):
         instrument = range(config.instruments)
         super().__init__(
             {
-                "set_window": In(data.StructLayout({"enable": 1, "instrument": instrument, "window": Window})),
-                "windows": Out(data.ArrayLayout(Window, config.instruments)),
                 "bests": Out(data.ArrayLayout(data.ArrayLayout(self._best, 2), config.instruments)),
                 "read_line": In(line),
                 "read_enable": In(1),
@@ -142,7 +132,9 @@ class Ladder(wiring.Component):
                 "change": In(change_layout(config)),
                 "coming_instrument": In(instrument),
                 "coming_side": In(1),
+                "coming_window": In(Window),
                 "search": In(stream.Signature(data.StructLayout({"instrument": instrument, "line": line}))),
+                "search_window": In(Window),
                 "found": Out(stream.Signature(found_layout(config))),
                 "ahead": In(1),
                 "behind": Out(
@@ -166,8 +158,6 @@ class Ladder(wiring.Component):
         m.submodules.occupancy = occupancy = Occupancy(config.ticks, config.word_bits)
         levels = add_memory(m, "levels", shape=self._level, depth=2 * config.ticks, slice_bits=SLICE_BITS)
         read, write = levels.read_port(), levels.write_port()
-        with m.If(self.set_window.enable):
-            m.d.sync += self.windows[self.set_window.instrument].eq(self.set_window.window)
 
         change = self.change
         clear = Signal(range(2 * config.ticks))
@@ -255,13 +245,13 @@ class Ladder(wiring.Component):
         # the cycle in which it began, where nothing else is there. Nothing else is freed while it is under way but the
         # line that it started from.
         search, found = occupancy.search, occupancy.found
-        # The windows come from registers: where a change is, and whose search it is, stands a cycle before.
+        # Where a change is, and whose search it is, stands a cycle before.
         instrument = Signal.like(change.instrument)
         change_window, search_window = Signal(Window), Signal(Window)
         starting, window = Signal(Window), Signal(Window)
         m.d.sync += [
-            change_window.eq(self.windows[self.coming_instrument]),
-            search_window.eq(self.windows[self.search.payload.instrument]),
+            change_window.eq(self.coming_window),
+            search_window.eq(self.search_window),
         ]
         vanished, vanished_line = Signal(), Signal.like(change.line)
         m.d.comb += [

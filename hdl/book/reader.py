@@ -21,9 +21,10 @@ from amaranth.utils import exact_log2
 
 from ..beats import Preview
 from ..config import BookConfig
-from .ladder import Window, best_layout, level_layout, line_of
+from .ladder import best_layout, level_layout, line_of
 from .orders import order_layout
 from .posting import posting_layout
+from .windows import Window
 
 
 class Verdict(data.Struct):
@@ -85,7 +86,9 @@ class Reader(wiring.Component):
     advance, preview, b_price_ticks : From the guard (`hdl.guard.guard.Guard`).
     repriced : The order in c has got another effective price than it had in b. Nothing advances then.
     collecting : A bit an instrument: no order of it takes. Changes only while no command is on its way.
-    windows, bests : From the ladder.
+    a_instrument, a_window : The instrument of the command in a, and its window.
+    window : That of the command at the engine.
+    bests : From the ladder.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
     posted : What the engine decided in the last cycle, and is carried out in this one.
@@ -118,7 +121,9 @@ class Reader(wiring.Component):
                 "b_price_ticks": In(32),
                 "repriced": In(1),
                 "collecting": In(config.instruments),
-                "windows": In(data.ArrayLayout(Window, config.instruments)),
+                "a_instrument": Out(instrument),
+                "a_window": In(Window),
+                "window": In(Window),
                 "bests": In(data.ArrayLayout(data.ArrayLayout(best, 2), config.instruments)),
                 "read": Out(token),
                 "read_enable": Out(1),
@@ -212,6 +217,7 @@ class Reader(wiring.Component):
         a_first = Signal()
         newer = Signal(3)
         m.d.comb += [
+            self.a_instrument.eq(a.instrument),
             arrived.order.eq(self.order),
             arrived.next.eq(self.next),
             arrived.previous.eq(self.previous),
@@ -370,10 +376,8 @@ class Reader(wiring.Component):
                 b.eq(a),
                 b_rests.eq(a.cancels | self.collecting.bit_select(a.instrument, 1)),
                 b_slot.eq(shown),
-                b_own_line.eq(
-                    line_of(self.windows[a.instrument], shown.order.sell, shown.order.price_ticks, self._row_bits)
-                ),
-                b_window.eq(self.windows[a.instrument]),
+                b_own_line.eq(line_of(self.a_window, shown.order.sell, shown.order.price_ticks, self._row_bits)),
+                b_window.eq(self.a_window),
                 b_bests.eq(self.bests[a.instrument]),
                 b_stale.eq(0),
                 c.eq(b),
@@ -452,12 +456,10 @@ class Reader(wiring.Component):
                     found.order.eq(self.order),
                     found.next.eq(self.next),
                     found.previous.eq(self.previous),
-                    second_window.eq(self.windows[d.instrument]),
+                    second_window.eq(self.window),
                     second_bests.eq(self.bests[d.instrument]),
                     second_reached.eq(Cat(reached_by(d_rests, self.price_ticks, self.bests[d.instrument]))),
-                    second_line.eq(
-                        line_of(self.windows[d.instrument], self.order.sell, self.order.price_ticks, self._row_bits)
-                    ),
+                    second_line.eq(line_of(self.window, self.order.sell, self.order.price_ticks, self._row_bits)),
                 ]
                 m.next = "AIM"
             with m.State("AIM"):

@@ -17,8 +17,9 @@ from amaranth.utils import exact_log2
 from ..beats import Action, BandMove, GuardedCommand
 from ..config import BookConfig
 from ..protocol.commands import AccountCommand, MoveWindow
-from .ladder import Window, best_layout, found_layout, level_layout, line_of
+from .ladder import best_layout, found_layout, level_layout, line_of
 from .orders import order_layout
+from .windows import Window
 
 
 class Selection(wiring.Component):

@@ -3,7 +3,7 @@
 from unittest.mock import patch
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assume, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Assume, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from harness import Harness, anything, before, opened, register, rows, some, take
 from occupancy import between, next_line, window_of
@@ -12,6 +12,7 @@ from proof import Proof
 from bandgap.hdl.book import ladder
 from bandgap.hdl.book.ladder import level_layout
 from bandgap.hdl.book.occupancy import Occupancy
+from bandgap.hdl.book.windows import Window, Windows
 from bandgap.hdl.config import PRESETS
 
 CONFIG = PRESETS["formal"]
@@ -92,7 +93,15 @@ class Levels(Harness):
             m.submodules.dut = inner = opened(dut)
         occupancy = inner.submodules.occupancy
         lines = occupancy.lines
-        change, setting, search, found = dut.change, dut.set_window, dut.search, dut.found
+        change, search, found = dut.change, dut.search, dut.found
+        windows = Array(Signal(Window, name=f"window_{index}") for index in range(CONFIG.instruments))
+        setting = Signal(Windows(CONFIG, readers=1).signature.members["set"].shape)
+        with m.If(setting.enable):
+            m.d.sync += windows[setting.instrument].eq(setting.window)
+        m.d.comb += [
+            dut.coming_window.eq(windows[dut.coming_instrument]),
+            dut.search_window.eq(windows[search.payload.instrument]),
+        ]
         coming = (dut.coming_instrument, dut.coming_side)
         for port in (
             *coming,
@@ -130,7 +139,7 @@ class Levels(Harness):
         known = Signal(CONFIG.instruments)
         window = setting.window
         apart = Cat(
-            ~known[index] | (setting.instrument == index) | ((rows_of(dut.windows[index]) & rows_of(window)) == 0)
+            ~known[index] | (setting.instrument == index) | ((rows_of(windows[index]) & rows_of(window)) == 0)
             for index in range(CONFIG.instruments)
         ).all()
         legal_sizes = (2, 3)  # an occupancy word, or the whole ladder
@@ -143,7 +152,7 @@ class Levels(Harness):
                 & (window.base_ticks + size_of(window) <= 1 << 32)
             )
 
-        old_window = dut.windows[setting.instrument]
+        old_window = windows[setting.instrument]
         old_rows = rows_of(old_window)
         was_known = known.bit_select(setting.instrument, 1)
         empty = ~was_known | ((old_rows & lines) == 0)
@@ -168,7 +177,7 @@ class Levels(Harness):
             m.d.sync += known.bit_select(setting.instrument, 1).eq(1)
 
         # Changes, as the engine has to tell them.
-        line_window = dut.windows[change.instrument]
+        line_window = windows[change.instrument]
         was = lines.bit_select(change.line, 1)
         holds = change.level.quantity_lots != 0
         self.assume(
@@ -196,7 +205,7 @@ class Levels(Harness):
             m.d.sync += [asked.eq(search.payload), open_search.eq(1)]
         with m.If(found.valid & found.ready):
             m.d.sync += open_search.eq(0)
-        asked_rows = rows_of(dut.windows[search.payload.instrument]).bit_select(search.payload.line, 1)
+        asked_rows = rows_of(windows[search.payload.instrument]).bit_select(search.payload.line, 1)
         self.assume(m, ~asks | (known.bit_select(search.payload.instrument, 1) & asked_rows))
 
         # A taker trades with the best level of a side, and with the next one when that has vanished. What it posts last
@@ -232,9 +241,9 @@ class Levels(Harness):
         marked = Cat(level.quantity_lots != 0 for level in levels)
         in_windows: Value = Const(0, LINES)
         for index in range(CONFIG.instruments):
-            in_windows = in_windows | Mux(known[index], rows_of(dut.windows[index]), 0)
-            self.claim(m, f"window_{index}", ~known[index] | legal(dut.windows[index]))
-        overlap = (rows_of(dut.windows[0]) & rows_of(dut.windows[1])) != 0
+            in_windows = in_windows | Mux(known[index], rows_of(windows[index]), 0)
+            self.claim(m, f"window_{index}", ~known[index] | legal(windows[index]))
+        overlap = (rows_of(windows[0]) & rows_of(windows[1])) != 0
         age = Signal(range(LINES + 1))
         with m.If(age != LINES):
             m.d.sync += age.eq(age + 1)
@@ -246,7 +255,7 @@ class Levels(Harness):
         self.claim(m, "cleared_in_time", dut.ready == ((age == LINES) & occupancy.ready))
         self.claim(m, "sweep", Cat(register(inner, "clear"), register(inner, "cleared")) == age)
         for name, instrument in (("change_window", coming[0]), ("search_window", search.payload.instrument)):
-            held = register(inner, name) == Value.cast(dut.windows[before(m, instrument)])
+            held = register(inner, name) == Value.cast(windows[before(m, instrument)])
             self.claim(m, name, before(m, setting.enable) | held)
         self.claim(m, "swept", dut.ready | (lines == 0))
         self.claim(
@@ -256,7 +265,7 @@ class Levels(Harness):
 
         # Any side of any instrument, and any price.
         instrument, sell, price_ticks = some(m, 1, "instrument"), some(m, 1, "sell"), some(m, 32, "price_ticks")
-        best, own_window = dut.bests[instrument][sell], dut.windows[instrument]
+        best, own_window = dut.bests[instrument][sell], windows[instrument]
         own_rows = rows_of(own_window) & Mux(sell, ((1 << CONFIG.ticks) - 1) << CONFIG.ticks, (1 << CONFIG.ticks) - 1)
         set_up = known.bit_select(instrument, 1)
         best_line = take(m, "best_line", line_of(own_window, sell, best.price_ticks))
@@ -377,7 +386,7 @@ class Levels(Harness):
 
         # What the engine asks for.
         answer = found.payload
-        asked_window = dut.windows[asked.instrument]
+        asked_window = windows[asked.instrument]
         any_next, next_one = next_line(lines, asked.line, asked_window.log2)
         asked_row = rows_of(asked_window).bit_select(asked.line, 1)
         self.claim(m, "asked_in_window", ~open_search | (known.bit_select(asked.instrument, 1) & asked_row))
