@@ -10,7 +10,7 @@ the other. While orders flow the breaker only answers the book's reviews, and fi
 have started.
 """
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -40,7 +40,8 @@ class Breaker(wiring.Component):
 
     Attributes
     ----------
-    instruments : What the fast path needs to know.
+    looked_at, kept : An instrument, and what is known of it.
+    store, force : What becomes known; see `hdl.guard.instruments.Instruments`, as for `kept`.
     start, job : In this cycle the guard gives a job, up to `LIMITS`; only while `ready`.
     cause, command : Of the job; a timer's cause has its deadline. Steady until `ready`.
     ready : There is none, or it is done.
@@ -55,9 +56,15 @@ class Breaker(wiring.Component):
     def __init__(self, config: BookConfig):
         self._config = config
         instruments = config.instruments
+        index = unsigned(ceil_log2(instruments))
         super().__init__(
             {
-                "instruments": Out(data.ArrayLayout(Instrument, instruments)),
+                "looked_at": Out(index),
+                "kept": In(Instrument),
+                "store": Out(data.StructLayout({"enable": 1, "instrument": index, "rules": Instrument})),
+                "force": Out(
+                    data.StructLayout({"enable": 1, "instrument": index, "lower_ticks": 32, "upper_ticks": 32})
+                ),
                 "start": In(1),
                 "job": In(Job, init=Job.COMMAND),
                 "cause": In(Cause),
@@ -84,7 +91,7 @@ class Breaker(wiring.Component):
         m = Module()
         config = self._config
         work = Work(m, self, config)
-        rolling, timers, instruments = work.rolling, work.timers, self.instruments
+        rolling, timers = work.rolling, work.timers
         index, row, rules, job = work.index, work.row, work.rules, work.job
         wiring.connect(m, wiring.flipped(self.traded), rolling.traded)
         opcode = data.View(Header, self.command[: Header.as_shape().size]).opcode
@@ -97,16 +104,14 @@ class Breaker(wiring.Component):
             self.first.eq(timers.first),
             self.first_kind.eq(timers.first_kind),
             self.settled.eq(rolling.settled),
+            self.force.eq(rolling.force),
+            self.looked_at.eq(index),
+            self.store.instrument.eq(index),
+            self.store.rules.eq(self._known(rules, row)),
             self.beat.cause.eq(self.cause),
             self.beat.cause.instrument.eq(index),
             self.beat.body.eq(self.command),
         ]
-        with m.If(rolling.force.enable):
-            forced = instruments[rolling.force.instrument]
-            m.d.sync += [
-                forced.lower_ticks.eq(rolling.force.lower_ticks),
-                forced.upper_ticks.eq(rolling.force.upper_ticks),
-            ]
 
         # How the best prices lie to each other and to the bounds.
         bid, ask, asked_bid, asked_ask = (Signal(Best, name=name) for name in ("bid", "ask", "asked_bid", "asked_ask"))
@@ -134,7 +139,7 @@ class Breaker(wiring.Component):
         def look():
             m.d.sync += [
                 row.eq(work.stored),
-                rules.eq(instruments[index]),
+                rules.eq(self.kept),
                 bid.eq(self.bests_of[index].bid),
                 ask.eq(self.bests_of[index].ask),
                 work.resting.eq(self.resting.bit_select(index, 1)),
@@ -231,9 +236,11 @@ class Breaker(wiring.Component):
             add_auctions(work)
 
             with m.State("STORE"):
-                m.d.comb += [work.store.eq(rules.known), timers.file.eq(rules.known)]
-                with m.If(rules.known):
-                    m.d.sync += self._kept(instruments[index], rules, row)
+                m.d.comb += [
+                    work.store.eq(rules.known),
+                    self.store.enable.eq(rules.known),
+                    timers.file.eq(rules.known),
+                ]
                 m.next = "TELL"
             with m.State("TELL"):
                 with m.If(work.tells):
@@ -272,8 +279,8 @@ class Breaker(wiring.Component):
                     m.next = "READY"
         return m
 
-    def _kept(self, kept, rules, row) -> list:
-        """Statements that tell the fast path what is new of an instrument; its bounds are told by the trades."""
+    def _known(self, rules, row) -> Value:
+        """What the fast path is told of an instrument."""
         trades = (rules.state == TradingState.TRADING) | (rules.state == TradingState.LIMIT)
         calls = (rules.state == TradingState.CALL) | (rules.state == TradingState.PRE_OPEN)
         collects = calls | ((rules.state == TradingState.HALTED) & row.stays_open)
@@ -283,9 +290,4 @@ class Breaker(wiring.Component):
             "free_price": calls & ~rules.batch,
             "timed": row.rolls | (row.limit_us != 0) | (row.policy == BandPolicy.HALT),
         }
-        bounds = ("lower_ticks", "upper_ticks")
-        return [
-            kept[name].eq(derived.get(name, rules[name]))
-            for name in Instrument.as_shape().members
-            if name not in bounds
-        ]
+        return Cat(Value.cast(derived.get(name, rules[name])) for name in Instrument.as_shape().members)

@@ -15,7 +15,7 @@ move: behind the trades before it, its price is checked again if the band did mo
 carried it out.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,12 +23,12 @@ from ..beats import Best, GuardedCommand, Preview, Release, Review, Traded, Uncr
 from ..bits import bit_length
 from ..config import BookConfig
 from ..protocol.commands import NewOrder, Opcode, Side
-from ..protocol.reports import TradingState
 from .admission import Watchdog
 from .band import reason_of
 from .breaker import Breaker
 from .credit import Account, Accounts
 from .entrant import Entrant, LinkCommand, TokenRange, first_fault
+from .instruments import Instruments
 from .operator import operate
 from .orders import balance_bits, check, decide
 
@@ -111,26 +111,36 @@ class Guard(wiring.Component):
         wiring.connect(m, wiring.flipped(self.review), breaker.review)
         wiring.connect(m, breaker.verdict, wiring.flipped(self.verdict))
 
-        instruments = breaker.instruments
-        each_instrument = [instruments[index] for index in range(config.instruments)]
+        a, b, c = (Signal(Entrant, name=name) for name in "abc")
+        incoming = data.View(NewOrder, self.incoming.payload.command)
+        others = Signal(8)  # any instrument that an operator command looks at
+        lookers = (
+            incoming.header.instrument,
+            breaker.looked_at,
+            c.cause.instrument,
+            others,
+            accounts.multiplier_of,
+        )
+        m.submodules.instruments = instruments = Instruments(config, readers=len(lookers))
+        m.d.comb += [looked_at.eq(each) for looked_at, each in zip(instruments.looked_at, lookers, strict=True)]
+        entered, kept, current, other, released = instruments.rules
         timer_due = Signal()
         m.d.comb += [
             timer_due.eq(breaker.first.set & (self.time_ns >= breaker.first.time_ns)),
             breaker.uncrossed.eq(self.uncrossed),
             breaker.bests_of.eq(self.bests_of),
             breaker.resting.eq(self.resting),
-            *(self.collecting[index].eq(each.collects) for index, each in enumerate(each_instrument)),
-            *(self.dynamic[index].eq(each.dynamic) for index, each in enumerate(each_instrument)),
-            *(
-                self.reach_ticks[index].eq(Mux(each.banded, each.reach_ticks, 0))
-                for index, each in enumerate(each_instrument)
-            ),
-            *(self.watched[index].eq(each.state == TradingState.LIMIT) for index, each in enumerate(each_instrument)),
-            accounts.released_multiplier_quote.eq(instruments[accounts.multiplier_of].multiplier_quote),
+            breaker.kept.eq(kept),
+            instruments.store.eq(breaker.store),
+            instruments.force.eq(breaker.force),
+            self.collecting.eq(instruments.collecting),
+            self.dynamic.eq(instruments.dynamic),
+            self.reach_ticks.eq(instruments.reach_ticks),
+            self.watched.eq(instruments.limited),
+            accounts.released_multiplier_quote.eq(released.multiplier_quote),
             watchdog.time_ns.eq(self.time_ns),
         ]
 
-        a, b, c = (Signal(Entrant, name=name) for name in "abc")
         a_valid, b_valid, c_valid = (Signal(name=f"{name}_valid") for name in "abc")
         passes = Signal()  # c is through, if the book takes it
         free = Signal()  # the book takes, or has taken, what it was given
@@ -138,7 +148,6 @@ class Guard(wiring.Component):
         m.d.comb += [advance.eq(free & (~c_valid | passes)), self.b_price_ticks.eq(b.price_ticks)]
 
         # Intake.
-        incoming = data.View(NewOrder, self.incoming.payload.command)
         opcode = incoming.header.opcode
         alone = Signal()
         intake = Signal()
@@ -184,7 +193,7 @@ class Guard(wiring.Component):
             entering.cause.time_ns.eq(self.time_ns),
             entering.cause.entry_cycle.eq(Mux(waiting, first_seen_cycle, self.cycle)),
             entering.operator.eq(Value.cast(opcode) >= FIRST_OPERATOR_OPCODE),
-            entering.rules.eq(instruments[incoming.header.instrument]),
+            entering.rules.eq(entered),
             entering.slots.eq(self.token_ranges[self.incoming.payload.link]),
             entering.touched.eq(touched(entering)),
         ]
@@ -248,7 +257,7 @@ class Guard(wiring.Component):
             beat.body.eq(c.command),
         ]
         m.d.sync += drained.eq(still & ~push & ~breaker.start)
-        m.d.sync += timed.eq(Cat(each.timed for each in each_instrument).any())
+        m.d.sync += timed.eq(instruments.timed.any())
         with m.If(quiet | ~bounded):
             m.d.sync += [bounded.eq(taken & timed), horizon_ns.eq(self.time_ns + HORIZON_NS)]
         with m.If(~self.commands.valid | self.commands.ready):
@@ -267,7 +276,7 @@ class Guard(wiring.Component):
             self.repriced,
             told,
             accounts,
-            instruments,
+            current,
         )
         operate(
             m,
@@ -283,6 +292,9 @@ class Guard(wiring.Component):
             accounts,
             watchdog,
             breaker,
+            current,
+            others,
+            other,
             timer_due,
         )
         with m.If(breaker.push):

@@ -50,6 +50,9 @@ def operate(
     accounts,
     watchdog,
     breaker,
+    instrument: data.View,
+    others: Value,
+    other: data.View,
     timer_due: Value,
 ) -> None:
     """Carry out the operator command, or what timer is due, in c.
@@ -61,11 +64,11 @@ def operate(
     beat, push, free : Beats for the book, as `hdl.guard.guard.Guard` has them.
     drained : Everything that was on its way is carried out, and the breaker idles.
     resting : For each instrument, whether any of its orders rests.
+    instrument : What is known of its instrument.
+    others, other : Selects any instrument, and what is known of that.
     timer_due : The breaker's first timer is due.
     """
     opcode = data.View(Header, c.command[: Header.as_shape().size]).opcode
-    instruments = breaker.instruments
-    instrument = instruments[c.cause.instrument]
     definition = data.View(SetInstrument, c.command)
     grant = data.View(GrantCredit, c.command)
     heartbeat = data.View(Heartbeat, c.command)
@@ -88,7 +91,7 @@ def operate(
         beyond.eq((granted > BALANCE_LIMIT_QUOTE) | (granted < -BALANCE_LIMIT_QUOTE)),
         active.eq(instrument.known & (~halted | resting.bit_select(c.cause.instrument, 1))),
     ]
-    m.d.comb += [breaker.cause.eq(c.cause), breaker.command.eq(command)]
+    m.d.comb += [breaker.cause.eq(c.cause), breaker.command.eq(command), others.eq(index)]
 
     def carried_out():
         answer(m, beat, ReportKind.DONE)
@@ -200,7 +203,7 @@ def operate(
         # One instrument after the other: do its ladder rows overlap the new ones? Both are powers of two of rows,
         # aligned.
         with m.State("PLACE"):
-            m.d.sync += placed.eq(instruments[index])
+            m.d.sync += placed.eq(other)
             m.next = "OVERLAP"
         with m.State("OVERLAP"):
             offset = definition.ladder_offset

@@ -92,7 +92,7 @@ def decide(
     repriced: Signal,
     told: Value,
     accounts,
-    instruments,
+    current: data.View,
 ) -> None:
     """In c: kill switch and credit of the order flow, and its beat for the book.
 
@@ -104,6 +104,7 @@ def decide(
     given : The stream of those.
     repriced : See `hdl.book.reader.Reader`.
     told : Every trade there can be of the commands before is in the bands.
+    current : What is known of its instrument now.
     """
     entry = data.View(NewOrder, c.command)
     opcode = entry.header.opcode
@@ -208,7 +209,6 @@ def decide(
                 m.next = "FLOW"
 
         # Behind the trades before it: an order whose band has moved is checked again.
-        current = instruments[c.cause.instrument]
         bounds_moved, moved = Signal(), Signal()  # and so has the order's effective price
         with m.State("UNSETTLED"):
             m.d.sync += bounds_moved.eq(

@@ -15,6 +15,7 @@ from bandgap.hdl.guard import work
 from bandgap.hdl.guard.band import Instrument
 from bandgap.hdl.guard.breaker import Breaker
 from bandgap.hdl.guard.breaker_row import Row
+from bandgap.hdl.guard.instruments import BOUNDS
 from bandgap.hdl.guard.operator import OF_INSTRUMENTS
 from bandgap.hdl.guard.ratio import Ratio
 from bandgap.hdl.guard.rolling import Rolling
@@ -109,13 +110,21 @@ class Leads(Harness):
             patch.object(work, "Timers", AnyTimers),
         ):
             m.submodules.dut = inner = opened(dut)
-        instrument = dut.instruments[0]
+        instrument = Signal(Instrument)  # what `hdl.guard.instruments` keeps of it
         (row,) = (data.View(Row, row) for row in rows(m, inner, "rows"))
         old, old_row = some(m, Instrument, "old"), some(m, Row, "old_row")
         age = Signal(range(self._cycles + 1))
         begins = age == 0
-        with inner.If(begins):
-            inner.d.sync += instrument.eq(old)
+        with m.If(begins):
+            m.d.sync += instrument.eq(old)
+        with m.If(dut.store.enable):
+            m.d.sync += [
+                instrument[name].eq(dut.store.rules[name])
+                for name in Instrument.as_shape().members
+                if name not in BOUNDS
+            ]
+        with m.If(dut.force.enable):
+            m.d.sync += [instrument[name].eq(dut.force[name]) for name in BOUNDS]
         with m.If(age != self._cycles):
             m.d.sync += age.eq(age + 1)
         given, ended, over = Signal(), Signal(), Signal()
@@ -146,6 +155,7 @@ class Leads(Harness):
             header.instrument.eq(Mux(everyone, ALL_INSTRUMENTS, 0)),
             dut.command.eq(Cat(header, body)),
             dut.cause.instrument.eq(header.instrument),
+            dut.kept.eq(instrument),
             dut.cause.time_ns.eq(some(m, 64, "time_ns")),
             Value.cast(dut.job).eq(job),
             dut.start.eq(given & ~reviews),

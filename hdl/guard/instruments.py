@@ -1,0 +1,95 @@
+"""What the guard's fast path knows of the instruments."""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..config import BookConfig
+from ..protocol.reports import TradingState
+from .band import Instrument
+
+BOUNDS = ("lower_ticks", "upper_ticks")
+
+
+class Instruments(wiring.Component):
+    """Rows in LUT RAM, where a choice among registers would be several times as large; and registers for what concerns
+    all instruments at once.
+
+    Parameters
+    ----------
+    config : Sizes.
+    readers : How many look at once.
+
+    Attributes
+    ----------
+    store : In this cycle all of `instrument` but its bounds becomes `rules`.
+    force : In this cycle its bounds do.
+    looked_at, rules : For each reader, an instrument and what is known of it, in the same cycle. Anything while it is
+        not `known`; one beyond the last is none.
+    collecting, dynamic, limited, timed : A bit an instrument: orders collect; trades may move its bounds; it is in its
+        limit state; orders and trades may start timers of it.
+    reach_ticks : For each instrument, how far from the first price it meets an order may trade; zero: to its limit.
+    """
+
+    def __init__(self, config: BookConfig, readers: int):
+        self._config, self._readers = config, readers
+        index = unsigned(ceil_log2(config.instruments))
+        count = config.instruments
+        super().__init__(
+            {
+                "store": In(data.StructLayout({"enable": 1, "instrument": index, "rules": Instrument})),
+                "force": In(
+                    data.StructLayout({"enable": 1, "instrument": index, "lower_ticks": 32, "upper_ticks": 32})
+                ),
+                "looked_at": In(data.ArrayLayout(8, readers)),
+                "rules": Out(data.ArrayLayout(Instrument, readers)),
+                "collecting": Out(count),
+                "dynamic": Out(count),
+                "limited": Out(count),
+                "timed": Out(count),
+                "reach_ticks": Out(data.ArrayLayout(32, count)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        count = self._config.instruments
+        fields = Instrument.as_shape().members
+        of_trades = data.StructLayout({name: fields[name] for name in BOUNDS})
+        of_breaker = data.StructLayout({name: shape for name, shape in fields.items() if name not in of_trades.members})
+        m.submodules.rows = rows = Memory(shape=of_breaker, depth=count, init=[])
+        m.submodules.bounds = bounds = Memory(shape=of_trades, depth=count, init=[])
+        store, force = self.store, self.force
+        write_rows, write_bounds = rows.write_port(), bounds.write_port()
+        m.d.comb += [
+            write_rows.en.eq(store.enable),
+            write_rows.addr.eq(store.instrument),
+            *(write_rows.data[name].eq(store.rules[name]) for name in of_breaker.members),
+            write_bounds.en.eq(force.enable),
+            write_bounds.addr.eq(force.instrument),
+            *(write_bounds.data[name].eq(force[name]) for name in BOUNDS),
+        ]
+        known = Signal(count)
+        with m.If(store.enable):
+            for bits, bit in (
+                (known, store.rules.known),
+                (self.collecting, store.rules.collects),
+                (self.dynamic, store.rules.dynamic),
+                (self.limited, store.rules.state == TradingState.LIMIT),
+                (self.timed, store.rules.timed),
+            ):
+                m.d.sync += bits.bit_select(store.instrument, 1).eq(bit)
+            m.d.sync += self.reach_ticks[store.instrument].eq(Mux(store.rules.banded, store.rules.reach_ticks, 0))
+
+        for looked_at, rules in zip(self.looked_at, self.rules, strict=True):
+            row, bound = rows.read_port(domain="comb"), bounds.read_port(domain="comb")
+            m.d.comb += [
+                row.addr.eq(looked_at),
+                bound.addr.eq(looked_at),
+                *(rules[name].eq(row.data[name]) for name in of_breaker.members),
+                *(rules[name].eq(bound.data[name]) for name in BOUNDS),
+                rules.known.eq(known.bit_select(row.addr, 1) & (looked_at < count)),
+            ]
+        return m
