@@ -77,6 +77,7 @@ class Appliance(wiring.Component):
             engine.reach_ticks.eq(guard.reach_ticks),
             engine.watched.eq(guard.watched),
             guard.resting.eq(engine.resting),
+            engine.looked_at.eq(guard.looked_at),
             guard.bests_of.eq(engine.bests_of),
             guard.trading.eq(engine.trading),
             guard.uncrossed.eq(engine.uncrossed),

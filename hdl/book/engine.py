@@ -25,6 +25,7 @@ from amaranth.utils import exact_log2
 from ..beats import (
     RESERVE_BITS,
     Action,
+    Best,
     CallEnd,
     Cause,
     GuardedCommand,
@@ -68,7 +69,7 @@ from .orders import OrderPool
 from .posting import Posting, posting_layout
 from .reader import Reader
 from .report_slot import Follow, ReportSlot
-from .reviews import Reviews, bests_layout
+from .reviews import Reviews
 from .selection import Selection
 from .uncross import Uncross
 from .windows import Windows
@@ -118,7 +119,7 @@ class Engine(wiring.Component):
     busy : Memories clear after a reset, or the engine works on behind the last command it has taken.
     working : It is busy, or what the last command has changed is not all in place yet.
     resting : For each instrument, whether any of its orders rests. True between commands.
-    bests_of : Each instrument's best prices. True between commands.
+    looked_at, bests_of : Any instrument, and its best prices. True between commands.
     cycle : The cycle counter, for the reports' exit cycle.
     ready : High once the memories are cleared after a reset; commands wait for it.
     """
@@ -146,7 +147,8 @@ class Engine(wiring.Component):
                 "trading": Out(1),
                 "uncrossed": Out(Uncrossed),
                 "resting": Out(config.instruments),
-                "bests_of": Out(bests_layout(config)),
+                "looked_at": In(range(config.instruments)),
+                "bests_of": Out(data.StructLayout({"bid": Best, "ask": Best})),
                 "cycle": In(32),
                 "ready": Out(1),
             }
@@ -157,7 +159,7 @@ class Engine(wiring.Component):
         config = self._config
         row_bits = exact_log2(config.ticks)
         m.submodules.pool = pool = OrderPool(config)
-        m.submodules.ladder = ladder = Ladder(config)
+        m.submodules.ladder = ladder = Ladder(config, readers=5)
         m.submodules.windows = windows = Windows(config, readers=4)
         m.submodules.slot = slot = ReportSlot()
         wiring.connect(m, slot.reports, wiring.flipped(self.reports))
@@ -180,7 +182,6 @@ class Engine(wiring.Component):
             reader.price_ticks.eq(command.price_ticks),
             reader.repriced.eq(self.repriced),
             reader.collecting.eq(self.collecting),
-            reader.bests.eq(ladder.bests),
             reader.order.eq(pool.order),
             reader.next.eq(pool.next),
             reader.previous.eq(pool.previous),
@@ -273,13 +274,10 @@ class Engine(wiring.Component):
             posting.change.instrument.eq(instrument),
             ladder.search.payload.instrument.eq(instrument),
             ladder.search.payload.line.eq(level_line),
-            self.resting.eq(Cat(pair[0].any | pair[1].any for pair in ladder.bests)),
+            self.resting.eq(ladder.resting),
         ]
         m.d.sync += self.ready.eq(pool.ready & ladder.ready)
-        for shown, pair in zip(self.bests_of, ladder.bests, strict=True):
-            for best_of, best in zip((shown.bid, shown.ask), pair, strict=True):
-                m.d.comb += [best_of.any.eq(best.any), best_of.price_ticks.eq(best.price_ticks)]
-        bests = ladder.bests[instrument]
+        bests, bests_of_a, told_bests, reviewed_bests, bests_of = ladder.bests
         facing = Signal.like(bests[0])  # the best price that the taker meets
         m.d.sync += facing.eq(bests[~taker.sell])
 
@@ -290,11 +288,23 @@ class Engine(wiring.Component):
         m.d.comb += [
             market_data.changed.eq(posting.change.enable),
             market_data.changed_instrument.eq(posting.change.instrument),
-            market_data.bests.eq(ladder.bests),
             market_data.level.eq(ladder.level),
         ]
         m.submodules.depth = depth = Depth(config)
         m.submodules.reviews = reviews = Reviews(config)
+        lookers = (instrument, reader.a_instrument, market_data.instrument, reviews.instrument, self.looked_at)
+        m.d.comb += [
+            *(looked_at.eq(each) for looked_at, each in zip(ladder.looked_at, lookers, strict=True)),
+            reader.bests.eq(bests),
+            reader.a_bests.eq(bests_of_a),
+            market_data.bests.eq(told_bests),
+            reviews.bests.eq(reviewed_bests),
+            *(
+                shown[name].eq(best[name])
+                for shown, best in zip((self.bests_of.bid, self.bests_of.ask), bests_of, strict=True)
+                for name in Best.as_shape().members
+            ),
+        ]
         wiring.connect(m, reviews.review, wiring.flipped(self.review))
         wiring.connect(m, reviews.verdict, wiring.flipped(self.verdict))
         stranded = Signal()  # a bound has left quantity of an order, which is canceled
@@ -308,7 +318,6 @@ class Engine(wiring.Component):
             reviews.at_bound.eq(command.at_bound & ~command.immediate),
             reviews.stranded.eq(stranded),
             reviews.stranded_instrument.eq(instrument),
-            reviews.bests.eq(self.bests_of),
             reviews.time_ns.eq(last_cause.time_ns),
         ]
         news = Signal()  # something may have to be told before the next command

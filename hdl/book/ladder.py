@@ -11,23 +11,12 @@ from amaranth.utils import exact_log2
 
 from ..config import BookConfig
 from ..deep_memory import add_memory
+from .bests import Bests, best_layout, pair_layout
 from .occupancy import Occupancy
 from .windows import Window
 
 SLICE_BITS = 9
 """A block RAM of this width has 2,048 rows: eight stand behind each other for 16,384 levels."""
-
-
-def best_layout(config: BookConfig) -> data.StructLayout:
-    """The best price of one side of one instrument, its line of the ladder, and the first order there."""
-    return data.StructLayout(
-        {
-            "any": 1,
-            "price_ticks": unsigned(32),
-            "line": unsigned(exact_log2(config.ticks) + 1),
-            "head": unsigned(exact_log2(config.orders)),
-        }
-    )
 
 
 def level_layout(config: BookConfig) -> data.StructLayout:
@@ -82,10 +71,12 @@ class Ladder(wiring.Component):
     Parameters
     ----------
     config : Sizes.
+    readers : How many look at best prices at once.
 
     Attributes
     ----------
-    bests : Each instrument's best bid and best ask.
+    looked_at, bests : For each reader, an instrument and its best bid and best ask.
+    resting : A bit an instrument: it has a best price.
     read_line : Line to read while `read_enable`; `level` holds that level from the next cycle on, until the next read.
         A level changed in the same cycle is read as it was before. While unsettled or `ahead` the port is the ladder's
         own, and `level` is no longer what was read.
@@ -116,8 +107,8 @@ class Ladder(wiring.Component):
     ready : High once the memories are cleared after a reset.
     """
 
-    def __init__(self, config: BookConfig):
-        self._config = config
+    def __init__(self, config: BookConfig, readers: int):
+        self._config, self._readers = config, readers
         self._row_bits = exact_log2(config.ticks)
         self._level = level_layout(config)
         self._best = best_layout(config)
@@ -125,7 +116,9 @@ class Ladder(wiring.Component):
         instrument = range(config.instruments)
         super().__init__(
             {
-                "bests": Out(data.ArrayLayout(data.ArrayLayout(self._best, 2), config.instruments)),
+                "looked_at": In(data.ArrayLayout(instrument, readers)),
+                "bests": Out(data.ArrayLayout(pair_layout(config), readers)),
+                "resting": Out(config.instruments),
                 "read_line": In(line),
                 "read_enable": In(1),
                 "level": Out(self._level),
@@ -155,6 +148,7 @@ class Ladder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        m.submodules.bests = bests = Bests(config, self._readers + 1)
         m.submodules.occupancy = occupancy = Occupancy(config.ticks, config.word_bits)
         levels = add_memory(m, "levels", shape=self._level, depth=2 * config.ticks, slice_bits=SLICE_BITS)
         read, write = levels.read_port(), levels.write_port()
@@ -226,20 +220,29 @@ class Ladder(wiring.Component):
                 self.moved_best.line.eq(change.line),
                 self.moved_best.head.eq(change.level.head),
             ]
-        for instrument, bests in enumerate(self.bests):
-            for bests_side, register in enumerate(bests):
-                with m.If(moved & (self.moved_instrument == instrument) & (self.moved_side == bests_side)):
-                    m.d.sync += register.eq(self.moved_best)
-                with m.If(refilled & (sought_instrument == instrument) & (sought_side == bests_side)):
-                    m.d.sync += [
-                        register.any.eq(refill_any),
-                        register.price_ticks.eq(refill_price_ticks),
-                        register.line.eq(refill_line),
-                    ]
+        *looked_at, coming = bests.looked_at
+        *shown_bests, coming_bests = bests.bests
+        m.d.comb += [
+            *(inner.eq(outer) for inner, outer in zip(looked_at, self.looked_at, strict=True)),
+            *(outer.eq(inner) for inner, outer in zip(shown_bests, self.bests, strict=True)),
+            coming.eq(self.coming_instrument),
+            self.resting.eq(bests.resting),
+            # What is sought and found while a taker trades is that of the level which vanishes in this very cycle.
+            bests.write.enable.eq(moved | refilled),
+            bests.write.instrument.eq(Mux(refilled, sought_instrument, self.moved_instrument)),
+            bests.write.side.eq(Mux(refilled, sought_side, self.moved_side)),
+            bests.write.best.eq(self.moved_best),
+        ]
+        with m.If(refilled):
+            m.d.comb += [
+                bests.write.best.any.eq(refill_any),
+                bests.write.best.price_ticks.eq(refill_price_ticks),
+                bests.write.best.line.eq(refill_line),
+            ]
         with m.If(moved & same_side):
             m.d.sync += best.eq(self.moved_best)
         with m.Else():
-            m.d.sync += best.eq(self.bests[self.coming_instrument][self.coming_side])
+            m.d.sync += best.eq(coming_bests[self.coming_side])
 
         # One search at a time, for the best, for the taker or for the engine. It may still find what has vanished in
         # the cycle in which it began, where nothing else is there. Nothing else is freed while it is under way but the

@@ -8,7 +8,8 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from ..bits import lowest_set
 from ..config import BookConfig
-from .ladder import best_layout, level_layout
+from .bests import pair_layout
+from .ladder import level_layout
 
 
 class Top(data.Struct):
@@ -38,7 +39,8 @@ class MarketData(wiring.Component):
     changed, changed_instrument : A level of that instrument changes.
     due : Something may have to be told: no command may be carried out.
     free : Between two commands: the ladder's read port is free, and all bests are true.
-    bests, level : From the ladder.
+    bests : Of `instrument`.
+    level : From the ladder.
     read_line, read_enable : Its read port, while free.
     telling, top, instrument : `top` of `instrument` has to be told, while `telling`.
     told : It is taken.
@@ -54,7 +56,7 @@ class MarketData(wiring.Component):
                 "changed_instrument": In(instrument),
                 "due": Out(1),
                 "free": In(1),
-                "bests": In(data.ArrayLayout(data.ArrayLayout(best_layout(config), 2), config.instruments)),
+                "bests": In(pair_layout(config)),
                 "level": In(level_layout(config)),
                 "read_line": Out(exact_log2(config.ticks) + 1),
                 "read_enable": Out(1),
@@ -70,7 +72,7 @@ class MarketData(wiring.Component):
         count = self._config.instruments
         followed, dirty = Signal(count), Signal(count)
         instrument, top = self.instrument, self.top
-        bid, ask = self.bests[instrument][0], self.bests[instrument][1]
+        bid, ask = self.bests
 
         # What was told last.
         m.submodules.last_told = last_told = Memory(shape=Top, depth=count, init=[])

@@ -21,7 +21,8 @@ from amaranth.utils import exact_log2
 
 from ..beats import Preview
 from ..config import BookConfig
-from .ladder import best_layout, level_layout, line_of
+from .bests import best_layout, pair_layout
+from .ladder import level_layout, line_of
 from .orders import order_layout
 from .posting import posting_layout
 from .windows import Window
@@ -86,9 +87,8 @@ class Reader(wiring.Component):
     advance, preview, b_price_ticks : From the guard (`hdl.guard.guard.Guard`).
     repriced : The order in c has got another effective price than it had in b. Nothing advances then.
     collecting : A bit an instrument: no order of it takes. Changes only while no command is on its way.
-    a_instrument, a_window : The instrument of the command in a, and its window.
-    window : That of the command at the engine.
-    bests : From the ladder.
+    a_instrument, a_window, a_bests : The instrument of the command in a, its window and best prices.
+    window, bests : Those of the command at the engine.
     read, read_enable, order, next, previous, read_maker, read_maker_enable, maker, maker_next : The pool's read ports.
     read_line, read_line_enable, level : The ladder's read port.
     posted : What the engine decided in the last cycle, and is carried out in this one.
@@ -124,7 +124,8 @@ class Reader(wiring.Component):
                 "a_instrument": Out(instrument),
                 "a_window": In(Window),
                 "window": In(Window),
-                "bests": In(data.ArrayLayout(data.ArrayLayout(best, 2), config.instruments)),
+                "a_bests": In(pair_layout(config)),
+                "bests": In(pair_layout(config)),
                 "read": Out(token),
                 "read_enable": Out(1),
                 "order": In(order),
@@ -161,7 +162,6 @@ class Reader(wiring.Component):
         order_shape = self.order.shape()
         slot = data.StructLayout({"order": order_shape, "next": self.next.shape(), "previous": self.next.shape()})
         first_maker = data.StructLayout({"maker": order_shape, "maker_next": self.next.shape()})
-        best_pair = data.ArrayLayout(best_layout(self._config), 2)
 
         def writes(port, token):
             return port.enable & (port.token == token[: len(port.token)])
@@ -230,7 +230,7 @@ class Reader(wiring.Component):
         ]
 
         # b: what to read of the ladder. The slot may come late: until it does, both sides are worked out.
-        b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(best_pair)
+        b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(pair_layout(self._config))
         b_own_line = Signal.like(self.read_line)  # where the slot's order rests
         b_known = patched(b_slot, b.token)
         # Best prices that moved earlier were judged by the side of the order that stood in the slot then.
@@ -274,7 +274,7 @@ class Reader(wiring.Component):
         # The second reading does the same in two cycles.
         second = Signal()  # it reads the ladder
         found = self.found
-        second_window, second_bests, second_reached = Signal(Window), Signal(best_pair), Signal(2)
+        second_window, second_bests, second_reached = Signal(Window), Signal(pair_layout(self._config)), Signal(2)
         second_line = Signal.like(line)
         _, second_takes, second_read_line, second_maker_token = aim(
             d, self.price_ticks, found.order.sell, second_line, second_window, second_bests, second_reached
@@ -355,7 +355,7 @@ class Reader(wiring.Component):
         # at once.
         d_next_token = Mux(d.new, self.findings.level.tail, self.findings.previous)
         d_previous_token = Mux(d.new, d.token[: len(self.read)], self.findings.next)
-        own_best = self.bests[d.instrument][self.findings.order.sell]
+        own_best = self.bests[self.findings.order.sell]
         at_best = self.at_best
         m.d.comb += at_best.eq(
             (own_best.price_ticks == self.findings.order.price_ticks)
@@ -378,7 +378,7 @@ class Reader(wiring.Component):
                 b_slot.eq(shown),
                 b_own_line.eq(line_of(self.a_window, shown.order.sell, shown.order.price_ticks, self._row_bits)),
                 b_window.eq(self.a_window),
-                b_bests.eq(self.bests[a.instrument]),
+                b_bests.eq(self.a_bests),
                 b_stale.eq(0),
                 c.eq(b),
                 c_rests.eq(b_rests),
@@ -457,8 +457,8 @@ class Reader(wiring.Component):
                     found.next.eq(self.next),
                     found.previous.eq(self.previous),
                     second_window.eq(self.window),
-                    second_bests.eq(self.bests[d.instrument]),
-                    second_reached.eq(Cat(reached_by(d_rests, self.price_ticks, self.bests[d.instrument]))),
+                    second_bests.eq(self.bests),
+                    second_reached.eq(Cat(reached_by(d_rests, self.price_ticks, self.bests))),
                     second_line.eq(line_of(self.window, self.order.sell, self.order.price_ticks, self._row_bits)),
                 ]
                 m.next = "AIM"

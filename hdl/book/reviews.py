@@ -1,18 +1,14 @@
 """Reviews: asks the breaker, behind a command, whether a limit state begins or ends."""
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..beats import Best, Review, Verdict
 from ..bits import lowest_set
 from ..config import BookConfig
-
-
-def bests_layout(config: BookConfig) -> data.ArrayLayout:
-    """The best prices of each instrument."""
-    return data.ArrayLayout(data.StructLayout({"bid": Best, "ask": Best}), config.instruments)
+from .bests import pair_layout
 
 
 class Reviews(wiring.Component):
@@ -34,7 +30,7 @@ class Reviews(wiring.Component):
     stranded, stranded_instrument : A bound has left quantity of an order of that instrument that cannot rest.
     due : The breaker may have to be asked: no command may be carried out.
     free : Between two commands, and all `bests` are true.
-    bests : Best prices.
+    bests : Those of `instrument`.
     time_ns : Time of the cause; steady while due.
     review, verdict : To the breaker, and its answer.
     telling, instrument : `verdict` says that the state of `instrument` has changed: that has to be told, while
@@ -57,7 +53,7 @@ class Reviews(wiring.Component):
                 "stranded_instrument": In(instrument),
                 "due": Out(1),
                 "free": In(1),
-                "bests": In(bests_layout(config)),
+                "bests": In(pair_layout(config)),
                 "time_ns": In(64),
                 "review": Out(stream.Signature(Review)),
                 "verdict": In(stream.Signature(Verdict)),
@@ -94,8 +90,11 @@ class Reviews(wiring.Component):
             with m.State("LOOK"):
                 m.d.sync += [
                     review.instrument.eq(instrument),
-                    review.bid.eq(self.bests[instrument].bid),
-                    review.ask.eq(self.bests[instrument].ask),
+                    *(
+                        shown[name].eq(best[name])
+                        for shown, best in zip((review.bid, review.ask), self.bests, strict=True)
+                        for name in Best.as_shape().members
+                    ),
                     review.stranded.eq(stranded.bit_select(instrument, 1)),
                     review.time_ns.eq(self.time_ns),
                     self.review.valid.eq(1),

@@ -17,7 +17,8 @@ from amaranth.utils import exact_log2
 from ..beats import Action, BandMove, GuardedCommand
 from ..config import BookConfig
 from ..protocol.commands import AccountCommand, MoveWindow
-from .ladder import best_layout, found_layout, level_layout, line_of
+from .bests import best_layout
+from .ladder import found_layout, level_layout, line_of
 from .orders import order_layout
 from .windows import Window
 

@@ -18,7 +18,8 @@ from amaranth.utils import exact_log2
 from ..beats import CallEnd
 from ..config import BookConfig
 from .auction import Discovery, discovered_layout
-from .ladder import best_layout, found_layout, level_layout
+from .bests import best_layout
+from .ladder import found_layout, level_layout
 from .orders import order_layout
 from .posting import Posting, posting_layout
 

@@ -40,7 +40,7 @@ class Breaker(wiring.Component):
 
     Attributes
     ----------
-    looked_at, kept : An instrument, and what is known of it.
+    looked_at, kept, bests_of : An instrument, what is known of it, and its best prices.
     store, force : What becomes known; see `hdl.guard.instruments.Instruments`, as for `kept`.
     start, job : In this cycle the guard gives a job, up to `LIMITS`; only while `ready`.
     cause, command : Of the job; a timer's cause has its deadline. Steady until `ready`.
@@ -49,7 +49,7 @@ class Breaker(wiring.Component):
     push, beat, free : Beats for the book: in this cycle one is given, and taken if `free`.
     drained : The book has carried out all it was given.
     first, first_kind : The timer that acts first. Right while `idle`.
-    traded, review, verdict, uncrossed, bests_of, resting : See `hdl.book.engine.Engine`.
+    traded, review, verdict, uncrossed, resting : See `hdl.book.engine.Engine`.
     settled : Every trade told is in the band in force.
     """
 
@@ -81,7 +81,7 @@ class Breaker(wiring.Component):
                 "review": In(stream.Signature(Review)),
                 "verdict": Out(stream.Signature(Verdict)),
                 "uncrossed": In(Uncrossed),
-                "bests_of": In(data.ArrayLayout(data.StructLayout({"bid": Best, "ask": Best}), instruments)),
+                "bests_of": In(data.StructLayout({"bid": Best, "ask": Best})),
                 "resting": In(instruments),
                 "settled": Out(1),
             }
@@ -140,8 +140,8 @@ class Breaker(wiring.Component):
             m.d.sync += [
                 row.eq(work.stored),
                 rules.eq(self.kept),
-                bid.eq(self.bests_of[index].bid),
-                ask.eq(self.bests_of[index].ask),
+                bid.eq(self.bests_of.bid),
+                ask.eq(self.bests_of.ask),
                 work.resting.eq(self.resting.bit_select(index, 1)),
             ]
 

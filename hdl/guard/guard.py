@@ -56,7 +56,7 @@ class Guard(wiring.Component):
     advance, preview, b_price_ticks : For the book's reader (`hdl.book.reader.Reader`): commands move on in this cycle;
         what enters a then; the effective price of the command in b.
     repriced : For the book's reader: the order in c has got another effective price than it had in b.
-    collecting, dynamic, reach_ticks, watched, verdict : For the book.
+    collecting, dynamic, reach_ticks, watched, verdict, looked_at : For the book.
     released, busy, working, resting, bests_of, traded, trading, review, uncrossed : From the book
         (`hdl.book.engine.Engine`).
     epoch : The device epoch.
@@ -79,7 +79,8 @@ class Guard(wiring.Component):
                 "dynamic": Out(config.instruments),
                 "reach_ticks": Out(data.ArrayLayout(unsigned(32), config.instruments)),
                 "watched": Out(config.instruments),
-                "bests_of": In(data.ArrayLayout(data.StructLayout({"bid": Best, "ask": Best}), config.instruments)),
+                "looked_at": Out(range(config.instruments)),
+                "bests_of": In(data.StructLayout({"bid": Best, "ask": Best})),
                 "traded": In(stream.Signature(Traded)),
                 "trading": In(1),
                 "review": In(stream.Signature(Review)),
@@ -128,6 +129,7 @@ class Guard(wiring.Component):
         m.d.comb += [
             timer_due.eq(breaker.first.set & (self.time_ns >= breaker.first.time_ns)),
             breaker.uncrossed.eq(self.uncrossed),
+            self.looked_at.eq(breaker.looked_at),
             breaker.bests_of.eq(self.bests_of),
             breaker.resting.eq(self.resting),
             breaker.kept.eq(kept),

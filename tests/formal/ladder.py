@@ -88,7 +88,7 @@ class Levels(Harness):
     """
 
     def describe(self, m: Module) -> None:
-        dut = ladder.Ladder(CONFIG)
+        dut = ladder.Ladder(CONFIG, readers=3)
         with patch.object(ladder, "Occupancy", Promised):
             m.submodules.dut = inner = opened(dut)
         occupancy = inner.submodules.occupancy
@@ -217,8 +217,8 @@ class Levels(Harness):
             with_instrument.eq(Mux(begins, search.payload.instrument, held_instrument)),
             with_sell.eq(Mux(begins, search.payload.line[-1], held_sell)),
         ]
-        met = dut.bests[with_instrument][with_sell]
-        held_met = dut.bests[held_instrument][held_sell]
+        m.d.comb += [dut.looked_at[1].eq(with_instrument), dut.looked_at[2].eq(held_instrument)]
+        met, held_met = dut.bests[1][with_sell], dut.bests[2][held_sell]
         met_known = known.bit_select(with_instrument, 1)
         self.assume(m, ~begins | (quiet & met_known & met.any & (met.line == search.payload.line) & ~change.enable))
         self.assume(m, ~ahead | (search.payload.instrument == with_instrument))
@@ -265,7 +265,8 @@ class Levels(Harness):
 
         # Any side of any instrument, and any price.
         instrument, sell, price_ticks = some(m, 1, "instrument"), some(m, 1, "sell"), some(m, 32, "price_ticks")
-        best, own_window = dut.bests[instrument][sell], windows[instrument]
+        m.d.comb += dut.looked_at[0].eq(instrument)
+        best, own_window = dut.bests[0][sell], windows[instrument]
         own_rows = rows_of(own_window) & Mux(sell, ((1 << CONFIG.ticks) - 1) << CONFIG.ticks, (1 << CONFIG.ticks) - 1)
         set_up = known.bit_select(instrument, 1)
         best_line = take(m, "best_line", line_of(own_window, sell, best.price_ticks))
