@@ -141,7 +141,12 @@ class Occupancy(wiring.Component):
             looked = Signal.like(path, name=f"looked_{level}")
             m.d.comb += looked.eq(path & among)
             found.append(lowest_set(looked))
-            goes_up = goes_up & Mux(update.occupied, word == 0, updated == 0)
+            # Both of what the word may be are compared, so that neither waits for the choice.
+            turns = [
+                Mux(update.occupied, maybe == 0, (maybe & ~bit)[:word_bits] == 0)
+                for maybe in (update_read.data, last_updated)
+            ]
+            goes_up = goes_up & Mux(just_written, turns[1], turns[0])
 
         # The lowest level decides that has a bit beyond the line's own. When none has, the search goes on from the
         # window's first line: there the highest level decides that the window spans. On the way down a word is empty
