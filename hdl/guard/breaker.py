@@ -198,8 +198,11 @@ class Breaker(wiring.Component):
             with m.State("LIMIT_LOOK"):
                 m.next = "NEXT"
                 with m.If(
-                    ((rules.state == TradingState.TRADING) & work.at_bound)
-                    | ((rules.state == TradingState.LIMIT) & ~work.at_bound)
+                    rules.known
+                    & (
+                        ((rules.state == TradingState.TRADING) & work.at_bound)
+                        | ((rules.state == TradingState.LIMIT) & ~work.at_bound)
+                    )
                 ):
                     m.next = "LOAD"
 
