@@ -12,7 +12,7 @@ from proof import Proof
 from bandgap.hdl.book import ladder
 from bandgap.hdl.book.ladder import level_layout
 from bandgap.hdl.book.occupancy import Occupancy
-from bandgap.hdl.book.windows import Window, Windows
+from bandgap.hdl.book.windows import Window
 from bandgap.hdl.config import PRESETS
 
 CONFIG = PRESETS["formal"]
@@ -95,7 +95,7 @@ class Levels(Harness):
         lines = occupancy.lines
         change, search, found = dut.change, dut.search, dut.found
         windows = Array(Signal(Window, name=f"window_{index}") for index in range(CONFIG.instruments))
-        setting = Signal(Windows(CONFIG, readers=1).signature.members["set"].shape)
+        setting = Signal(data.StructLayout({"enable": 1, "instrument": range(CONFIG.instruments), "window": Window}))
         with m.If(setting.enable):
             m.d.sync += windows[setting.instrument].eq(setting.window)
         m.d.comb += [
@@ -310,7 +310,8 @@ class Levels(Harness):
 
         # What the reader is told of it.
         mine = dut.moved & (dut.moved_instrument == instrument) & (dut.moved_side == sell)
-        changed = Value.cast(best) != before(m, best)
+        was_best = data.View(best.shape(), before(m, best))
+        changed = (best.any | was_best.any) & (Value.cast(best) != Value.cast(was_best))  # what is not any says nothing
         told = before(m, mine)
         self.claim(m, "moves_are_told", ~changed | told | before(m, ~dut.settled))
         begins_search = dut.moved & change.enable & change.vanished & ~dut.follows
