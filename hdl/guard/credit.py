@@ -87,8 +87,9 @@ class Accounts(wiring.Component):
     multiplier_of : The instrument of the release that is valid.
     released_multiplier_quote : Its multiplier.
     outcome_valid, outcome : In this cycle a TRY or OWE is through.
-    asked : An account.
-    awaited : Some move of that account has not reached its row yet.
+    coming, comes : The account to ask about from the next cycle on, while `comes`.
+    awaited : Some move of the account that is asked about has not reached its row yet.
+    taken_from : One that takes has not.
     written, written_account : A row is written in this cycle.
     overwrite : `row` becomes that of `account` while `enable`; only while nothing moves.
     pending : Something moves.
@@ -108,8 +109,10 @@ class Accounts(wiring.Component):
                 "released_multiplier_quote": In(16),
                 "outcome_valid": Out(1),
                 "outcome": Out(Outcome),
-                "asked": In(account),
+                "coming": In(account),
+                "comes": In(1),
                 "awaited": Out(1),
+                "taken_from": Out(1),
                 "written": Out(1),
                 "written_account": Out(account),
                 "overwrite": In(data.StructLayout({"enable": 1, "account": account, "row": Account})),
@@ -236,12 +239,25 @@ class Accounts(wiring.Component):
         with m.Else():
             m.d.comb += [write.addr.eq(accounts[5]), write.data.eq(changed), write.en.eq(valid[5] & writes)]
 
-        awaited = self.released.valid & (incoming.account[:width] == self.asked)
-        for waits, given in ((first_waits, first), (second_waits, second)):
-            awaited = awaited | (waits & (given.account[:width] == self.asked))
-        pending = self.released.valid | first_waits
-        for stage in range(STAGES):
-            awaited = awaited | (valid[stage] & (accounts[stage] == self.asked))
-            pending = pending | valid[stage]
+        asked = Signal(account_shape)
+        with m.If(self.comes):
+            m.d.sync += asked.eq(self.coming)
+        waiting = ((first_waits, first.account[:width]), (second_waits, second.account[:width]))
+        staged = list(zip(valid, accounts, strict=True))
+        released = (self.released.valid, incoming.account[:width])
+        awaited = Cat(there & (account == asked) for there, account in (released, *waiting, *staged)).any()
+        pending = Cat(self.released.valid, first_waits, *valid).any()
+
+        # Known at the beginning of a cycle: of which account what takes is still on its way then.
+        takes = [
+            (self.moves.valid & self.moves.ready, self.moves.payload.account[:width]),
+            *waiting,
+            *((there & (move != Move.RETURN), account) for (there, account), move in zip(staged, moves, strict=True)),
+        ][:-1]
+
+        def takes_from(whom):
+            return Cat(there & (account == whom) for there, account in takes).any()
+
+        m.d.sync += self.taken_from.eq(Mux(self.comes, takes_from(self.coming), takes_from(asked)))
         m.d.comb += [self.awaited.eq(awaited), self.pending.eq(pending)]
         return m

@@ -7,10 +7,11 @@ A command moves through registers in step; meanwhile the book reads what it will
     c  kill switch and credit: is the reserve surely affordable?
     commands  to the book
 
-An order whose reserve is affordable whatever its exact worth goes on at once, and the reserve is taken behind it; else
-it waits in c for the exact outcome. It also waits while a command of the same account, or a move of its balance, is
-still on its way: the effect of one command is seen by the next. So does an order of an instrument whose band trades
-move: behind the trades before it, its price is checked again if the band did move. An operator command or a timer
+An order whose reserve is affordable whatever its exact worth, and whatever returns to its account yet, goes on at once,
+and the reserve is taken behind it; else it waits in c until no command of the same account, and no move of its balance,
+is still on its way, so that the effect of one command is seen by the next, and then for the exact outcome. An order of
+an instrument whose band trades move waits too: behind the trades before it, its price is checked again if the band did
+move. An operator command or a timer
 (`hdl.guard.operator`, `hdl.guard.breaker`) has the guard to itself: nothing enters behind it before the book has
 carried it out.
 """
@@ -181,7 +182,11 @@ class Guard(wiring.Component):
             m.d.sync += first_seen_cycle.eq(self.cycle)
 
         account = incoming.account[: len(accounts.look)]
-        m.d.comb += accounts.look.eq(account)
+        m.d.comb += [
+            accounts.look.eq(account),
+            accounts.coming.eq(data.View(NewOrder, b.command).account),
+            accounts.comes.eq(advance),
+        ]
 
         def touched(entrant):
             return accounts.written & (accounts.written_account == data.View(NewOrder, entrant.command).account)

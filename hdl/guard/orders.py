@@ -111,12 +111,13 @@ def decide(
     new, replace = opcode == Opcode.NEW_ORDER, opcode == Opcode.REPLACE
     reduce_only = (Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0
     in_book = data.View(NewOrder, given.payload.body).account
+    width = len(accounts.coming)
 
     reserves = (new & ~reduce_only) | replace
     killed = reserves & c.row.killed
     asks = Signal()  # credit is all that is left to ask
-    awaited = accounts.awaited | (given.valid & (in_book == entry.account))
-    affordable = Signal()
+    awaited = accounts.awaited | (given.valid & (in_book[:width] == entry.account[:width]))
+    affordable = Signal()  # whatever it is worth exactly, and whatever becomes of the commands before it
     outcome = Signal.like(accounts.outcome)
     m.submodules.second_price_check = price_check = PriceCheck()
     m.d.comb += [
@@ -125,8 +126,10 @@ def decide(
         price_check.market.eq(new & (entry.order_type == OrderType.MARKET)),
         price_check.price_ticks.eq(entry.price_ticks),
         asks.eq(reserves & ~c.early.any & ~killed & ~c.late.any),
-        accounts.asked.eq(entry.account),
-        affordable.eq((c.worth_bits <= RESERVE_BITS) & (c.balance_bits > c.worth_bits)),
+        # What is still to be returned can only make it more so.
+        affordable.eq(
+            (c.worth_bits <= RESERVE_BITS) & (c.balance_bits > c.worth_bits) & ~c.touched & ~accounts.taken_from
+        ),
         accounts.moves.payload.account.eq(entry.account),
         accounts.moves.payload.quantity_lots.eq(entry.quantity_lots),
         accounts.moves.payload.price_ticks.eq(c.price_ticks),
@@ -165,10 +168,6 @@ def decide(
                     to_book()
                 with m.Elif(~asks):
                     to_book()
-                with m.Elif(awaited):
-                    pass
-                with m.Elif(c.touched):
-                    m.next = "LOOK"
                 with m.Elif(affordable):
                     m.d.comb += [
                         accounts.moves.payload.move.eq(Move.RESERVE),
@@ -176,6 +175,10 @@ def decide(
                     ]
                     with m.If(accounts.moves.ready):
                         to_book()
+                with m.Elif(awaited):
+                    pass
+                with m.Elif(c.touched):
+                    m.next = "LOOK"
                 with m.Else():
                     m.d.comb += [
                         accounts.moves.payload.move.eq(Mux(new, Move.TRY, Move.OWE)),

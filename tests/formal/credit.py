@@ -24,7 +24,7 @@ class Balances(Harness):
         moves, released, overwrite = dut.moves, dut.released, dut.overwrite
         for port in (
             *(moves.valid, moves.payload, released.valid, released.payload, dut.released_multiplier_quote),
-            *(dut.look, dut.asked, overwrite),
+            *(dut.look, dut.coming, dut.comes, overwrite),
         ):
             anything(m, port)
         given = moves.payload
@@ -66,7 +66,9 @@ class Balances(Harness):
             return register(inner, name) == Value.cast(value)
 
         self.claim(m, "two_wait_at_most", inside <= 2)
-        self.claim(m, "waiting", Cat(same("first_waits", inside != 0), same("second_waits", inside == 2)).all())
+        waiting = [(inside > place, it) for place, it in enumerate((front, back))]
+        they_wait = same("first_waits", waiting[0][0]) & same("second_waits", waiting[1][0])
+        self.claim(m, "waiting", they_wait & Cat(~there | (it.move != Move.RETURN) for there, it in waiting).all())
         self.claim(m, "in_order", same("first", front) & same("second", back))
         self.claim(m, "room", moves.ready == (dut.ready & ((inside != 2) | enters)))
         for stage, (there, at) in enumerate(zip(present, stages, strict=True)):
@@ -118,16 +120,21 @@ class Balances(Harness):
         written = dut.written & (dut.written_account == account)
         self.claim(m, "written", ~dut.ready | (written == (moved | overwritten)))
 
+        asked = Signal.like(dut.coming)
+        m.d.sync += asked.eq(Mux(dut.comes, dut.coming, asked))
+
         def of_asked(it):
-            return it.account[: len(account)] == dut.asked
+            return it.account[: len(account)] == asked
 
         under_way = [
-            released.valid & of_asked(released.payload),
-            (inside != 0) & of_asked(front),
-            (inside == 2) & of_asked(back),
+            (released.valid, released.payload, 0),
+            *((there, it, 1) for there, it in waiting),
+            *((there, at, at.move != Move.RETURN) for there, at in zip(present, stages, strict=True)),
         ]
-        under_way += [there & of_asked(at) for there, at in zip(present, stages, strict=True)]
-        self.claim(m, "awaited", dut.awaited == Cat(under_way).any())
+        awaited = Cat(there & of_asked(it) for there, it, _ in under_way).any()
+        taken_from = Cat(there & takes & of_asked(it) for there, it, takes in under_way).any()
+        self.claim(m, "awaited", (dut.awaited == awaited) & same("asked", asked))
+        self.claim(m, "taken_from", dut.taken_from == taken_from)
         self.claim(m, "pending", dut.pending == (released.valid | (inside != 0) | Cat(present).any()))
         looked = before(m, (dut.look == account) & known & ~dut.written)
         self.claim(m, "shown", ~looked | (Value.cast(dut.row) == Value.cast(row)))
