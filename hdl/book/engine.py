@@ -27,7 +27,6 @@ from ..beats import (
     Action,
     Best,
     CallEnd,
-    Cause,
     GuardedCommand,
     Preview,
     Release,
@@ -51,25 +50,15 @@ from ..protocol.commands import (
     Side,
     TimeInForce,
 )
-from ..protocol.reports import (
-    Auction,
-    Done,
-    LevelChanged,
-    Reason,
-    ReportKind,
-    TopOfBook,
-    TradingStateChanged,
-)
-from .depth import Depth
+from ..protocol.reports import Auction, Done, Reason, ReportKind
 from .drafting import Drafting, sides
 from .fillable import Fillable
 from .ladder import Ladder, line_of
-from .market_data import MarketData
+from .news import News
 from .orders import OrderPool
 from .posting import Posting, posting_layout
 from .reader import Reader
 from .report_slot import Follow, ReportSlot
-from .reviews import Reviews
 from .selection import Selection
 from .uncross import Uncross
 from .windows import Windows
@@ -277,60 +266,33 @@ class Engine(wiring.Component):
             self.resting.eq(ladder.resting),
         ]
         m.d.sync += self.ready.eq(pool.ready & ladder.ready)
-        bests, bests_of_a, told_bests, reviewed_bests, bests_of = ladder.bests
+        bests, bests_of_a, *_, bests_of = ladder.bests
         facing = Signal.like(bests[0])  # the best price that the taker meets
         m.d.sync += facing.eq(bests[~taker.sell])
 
         # What an instrument is worth a tick and lot.
         multipliers = Signal(data.ArrayLayout(unsigned(16), config.instruments))
 
-        m.submodules.market_data = market_data = MarketData(config)
-        m.d.comb += [
-            market_data.changed.eq(posting.change.enable),
-            market_data.changed_instrument.eq(posting.change.instrument),
-            market_data.level.eq(ladder.level),
-        ]
-        m.submodules.depth = depth = Depth(config)
-        m.submodules.reviews = reviews = Reviews(config)
-        lookers = (instrument, reader.a_instrument, market_data.instrument, reviews.instrument, self.looked_at)
+        drafts = Drafting(m, command, slot.drafts, self.released)
+        news = News(m, config, command, posting, posted, ladder, drafts)
+        depth, reviews = news.depth, news.reviews
+        lookers = (instrument, reader.a_instrument, news.market_data.instrument, reviews.instrument, self.looked_at)
         m.d.comb += [
             *(looked_at.eq(each) for looked_at, each in zip(ladder.looked_at, lookers, strict=True)),
             reader.bests.eq(bests),
             reader.a_bests.eq(bests_of_a),
-            market_data.bests.eq(told_bests),
-            reviews.bests.eq(reviewed_bests),
             *(
                 shown[name].eq(best[name])
                 for shown, best in zip((self.bests_of.bid, self.bests_of.ask), bests_of, strict=True)
                 for name in Best.as_shape().members
             ),
+            reviews.dynamic.eq(self.dynamic),
+            reviews.watched.eq(self.watched),
+            self.busy.eq(~self.ready | ~ladder.settled | news.due),
+            self.working.eq(self.busy | posted.change.enable),
         ]
         wiring.connect(m, reviews.review, wiring.flipped(self.review))
         wiring.connect(m, reviews.verdict, wiring.flipped(self.verdict))
-        stranded = Signal()  # a bound has left quantity of an order, which is canceled
-        last_cause = Signal(Cause)  # of the command that was carried out last
-        closed = Signal(init=1)  # that was the last of its cause
-        m.d.comb += [
-            reviews.dynamic.eq(self.dynamic),
-            reviews.watched.eq(self.watched),
-            reviews.changed.eq(posting.change.enable),
-            reviews.changed_instrument.eq(posting.change.instrument),
-            reviews.at_bound.eq(command.at_bound & ~command.immediate),
-            reviews.stranded.eq(stranded),
-            reviews.stranded_instrument.eq(instrument),
-            reviews.time_ns.eq(last_cause.time_ns),
-        ]
-        news = Signal()  # something may have to be told before the next command
-        m.d.comb += [
-            depth.coming.eq(posting.change.enable),
-            depth.coming_instrument.eq(posting.change.instrument),
-            depth.change.eq(posted.change),
-            news.eq(depth.due | ((market_data.due | reviews.due) & closed)),
-            self.busy.eq(~self.ready | ~ladder.settled | news),
-            self.working.eq(self.busy | posted.change.enable),
-        ]
-
-        drafts = Drafting(m, command, slot.drafts, self.released)
         draft, header, follow = drafts.report, drafts.header, drafts.follow
         able, drafted = drafts.able, drafts.done  # the state may act; what it drafts leaves
         m.d.comb += slot.cycle.eq(self.cycle)
@@ -369,20 +331,13 @@ class Engine(wiring.Component):
         present = Signal()
         reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
         m.d.comb += [
-            present.eq(self.commands.valid & ladder.settled & ~(ladder.settling & found.takes) & ~news & ~reader.hold),
+            present.eq(
+                self.commands.valid & ladder.settled & ~(ladder.settling & found.takes) & ~news.due & ~reader.hold
+            ),
             self.commands.ready.eq(slot.drafts.ready & drafts.free & (ends | (executing & present & fit))),
         ]
-        # News come up right behind the command that they are of, before the next one is carried out. Where others of
-        # the same cause follow, all but levels wait for the last of them.
-        with m.If(executing & self.commands.valid & ~news):
-            m.d.sync += [last_cause.eq(command.cause), closed.eq(1)]
-            with m.Switch(command.action):
-                with m.Case(Action.ANSWER, Action.MOVE_BAND):
-                    m.d.sync += closed.eq(command.last)
-                with m.Case(Action.SWEEP):
-                    m.d.sync += closed.eq(~command.markets)
-                with m.Case(Action.UNCROSS):
-                    m.d.sync += closed.eq(0)
+        with m.If(executing & self.commands.valid & ~news.due):
+            news.follow(command)
 
         # Every trade is told; the register is free again when the next one can follow.
         def tell_trade(price_ticks, auction=0):
@@ -481,7 +436,7 @@ class Engine(wiring.Component):
                     windows.set.window.log2.eq(definition.window_log2),
                 ]
                 for switch, flag in (
-                    (market_data.follow, InstrumentFlags.TOP_OF_BOOK),
+                    (news.market_data.follow, InstrumentFlags.TOP_OF_BOOK),
                     (depth.follow, InstrumentFlags.DEPTH),
                 ):
                     m.d.comb += [
@@ -653,53 +608,6 @@ class Engine(wiring.Component):
                 with m.Else():
                     m.next = "REST_LEVEL"
 
-        def tell_level():
-            """Draft the level that waits longest, if any does."""
-            told = data.View(LevelChanged, draft)
-            m.d.comb += [
-                drafts.active.eq(depth.telling),
-                depth.told.eq(depth.telling & drafted),
-                follow.eq(Follow.MORE),
-                header.kind.eq(ReportKind.LEVEL),
-                header.instrument.eq(depth.first.instrument),
-                header.side.eq(sides(depth.first.line[-1])),
-                told.price_ticks.eq(depth.first.price_ticks),
-                told.quantity_lots.eq(depth.first.level.quantity_lots),
-            ]
-
-        def tell_top():
-            """Give market data what it needs, and draft what it has to tell."""
-            top = data.View(TopOfBook, draft)
-            m.d.comb += [
-                market_data.free.eq(ladder.settled),
-                own_line.eq(market_data.read_line),
-                reads_level.eq(market_data.read_enable),
-                drafts.active.eq(market_data.telling),
-                market_data.told.eq(drafted),
-                follow.eq(Follow.MORE),
-                header.kind.eq(ReportKind.TOP_OF_BOOK),
-                header.instrument.eq(market_data.instrument),
-                top.bid_price_ticks.eq(market_data.top.bid_price_ticks),
-                top.ask_price_ticks.eq(market_data.top.ask_price_ticks),
-                top.bid_quantity_lots.eq(market_data.top.bid_quantity_lots),
-                top.ask_quantity_lots.eq(market_data.top.ask_quantity_lots),
-            ]
-
-        def tell_state():
-            """Give the breaker what it needs, and draft the state that it has led to."""
-            changed = data.View(TradingStateChanged, draft)
-            m.d.comb += [
-                reviews.free.eq(ladder.settled),
-                drafts.active.eq(reviews.telling),
-                reviews.told.eq(reviews.telling & drafted),
-                follow.eq(Follow.MORE),
-                header.kind.eq(ReportKind.TRADING_STATE),
-                header.reason.eq(Reason.LIMIT),
-                header.instrument.eq(reviews.instrument),
-                changed.until_ns.eq(self.verdict.payload.until_ns),
-                changed.state.eq(self.verdict.payload.state),
-            ]
-
         # The level behind an emptied one follows while that is carried out, or later; self-trade prevention may still
         # be at the emptied one then.
         behind = ladder.behind
@@ -761,7 +669,7 @@ class Engine(wiring.Component):
                     with m.Case(Action.UNCROSS, Action.INDICATE):
                         with m.If(able):
                             leave("AUCTION")
-                with m.If(news):
+                with m.If(news.due):
                     leave("TELL")
                 with m.Elif(present & reads & reader.stale):
                     with m.If(posted.order.enable):
@@ -770,19 +678,8 @@ class Engine(wiring.Component):
                         m.d.comb += reader.again.eq(1)
                         leave("AGAIN_READ")
             with m.State("TELL"):
-                m.d.comb += [
-                    header.link.eq(last_cause.link),
-                    header.command_number.eq(last_cause.number),
-                    header.time_ns.eq(last_cause.time_ns),
-                    header.entry_cycle.eq(last_cause.entry_cycle),
-                ]
-                with m.If(depth.due):
-                    tell_level()
-                with m.Elif(market_data.due):
-                    tell_top()
-                with m.Elif(reviews.due):
-                    tell_state()
-                with m.Else():
+                news.tell(own_line, reads_level)
+                with m.If(~(depth.due | news.market_data.due | reviews.due)):
                     come_back()
             with m.State("REPLACE"):
                 replace()
@@ -827,7 +724,7 @@ class Engine(wiring.Component):
                 with m.If(depth.due):
                     m.next = "MATCH_TELL"
             with m.State("MATCH_TELL"):
-                tell_level()
+                news.tell_level()
                 read_maker(level.head)
                 with m.If(~depth.due):
                     m.next = "MATCH_FETCH"
@@ -940,7 +837,7 @@ class Engine(wiring.Component):
 
             with m.State("CANCEL_TAKER"):
                 drafts.canceled(taker, taker_token, taker.quantity_lots, 0, cancel_reason)
-                m.d.comb += stranded.eq(
+                m.d.comb += reviews.stranded.eq(
                     drafted
                     & (
                         (cancel_reason == Reason.BAND_MOVED)
@@ -1007,7 +904,7 @@ class Engine(wiring.Component):
                 posts.unlink(removed, removed_token, removed_next, removed_previous, removed_line, level, 1)
                 m.next = "REMOVE_SETTLE"
             with m.State("REMOVE_SETTLE"):
-                tell_level()
+                news.tell_level()
                 with m.If(~depth.due):
                     m.next = "SELECT"
             with m.State("SELECTED"):
@@ -1050,7 +947,7 @@ class Engine(wiring.Component):
                 ]
                 found = uncross.discovered
                 with m.If(uncross.telling):
-                    tell_level()
+                    news.tell_level()
                 with m.Elif(uncross.trading):
                     buyer, seller = uncross.buyer, uncross.seller
                     drafts.kind(ReportKind.TRADE)

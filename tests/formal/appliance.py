@@ -104,8 +104,8 @@ class SeenLadder(Ladder):
 
     last: Ladder
 
-    def __init__(self, config: BookConfig):
-        super().__init__(config)
+    def __init__(self, config: BookConfig, readers: int):
+        super().__init__(config, readers)
         SeenLadder.last = self
 
 

@@ -9,6 +9,7 @@ from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.reports import TradingState
 
 INSTRUMENTS = 3
+SIDES = ("bid", "ask")
 CONFIG = BookConfig(instruments=INSTRUMENTS, orders=8, ticks=8, accounts=2, links=1, word_bits=4)
 ROUNDS = 400
 STALLED_CYCLES = 3
@@ -78,23 +79,23 @@ def test_each_instrument_concerned_is_asked_for_once_lowest_first(seed: int) -> 
                 await ctx.tick()
                 assert not ctx.get(dut.review.valid)
             bests = [
-                {side: {"any": rng.getrandbits(1), "price_ticks": rng.getrandbits(32)} for side in ("bid", "ask")}
+                [{"any": rng.getrandbits(1), "price_ticks": rng.getrandbits(32)} for _ in SIDES]
                 for _ in range(INSTRUMENTS)
             ]
             time_ns = rng.getrandbits(64)
-            ctx.set(dut.bests, bests)
             ctx.set(dut.time_ns, time_ns)
             ctx.set(dut.free, 1)
             for instrument in sorted(asks):
                 while not ctx.get(dut.review.valid):
                     assert ctx.get(dut.due)
+                    ctx.set(dut.bests, bests[ctx.get(dut.instrument)])
                     await ctx.tick()
                 while True:
                     review = dut.review.payload
-                    got = {
-                        side: {name: ctx.get(getattr(getattr(review, side), name)) for name in ("any", "price_ticks")}
-                        for side in ("bid", "ask")
-                    }
+                    got = [
+                        {name: ctx.get(getattr(getattr(review, side), name)) for name in ("any", "price_ticks")}
+                        for side in SIDES
+                    ]
                     assert ctx.get(dut.review.valid)
                     assert (ctx.get(review.instrument), got) == (instrument, bests[instrument])
                     assert ctx.get(review.stranded) == (instrument in strands)
