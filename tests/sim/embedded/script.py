@@ -27,6 +27,9 @@ BUY, SELL = Side.BUY.value, Side.SELL.value
 GTC, IOC, FOK = TimeInForce.GTC.value, TimeInForce.IOC.value, TimeInForce.FOK.value
 OFF, DECREMENT = SelfTradePrevention.OFF.value, SelfTradePrevention.DECREMENT.value
 
+GRANTED_QUOTE = 1 << 60
+"""What every account of a script is granted at first: more than it can spend."""
+
 
 class Script:
     """Commands of one epoch, all by link 0; instruments are set, have credit without end, and trade from the start.
@@ -66,7 +69,7 @@ class Script:
                 flags=top_of_book * InstrumentFlags.TOP_OF_BOOK.value + told * InstrumentFlags.DEPTH.value,
             )
         for account in range(config.accounts):
-            self._add(Opcode.GRANT_CREDIT, amount_quote=1 << 60, account=account)
+            self.grant(account, GRANTED_QUOTE)
         self._add(Opcode.RESUME, ALL_INSTRUMENTS)
 
     def __len__(self) -> int:
@@ -126,6 +129,10 @@ class Script:
             generation=self._generations[token],
             side=side,
         )
+
+    def grant(self, account: int, amount_quote: int) -> None:
+        """Credit on top of the `GRANTED_QUOTE` that every account has; below zero it is taken back."""
+        self._add(Opcode.GRANT_CREDIT, amount_quote=amount_quote, account=account)
 
     def mass_cancel(self, account: int) -> None:
         self._add(Opcode.MASS_CANCEL, account=account)

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from script import BUY, DECREMENT, FOK, GTC, IOC, SELL, Script, assert_same, kinds
+from script import BUY, DECREMENT, FOK, GRANTED_QUOTE, GTC, IOC, SELL, Script, assert_same, kinds
 
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import OrderFlags
@@ -290,3 +290,24 @@ def test_a_post_only_order_keeps_its_place_in_a_halted_book_that_stands_crossed(
     script.replace(0, BUY, 110, 3)
     reports = script.run(open_device())
     assert kinds(reports[report_headers(reports)["command_number"] > begin]) == [ReportKind.REPLACED]
+
+
+def test_orders_at_any_distance_spend_a_balance_once(open_device: Open) -> None:
+    """What one order takes is gone for the next, also where it has not reached the account yet."""
+    device = open_device()
+    price_ticks, quantity_lots = 127, (1 << 20) - 1  # a balance of three such orders is surely enough for one
+    for affordable, distance in product(range(1, 5), range(9)):
+        script = Script(SIZES, top_of_book=False)
+        script.grant(1, affordable * price_ticks * quantity_lots - GRANTED_QUOTE)
+        before = len(script)
+        for token in range(6):
+            script.new(token, BUY, price_ticks, quantity_lots, account=1)
+        device.write_register(EPOCH, 1)
+        device.send(script.commands[:before])
+        device.offer(script.commands[:0], 30)  # all of it is in place
+        for place in range(before, len(script)):
+            device.send(script.commands[place : place + 1])
+            device.offer(script.commands[:0], distance)
+        reports = device.receive()
+        assert_same(reports, script.expected())
+        assert kinds(reports).count(ReportKind.ACCEPTED) == affordable
