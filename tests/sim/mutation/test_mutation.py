@@ -9,7 +9,7 @@ from bandgap.hdl.build import to_verilog
 from bandgap.hdl.config import PRESETS
 from bandgap.sim.embedded import build
 from bandgap.sim.lab.compare import DifferenceError
-from bandgap.sim.mutation.design import ToolError, mutate, parse, top
+from bandgap.sim.mutation.design import ToolError, dangling_outputs, mutate, parse, place, top
 from bandgap.sim.mutation.suite import Fate, Suite, prepare
 
 FORMAL = PRESETS["formal"]
@@ -79,6 +79,23 @@ def test_a_mutant_names_its_place() -> None:
     assert (mutant.number, mutant.mode, mutant.wire, mutant.bit) == (7, "cnot1", "appliance.guard.c_valid", 2)
     assert mutant.control_bit == 4
     assert mutant.sources == ("guard/guard.py:145",)
+
+
+def test_what_nothing_reads_is_no_place_for_a_mutant() -> None:
+    """A memory's row of four bits: one goes to a register, one leaves the module, two are read by nothing."""
+    module = {
+        "ports": {"d": {"direction": "input", "bits": [7]}, "q": {"direction": "output", "bits": [3, 6]}},
+        "cells": {
+            "memory": {
+                "port_directions": {"RD_ADDR": "input", "RD_DATA": "output"},
+                "connections": {"RD_ADDR": [7], "RD_DATA": [2, 3, 4, 5]},
+            },
+            "register": {"port_directions": {"D": "input", "Q": "output"}, "connections": {"D": [2], "Q": [6]}},
+        },
+    }
+    assert dangling_outputs(module) == {("memory", "RD_DATA", 2), ("memory", "RD_DATA", 3)}
+    command = "mutate -ctrl mutant 16 7 -mode inv -module top -cell memory -port RD_DATA -portbit 3 -src a.py:1"
+    assert place(command) == ("memory", "RD_DATA", 3)
 
 
 def test_a_missing_yosys_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
