@@ -1,12 +1,12 @@
 """The best prices of the instruments."""
 
-from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import BookConfig
+from ..table import Table
 
 
 def best_layout(config: BookConfig) -> data.StructLayout:
@@ -27,7 +27,7 @@ def pair_layout(config: BookConfig) -> data.ArrayLayout:
 
 
 class Bests(wiring.Component):
-    """Best bid and best ask of each instrument, in LUT RAM: a choice among registers would be several times as large.
+    """Best bid and best ask of each instrument.
 
     Parameters
     ----------
@@ -63,20 +63,19 @@ class Bests(wiring.Component):
         any_of = [Signal(count, name=f"any_{side}") for side in ("bid", "ask")]
         m.d.comb += self.resting.eq(any_of[0] | any_of[1])
         for side, any_best in enumerate(any_of):
-            m.submodules[f"rows_{side}"] = rows = Memory(shape=kept, depth=count, init=[])
-            port, here = rows.write_port(), write.enable & (write.side == side)
+            m.submodules[f"rows_{side}"] = rows = Table(kept, count, self._readers)
+            here = write.enable & (write.side == side)
             m.d.comb += [
-                port.en.eq(here),
-                port.addr.eq(write.instrument),
-                port.data.eq(Cat(Value.cast(write.best[name]) for name in kept.members)),
+                rows.looked_at.eq(self.looked_at),
+                rows.write.enable.eq(here),
+                rows.write.address.eq(write.instrument),
+                *(rows.write.row[name].eq(write.best[name]) for name in kept.members),
             ]
             with m.If(here):
                 m.d.sync += any_best.bit_select(write.instrument, 1).eq(write.best.any)
-            for reader in range(self._readers):
-                read, shown = rows.read_port(domain="comb"), self.bests[reader][side]
+            for looked_at, row, shown in zip(self.looked_at, rows.rows, self.bests, strict=True):
                 m.d.comb += [
-                    read.addr.eq(self.looked_at[reader]),
-                    shown.any.eq(any_best.bit_select(read.addr, 1)),
-                    *(shown[name].eq(read.data[name]) for name in kept.members),
+                    shown[side].any.eq(any_best.bit_select(looked_at, 1)),
+                    *(shown[side][name].eq(row[name]) for name in kept.members),
                 ]
         return m

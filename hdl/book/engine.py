@@ -51,6 +51,7 @@ from ..protocol.commands import (
     TimeInForce,
 )
 from ..protocol.reports import Auction, Done, Reason, ReportKind
+from ..table import Table
 from .drafting import Drafting, sides
 from .fillable import Fillable
 from .ladder import Ladder, line_of
@@ -61,7 +62,7 @@ from .reader import Reader
 from .report_slot import Follow, ReportSlot
 from .selection import Selection
 from .uncross import Uncross
-from .windows import Windows
+from .window import Window
 
 TAKING = (
     *("REPLACE", "WEIGH_LOTS", "WEIGH_QUOTE", "WEIGH"),
@@ -149,7 +150,7 @@ class Engine(wiring.Component):
         row_bits = exact_log2(config.ticks)
         m.submodules.pool = pool = OrderPool(config)
         m.submodules.ladder = ladder = Ladder(config, readers=5)
-        m.submodules.windows = windows = Windows(config, readers=4)
+        m.submodules.windows = windows = Table(Window, config.instruments, readers=4)
         m.submodules.slot = slot = ReportSlot()
         wiring.connect(m, slot.reports, wiring.flipped(self.reports))
         token_shape = pool.read.shape()
@@ -211,7 +212,7 @@ class Engine(wiring.Component):
         ]
 
         instrument = command.cause.instrument
-        window, window_of_removed = windows.windows[0], windows.windows[1]
+        window, window_of_removed = windows.rows[0], windows.rows[1]
 
         # The order that takes, while it does.
         taker = Signal(order_shape)
@@ -251,14 +252,14 @@ class Engine(wiring.Component):
             *(
                 chosen.eq(each)
                 for chosen, each in zip(
-                    windows.instruments,
+                    windows.looked_at,
                     (instrument, removed.instrument, reader.a_instrument, posting.change.instrument),
                     strict=True,
                 )
             ),
             reader.window.eq(window),
-            reader.a_window.eq(windows.windows[2]),
-            ladder.coming_window.eq(windows.windows[3]),
+            reader.a_window.eq(windows.rows[2]),
+            ladder.coming_window.eq(windows.rows[3]),
             ladder.search_window.eq(window),
             posting.change.instrument.eq(instrument),
             ladder.search.payload.instrument.eq(instrument),
@@ -429,11 +430,11 @@ class Engine(wiring.Component):
             drafts.kind(ReportKind.DONE)
             with m.If(drafted):
                 m.d.comb += [
-                    windows.set.enable.eq(1),
-                    windows.set.instrument.eq(instrument),
-                    windows.set.window.base_ticks.eq(definition.window_base_ticks),
-                    windows.set.window.offset.eq(definition.ladder_offset),
-                    windows.set.window.log2.eq(definition.window_log2),
+                    windows.write.enable.eq(1),
+                    windows.write.address.eq(instrument),
+                    windows.write.row.base_ticks.eq(definition.window_base_ticks),
+                    windows.write.row.offset.eq(definition.ladder_offset),
+                    windows.write.row.log2.eq(definition.window_log2),
                 ]
                 for switch, flag in (
                     (news.market_data.follow, InstrumentFlags.TOP_OF_BOOK),
@@ -920,10 +921,10 @@ class Engine(wiring.Component):
                     m.d.comb += done.count.eq(count)
                     with m.If(command.action == Action.MOVE_WINDOW):
                         m.d.comb += [
-                            windows.set.enable.eq(drafted),
-                            windows.set.instrument.eq(instrument),
-                            windows.set.window.eq(window),
-                            windows.set.window.base_ticks.eq(data.View(MoveWindow, command.body).window_base_ticks),
+                            windows.write.enable.eq(drafted),
+                            windows.write.address.eq(instrument),
+                            windows.write.row.eq(window),
+                            windows.write.row.base_ticks.eq(data.View(MoveWindow, command.body).window_base_ticks),
                         ]
                     with m.Elif(command.everyone):
                         m.d.comb += header.reason.eq(command.reason)

@@ -13,7 +13,7 @@ from ..config import BookConfig
 from ..deep_memory import add_memory
 from .bests import Bests, best_layout, pair_layout
 from .occupancy import Occupancy
-from .windows import Window
+from .window import Window
 
 SLICE_BITS = 9
 """A block RAM of this width has 2,048 rows: eight stand behind each other for 16,384 levels."""

@@ -25,7 +25,7 @@ from .bests import best_layout, pair_layout
 from .ladder import level_layout, line_of
 from .orders import order_layout
 from .posting import posting_layout
-from .windows import Window
+from .window import Window
 
 
 class Verdict(data.Struct):

@@ -20,7 +20,7 @@ from ..protocol.commands import AccountCommand, MoveWindow
 from .bests import best_layout
 from .ladder import found_layout, level_layout, line_of
 from .orders import order_layout
-from .windows import Window
+from .window import Window
 
 
 class Selection(wiring.Component):

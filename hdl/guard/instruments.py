@@ -2,20 +2,19 @@
 
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..config import BookConfig
 from ..protocol.reports import TradingState
+from ..table import Table
 from .band import Instrument
 
 BOUNDS = ("lower_ticks", "upper_ticks")
 
 
 class Instruments(wiring.Component):
-    """Rows in LUT RAM, where a choice among registers would be several times as large; and registers for what concerns
-    all instruments at once.
+    """Their rules and bounds; and, in registers, what concerns all instruments at once.
 
     Parameters
     ----------
@@ -59,17 +58,16 @@ class Instruments(wiring.Component):
         fields = Instrument.as_shape().members
         of_trades = data.StructLayout({name: fields[name] for name in BOUNDS})
         of_breaker = data.StructLayout({name: shape for name, shape in fields.items() if name not in of_trades.members})
-        m.submodules.rows = rows = Memory(shape=of_breaker, depth=count, init=[])
-        m.submodules.bounds = bounds = Memory(shape=of_trades, depth=count, init=[])
+        m.submodules.rows = rows = Table(of_breaker, count, self._readers)
+        m.submodules.bounds = bounds = Table(of_trades, count, self._readers)
         store, force = self.store, self.force
-        write_rows, write_bounds = rows.write_port(), bounds.write_port()
         m.d.comb += [
-            write_rows.en.eq(store.enable),
-            write_rows.addr.eq(store.instrument),
-            *(write_rows.data[name].eq(store.rules[name]) for name in of_breaker.members),
-            write_bounds.en.eq(force.enable),
-            write_bounds.addr.eq(force.instrument),
-            *(write_bounds.data[name].eq(force[name]) for name in BOUNDS),
+            rows.write.enable.eq(store.enable),
+            rows.write.address.eq(store.instrument),
+            *(rows.write.row[name].eq(store.rules[name]) for name in of_breaker.members),
+            bounds.write.enable.eq(force.enable),
+            bounds.write.address.eq(force.instrument),
+            *(bounds.write.row[name].eq(force[name]) for name in BOUNDS),
         ]
         known = Signal(count)
         with m.If(store.enable):
@@ -83,13 +81,13 @@ class Instruments(wiring.Component):
                 m.d.sync += bits.bit_select(store.instrument, 1).eq(bit)
             m.d.sync += self.reach_ticks[store.instrument].eq(Mux(store.rules.banded, store.rules.reach_ticks, 0))
 
-        for looked_at, rules in zip(self.looked_at, self.rules, strict=True):
-            row, bound = rows.read_port(domain="comb"), bounds.read_port(domain="comb")
+        for reader, (looked_at, rules) in enumerate(zip(self.looked_at, self.rules, strict=True)):
+            address = rows.looked_at[reader]
             m.d.comb += [
-                row.addr.eq(looked_at),
-                bound.addr.eq(looked_at),
-                *(rules[name].eq(row.data[name]) for name in of_breaker.members),
-                *(rules[name].eq(bound.data[name]) for name in BOUNDS),
-                rules.known.eq(known.bit_select(row.addr, 1) & (looked_at < count)),
+                address.eq(looked_at),
+                bounds.looked_at[reader].eq(looked_at),
+                *(rules[name].eq(rows.rows[reader][name]) for name in of_breaker.members),
+                *(rules[name].eq(bounds.rows[reader][name]) for name in BOUNDS),
+                rules.known.eq(known.bit_select(address, 1) & (looked_at < count)),
             ]
         return m

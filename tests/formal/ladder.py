@@ -12,7 +12,7 @@ from proof import Proof
 from bandgap.hdl.book import ladder
 from bandgap.hdl.book.ladder import level_layout
 from bandgap.hdl.book.occupancy import Occupancy
-from bandgap.hdl.book.windows import Window
+from bandgap.hdl.book.window import Window
 from bandgap.hdl.config import PRESETS
 
 CONFIG = PRESETS["formal"]
