@@ -229,7 +229,9 @@ class Reader(wiring.Component):
             held.eq(shown),
         ]
 
-        # b: what to read of the ladder. The slot may come late: until it does, both sides are worked out.
+        # b: what to read of the ladder, by the slot as it stood: what is written to it in this cycle would be too late
+        # for a memory's address. A slot that is written and rests, rests in the level that changes, which c takes over;
+        # and for an order that turns to the other side the findings are stale.
         b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(pair_layout(self._config))
         b_own_line = Signal.like(self.read_line)  # where the slot's order rests
         b_known = patched(b_slot, b.token)
@@ -237,7 +239,6 @@ class Reader(wiring.Component):
         b_turned = (
             writes(posted.order, b.token) & (posted.order.order.sell != b_slot.order.sell) & replaces(b)
         )  # fmt: skip
-        # A slot that is written and rests, rests in the level that changes.
         b_own_line_known = Mux(writes(posted.order, b.token), posted.change.line, b_own_line)
 
         def reached_by(rests, price_ticks, bests):
@@ -263,8 +264,8 @@ class Reader(wiring.Component):
         aimed = aim(
             b,
             b_price_ticks,
-            b_known.order.sell,
-            b_own_line_known,
+            b_slot.order.sell,
+            b_own_line,
             b_window,
             b_bests,
             reached_by(b_rests, b_price_ticks, b_bests),
@@ -386,7 +387,7 @@ class Reader(wiring.Component):
                 c_sell.eq(sell),
                 c_price_ticks.eq(b_price_ticks),
                 c_takes.eq(takes),
-                c_line.eq(line),
+                c_line.eq(Mux(b.new, line, b_own_line_known)),
                 c_maker_token.eq(maker_token),
                 c_stale.eq(
                     b_stale
