@@ -21,7 +21,7 @@ from .flash import flash as load
 from .vivado import SCRIPT, write_project
 
 _FAILED, _BAD_INPUT = 1, 2
-_MINUTES = {"ecp5": "an hour or more"}
+_MINUTES = dict.fromkeys(("ecp5-small", "ecp5"), "an hour or more")
 _ALL_BOARDS = [*BOARDS, u50.NAME]
 
 _Preset = Annotated[
@@ -56,7 +56,7 @@ def bitstream(
 
       bandgap bitstream ulx3s --preset loopback
 
-      bandgap bitstream ulx3s --clock-mhz 45 --seed 7
+      bandgap bitstream ulx3s --clock-mhz 36.25 --seed 7
 
       bandgap bitstream u50 && vivado -mode batch -source bitstreams/u50/build.tcl
     """

@@ -50,6 +50,7 @@ class BookConfig:
 
 PRESETS = {
     "formal": BookConfig(instruments=2, orders=8, ticks=8, accounts=4, word_bits=4),
+    "ecp5-small": BookConfig(instruments=4, orders=4_096, ticks=4_096, accounts=1_024),
     "ecp5": BookConfig(instruments=8, orders=8_192, ticks=8_192, accounts=1_024),
     "ultrascale": BookConfig(instruments=16, orders=65_536, ticks=65_536, accounts=131_072),
 }

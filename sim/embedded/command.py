@@ -28,7 +28,7 @@ device = typer.Typer(
 def serve(
     pty: Annotated[bool, typer.Option("--pty", help="Behind a pseudo-terminal.")] = False,
     preset: Annotated[
-        Literal["formal", "ecp5", "ultrascale", "loopback"],
+        Literal["formal", "ecp5-small", "ecp5", "ultrascale", "loopback"],
         typer.Option(help="Sizes of the device; `loopback` echoes commands."),
     ] = "ecp5",
     link: Annotated[

@@ -61,6 +61,7 @@ CASES = {
         BookConfig(instruments=16, orders=64, ticks=256, accounts=16, links=8, word_bits=8), random_piece, 1
     ),
     "formal": Case(PRESETS["formal"], random_piece, 1),
+    "ecp5-small": Case(PRESETS["ecp5-small"], random_piece, 16),
     "ecp5": Case(PRESETS["ecp5"], random_piece, 16),
     "ecp5, a market": Case(PRESETS["ecp5"], market_piece, 8),
     "ultrascale": Case(PRESETS["ultrascale"], random_piece, 256),

@@ -159,7 +159,7 @@ def test_bitstream_and_flash_from_the_command_line(tools: Path, tmp_path: Path) 
         (["bitstream", "ulx3s", "--preset", "ultrascale"], 2, "no clock for preset 'ultrascale'"),
         (["bitstream", "ulx3s", "--clock-mhz", "47.3"], 2, "nearest are 46.875 MHz and 47.5 MHz"),
         (["bitstream", "ulx3s", "--clock-mhz", "-1"], 2, "must be positive"),
-        (["flash", "ulx3s"], 2, "build it: `bandgap bitstream ulx3s --preset ecp5`"),
+        (["flash", "ulx3s"], 2, "build it: `bandgap bitstream ulx3s --preset ecp5-small`"),
     ],
 )
 def test_bad_input_is_refused_with_what_to_do(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def test_a_size_outside_its_limits_is_named(name: str, value: int) -> None:
 
 def test_presets_have_the_published_sizes() -> None:
     assert PRESETS["formal"].orders == PRESETS["formal"].ticks == 8
+    small = PRESETS["ecp5-small"]
+    assert (small.instruments, small.orders, small.ticks, small.accounts) == (4, 4_096, 4_096, 1_024)
     assert (PRESETS["ecp5"].orders, PRESETS["ecp5"].ticks, PRESETS["ecp5"].accounts) == (8_192, 8_192, 1_024)
     ultrascale = PRESETS["ultrascale"]
     assert (ultrascale.instruments, ultrascale.orders, ultrascale.ticks, ultrascale.accounts) == (

@@ -35,7 +35,7 @@ def test_url_opens_it() -> None:
 
 
 def test_unknown_preset_is_named() -> None:
-    with pytest.raises(ValueError, match="no preset 'tiny'; known: formal, ecp5, ultrascale"):
+    with pytest.raises(ValueError, match="no preset 'tiny'; known: formal, ecp5-small, ecp5, ultrascale"):
         open_device("tiny")
 
 

@@ -72,7 +72,7 @@ def test_any_run_can_write_waves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("huge", "no preset 'huge' in device 'embedded:huge'; known: formal, ecp5, ultrascale"),
+        ("huge", "no preset 'huge' in device 'embedded:huge'; known: formal, ecp5-small, ecp5, ultrascale"),
         ("", "no preset '' in device 'embedded:'"),
         ("formal?speed=9", r"no option speed in device 'embedded:formal\?speed=9'; known: waves"),
         ("formal?waves=run.wlf", r"waves are written as \.vcd or \.fst, not 'run\.wlf'"),
