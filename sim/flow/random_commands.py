@@ -77,6 +77,7 @@ class _Sender(BreakerCommands):
             self.read_clock: 6,
             self.meeting: 90,
             self.held: 12,
+            self.spree: 4,
             self.set_instrument: 10,
         }
         breaking: dict[_Maker, float] = {
