@@ -139,9 +139,10 @@ def covered(verilog: str, seed: int, commands: int) -> Counter[Point]:
         def disturbed() -> Transport:
             return RestartedWhileBusy(_Counted(library, 1, 2, data), Random(seed))
 
+        repeat = f"python -m bandgap.sim.lab.structural_coverage --seed {seed}"
         for number, open_device in enumerate((smooth, disturbed)):
             episodes = take(random_episodes(CONFIG, seed + number), commands // 2)
-            compare(CONFIG, open_device, episodes, repeat=f"make coverage SEED={seed}")
+            compare(CONFIG, open_device, episodes, repeat=repeat)
             points.update(read_points(data))
     return points
 

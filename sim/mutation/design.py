@@ -27,7 +27,7 @@ UNWRITABLE = "-port RD_EN "
 """Yosys writes no Verilog of a memory whose asynchronous read port has an enable that is no constant."""
 
 SPARE = 60
-"""Mutants to list on top of those that are wanted, for those that cannot be written or are none."""
+"""Mutants to list on top of those that are wanted, as some cannot be written, and some change what nothing reads."""
 
 TOP = "appliance_with_mutants"
 

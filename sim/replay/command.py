@@ -28,7 +28,9 @@ from .session import ReplayError, ReplaySession
 def replay(
     file: Annotated[Path, typer.Argument(help="CSV, CSV.gz or LOBSTER message file.", metavar="FILE")],
     device: Annotated[Literal["embedded", "model"], typer.Option(help="What matches the flow.")] = "embedded",
-    preset: Annotated[Literal["ecp5", "ultrascale"], typer.Option(help="Sizes of the device.")] = "ultrascale",
+    preset: Annotated[
+        Literal["ecp5-small", "ecp5", "ultrascale"], typer.Option(help="Sizes of the device.")
+    ] = "ultrascale",
     reports: Annotated[
         Path | None, typer.Option(help="Write every answer to this CSV file (.gz compresses).", metavar="OUT.csv")
     ] = None,
