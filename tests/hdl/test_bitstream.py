@@ -188,6 +188,7 @@ def test_flash_refuses_what_the_host_would_refuse(tools: Path, tmp_path: Path) -
 
 def test_a_missing_tool_is_named(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tools / PLACE_AND_ROUTE).unlink()
+    monkeypatch.setenv("PATH", str(tools))
     monkeypatch.setattr(fpga_tools, "_OWN_FOLDER", tools)
     with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} is not installed: `make bitstreams`"):
         built(tmp_path / "out")
