@@ -195,7 +195,7 @@ class BreakerCommands(OrderCommands):
         if rng.random() < 0.4:
             at_ns = rng.choice((0, 0, 1, self.time_ns, self.time_ns + 1, (1 << 64) - 1, *self.deadlines_ns[-3:]))
         if state == ScheduledState.CLOSED.value and rng.random() < 0.9:  # nothing else opens it again
-            self.then(self.entry_of(instrument, CALLS[0], self.time_ns + self.pace * 24 * NS_A_MS))
+            self.then(self.entry_of(instrument, CALLS[0], self.time_ns + 8 * NS_A_MS))
         return self.entry_of(instrument, state, at_ns)
 
     def entry_of(self, instrument: int, state: int, at_ns: int) -> Unsent:
@@ -290,7 +290,7 @@ class BreakerCommands(OrderCommands):
         if luck > 0.1:
             self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=duration_us * NS_A_US)
         if luck > 0.7:  # as long as an extension or two
-            self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=self.pace * LONGEST_STEP_NS)
+            self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=LONGEST_STEP_NS)
         self.expect(duration_us)
         return Opcode.CALL.value, instrument, STATE.pack(duration_us)
 
