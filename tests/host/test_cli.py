@@ -19,7 +19,7 @@ from bandgap.host.cli import build_app
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "venue.toml"
 PROGRAM = [sys.executable, "-c", "from bandgap.host.cli import main; main()"]
-WAIT_S = 30
+WAIT_S = 120
 
 QUOTES = [
     {"type": "quote", "source": source, "instrument": "BTC-PERP", "price_ticks": 10_000} for source in ("alpha", "beta")

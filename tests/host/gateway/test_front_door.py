@@ -13,7 +13,7 @@ from bandgap.host.gateway import front_door, messages
 from bandgap.host.gateway.front_door import LINE_BYTES, FrontDoor
 from bandgap.host.step import StepInput
 
-WAIT_S = 10
+WAIT_S = 120
 
 ORDER = {
     "type": "new",
