@@ -54,7 +54,7 @@ PRESETS = {
     "ecp5": BookConfig(instruments=8, orders=8_192, ticks=8_192, accounts=1_024),
     "ultrascale": BookConfig(instruments=16, orders=65_536, ticks=65_536, accounts=131_072),
 }
-"""Sizes by the name that a device URL or `--preset` uses."""
+"""Sizes by the name that a device URL or `--preset` uses; `formal` is for proofs and tests."""
 
 RESERVE_LIMIT_QUOTE = 1 << 46
 """One order's reserve stays below this. 65,536 orders then hold less than 2**62 quote units, so that an account's

@@ -17,8 +17,10 @@ class Table(wiring.Component):
 
     Attributes
     ----------
-    write : While `enable` the row at `address` becomes `row`, to be seen from the next cycle on.
-    looked_at, rows : For each reader, an address and its row, in the same cycle. Anything until it is written.
+    write : While `enable` the row at `address` becomes `row`, to be seen from the next cycle on. A reset leaves
+        all rows as they are.
+    looked_at, rows : For each reader, an address and its row, in the same cycle. Anything until it is written, and
+        beyond `depth`.
     """
 
     def __init__(self, shape, depth: int, readers: int):

@@ -22,7 +22,7 @@ LOCK_CYCLES = 1 << 14
 """So long the PLL has to be locked before the reset ends: a millisecond of a 12 MHz oscillator."""
 
 LIT_CYCLES = 1 << 22
-"""How long a LED shows a byte that has come: 60 ms at 70 MHz."""
+"""How long a LED shows a byte that has come: 70 ms at 60 MHz."""
 
 
 @dataclass(frozen=True)

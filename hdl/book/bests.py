@@ -36,9 +36,10 @@ class Bests(wiring.Component):
 
     Attributes
     ----------
-    write : In this cycle the `best` of a `side` of `instrument` is told.
+    write : While `enable` the best of `side` (0: bid, 1: ask) of `instrument` becomes `best`, to be seen from the next
+        cycle on.
     looked_at, bests : For each reader, an instrument and its best prices, in the same cycle. After a reset there is not
-        `any`.
+        `any`; the other fields are anything until they are written.
     resting : A bit an instrument: it has a best price.
     """
 
@@ -60,6 +61,7 @@ class Bests(wiring.Component):
         count = self._config.instruments
         write, best = self.write, best_layout(self._config)
         kept = data.StructLayout({name: shape for name, shape in best.members.items() if name != "any"})
+        # A reset leaves a table as it is: whether there is any stands in registers.
         any_of = [Signal(count, name=f"any_{side}") for side in ("bid", "ask")]
         m.d.comb += self.resting.eq(any_of[0] | any_of[1])
         for side, any_best in enumerate(any_of):

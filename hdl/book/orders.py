@@ -11,8 +11,10 @@ from ..config import BookConfig
 from ..deep_memory import add_memory
 from ..protocol.commands import SelfTradePrevention
 
-SLICE_BITS = 2
-"""A block RAM of this width has 8,192 rows."""
+BLOCK_RAM_BITS = 1 << 14
+"""Of a block RAM, parity bits aside. A slice is as wide as all slots of it fit into one."""
+
+LEAST_SLICE_BITS = 2
 
 
 def order_layout(config: BookConfig) -> data.StructLayout:
@@ -93,7 +95,8 @@ class OrderPool(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         token = self.read.shape()
-        orders = add_memory(m, "orders", shape=self.order.shape(), depth=self._orders, slice_bits=SLICE_BITS)
+        slice_bits = max(LEAST_SLICE_BITS, BLOCK_RAM_BITS // self._orders)
+        orders = add_memory(m, "orders", shape=self.order.shape(), depth=self._orders, slice_bits=slice_bits)
         m.submodules.next = nexts = Memory(shape=token, depth=self._orders, init=[], attrs=COLLISIONS_UNUSED)
         m.submodules.previous = previous = Memory(shape=token, depth=self._orders, init=[], attrs=COLLISIONS_UNUSED)
 

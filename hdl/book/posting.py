@@ -15,7 +15,9 @@ from .orders import link_layout, write_layout
 def posting_layout(config: BookConfig) -> data.StructLayout:
     """All that one cycle of the engine can change.
 
-    `order` is written to the pool, `next` and `previous` are links that change there, `change` is that of a level.
+    `order` is written to the pool, `next` and `previous` are links that change there, `change` is that of a level. An
+    `order` that is written with a quantity rests in the level of `change`, which is enabled with it: the reader counts
+    on that.
     """
     return data.StructLayout(
         {

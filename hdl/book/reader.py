@@ -229,11 +229,12 @@ class Reader(wiring.Component):
             held.eq(shown),
         ]
 
-        # b: what to read of the ladder, by the slot as it stood: what is written to it in this cycle would be too late
-        # for a memory's address. A slot that is written and rests, rests in the level that changes, which c takes over;
-        # and for an order that turns to the other side the findings are stale.
+        # b: what to read of the ladder, by the slot as it stood before this cycle: what is written to it now is late
+        # for a memory's address. If an order rests in the slot then, it rests in the level that changes with it: so c
+        # has line and level from there. If the slot is free then, neither is looked at. If an order of the other side
+        # stands there then, a replace is stale. A new order asks nothing of its slot but whether it is free.
         b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(pair_layout(self._config))
-        b_own_line = Signal.like(self.read_line)  # where the slot's order rests
+        b_own_line = Signal.like(self.read_line)  # where the slot's order rested before this cycle
         b_known = patched(b_slot, b.token)
         # Best prices that moved earlier were judged by the side of the order that stood in the slot then.
         b_turned = (

@@ -14,7 +14,7 @@ BOUNDS = ("lower_ticks", "upper_ticks")
 
 
 class Instruments(wiring.Component):
-    """Their rules and bounds; and, in registers, what concerns all instruments at once.
+    """What is known of each instrument, in tables; and, in registers, what concerns all of them at once.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Instruments(wiring.Component):
     store : In this cycle all of `instrument` but its bounds becomes `rules`.
     force : In this cycle its bounds do.
     looked_at, rules : For each reader, an instrument and what is known of it, in the same cycle. Anything while it is
-        not `known`; one beyond the last is none.
+        not `known`; one beyond the last never is.
     collecting, dynamic, limited, timed : A bit an instrument: orders collect; trades may move its bounds; it is in its
         limit state; orders and trades may start timers of it.
     reach_ticks : For each instrument, how far from the first price it meets an order may trade; zero: to its limit.
@@ -81,6 +81,7 @@ class Instruments(wiring.Component):
                 m.d.sync += bits.bit_select(store.instrument, 1).eq(bit)
             m.d.sync += self.reach_ticks[store.instrument].eq(Mux(store.rules.banded, store.rules.reach_ticks, 0))
 
+        # A table sees the low bits alone: an instrument beyond the last would be another one.
         for reader, (looked_at, rules) in enumerate(zip(self.looked_at, self.rules, strict=True)):
             address = rows.looked_at[reader]
             m.d.comb += [
