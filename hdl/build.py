@@ -24,10 +24,15 @@ TO_VERILOG = ("proc -nomux -norom", "memory_collect", "write_verilog -sv -norena
 
 
 def build_identity(config: BookConfig | None) -> int:
-    """64 bits that name the configuration (None: the loopback image) and the gateware's sources: SHA-256, cut."""
+    """64 bits that name the configuration (None: the loopback image) and the gateware's sources: SHA-256, cut.
+
+    What the tools are told (`hdl.tools`) is not among them: it changes no gateware.
+    """
     digest = hashlib.sha256(repr(config and astuple(config)).encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        if not path.is_relative_to(folder / "tools"):
+            digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:8], "little")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bandgap.hdl.bitstream import BOARDS, FOLDER, build, clock_of, folder_of
+from bandgap.hdl.tools.bitstream import BOARDS, FOLDER, build, clock_of, folder_of
 
 from .performance import update
 from .results import source_commit

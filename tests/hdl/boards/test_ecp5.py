@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import pytest
 
-from bandgap.hdl.bitstream import BAUD, BOARDS, LOOPBACK, sources
 from bandgap.hdl.boards.ecp5 import LARGEST_DIVISOR, VCO_HZ, Ecp5Board, pll
 from bandgap.hdl.link.uart import cycles_per_bit
+from bandgap.hdl.tools.bitstream import BAUD, BOARDS, LOOPBACK, sources
 
 BY_BOARD = pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bandgap.hdl import bitstream, fpga_tools
-from bandgap.hdl.bitstream import read_manifest
-from bandgap.hdl.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
+from bandgap.hdl.tools import bitstream, fpga_tools
+from bandgap.hdl.tools.bitstream import read_manifest
+from bandgap.hdl.tools.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
 from bandgap.sim.lab.place import place_and_route
 
 REPORT: dict[str, Any] = {

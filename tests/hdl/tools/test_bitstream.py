@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bandgap.hdl import fpga_tools
-from bandgap.hdl.bitstream import (
+from bandgap.hdl.link.uart import cycles_per_bit
+from bandgap.hdl.tools import fpga_tools
+from bandgap.hdl.tools.bitstream import (
     BITSTREAM,
     BOARDS,
     LOOPBACK,
@@ -26,11 +27,10 @@ from bandgap.hdl.bitstream import (
     source_hash,
     sources,
 )
-from bandgap.hdl.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
-from bandgap.hdl.link.uart import cycles_per_bit
+from bandgap.hdl.tools.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
 from bandgap.host.cli import build_app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KEPT = sorted(path.parent for name in BOARDS for path in (ROOT / "bitstreams" / name).rglob(MANIFEST))
 BOARD = BOARDS["ecp5-evaluation"]
 CLOCK = "$glbnet$appliance.clk"

@@ -13,9 +13,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from ..boards import u50
+from ..boards.ecp5 import Ecp5Board, pll
 from .bitstream import BITSTREAM, BOARDS, FOLDER, LOOPBACK, SEED, Manifest, build, clock_of, folder_of, sizes
-from .boards import u50
-from .boards.ecp5 import Ecp5Board, pll
 from .flash import checked
 from .flash import flash as load
 from .vivado import SCRIPT, write_project

@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ..boards import u50
+from ..build import build_identity, pcie_verilog, to_verilog
+from ..protocol.version import layout_hash
 from .bitstream import MANIFEST, sizes
-from .boards import u50
-from .build import build_identity, pcie_verilog, to_verilog
 from .fpga_tools import SYNTHESIS, run_tool, tool_version
-from .protocol.version import layout_hash
 
 CHECKED_PRESET = "formal"
 """Whose synthesis is checked: that of larger ones takes Yosys hours."""

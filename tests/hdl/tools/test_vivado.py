@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bandgap.hdl.boards import u50
-from bandgap.hdl.fpga_tools import SYNTHESIS
-from bandgap.hdl.vivado import BLOCK, PINS, SCRIPT, TOP, write_project
+from bandgap.hdl.tools.fpga_tools import SYNTHESIS
+from bandgap.hdl.tools.vivado import BLOCK, PINS, SCRIPT, TOP, write_project
 
 COUNTED = {"LUT6": 5, "LUT6_2": 1, "FDRE": 7, "FDSE": 1, "RAMB36E2": 2, "RAM32M16": 3, "DSP48E2": 4, "CARRY8": 9}
 

@@ -4,9 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ..protocol.version import layout_hash
 from .bitstream import BITSTREAM, BOARDS, Manifest, ManifestError, folder_of, read_manifest
 from .fpga_tools import ToolError
-from .protocol.version import layout_hash
 
 LOADER = "openFPGALoader"
 

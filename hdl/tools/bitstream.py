@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .boards import ecp5_evaluation, ulx3s
-from .boards.ecp5 import Ecp5Board, Ecp5Top
-from .boards.serial import SerialBoard
-from .build import build_identity, core, to_verilog
-from .config import PRESETS, BookConfig
+from ..boards import ecp5_evaluation, ulx3s
+from ..boards.ecp5 import Ecp5Board, Ecp5Top
+from ..boards.serial import SerialBoard
+from ..build import build_identity, core, to_verilog
+from ..config import PRESETS, BookConfig
+from ..link.uart import cycles_per_bit
+from ..protocol.version import layout_hash
 from .fpga_tools import PACK, PLACE_AND_ROUTE, REPORT, SYNTHESIS, Placed, read_report, run_tool, tool_version
-from .link.uart import cycles_per_bit
-from .protocol.version import layout_hash
 
 BOARDS = {board.name: board for board in (ecp5_evaluation.BOARD, ulx3s.BOARD)}
 """ECP5 boards by name."""
@@ -60,7 +60,7 @@ class Manifest:
     bitstream_hash, bitstream_bytes : SHA-256 and size of the bitstream.
     clock_mhz : The core's clock, which placing and routing were to keep.
     fmax_mhz : The clock that they can keep.
-    worst_path : See `hdl.fpga_tools.Placed`.
+    worst_path : See `hdl.tools.fpga_tools.Placed`.
     baud, cycles_per_bit : Of the serial port: what the host is to use, and what a bit takes on the device.
     cells : Of each kind of cell, how many are used and how many there are.
     seed : Where the placer started from.
