@@ -20,6 +20,6 @@ BOARD = Ecp5Board(
     tx=Pad("L4", "LVCMOS33"),
     leds=(Pad("B2", "LVCMOS33", "DRIVE=4"), Pad("C2", "LVCMOS33", "DRIVE=4"), Pad("C1", "LVCMOS33", "DRIVE=4")),
     leds_low=False,
-    clocks_hz={"ecp5-small": 38_750_000, "formal": 45_000_000, "loopback": 60_000_000},
+    clocks_hz={"ecp5-small": 45_000_000, "formal": 45_000_000, "loopback": 60_000_000},
     held_high=(Pad("L2", "LVCMOS33"),),
 )
