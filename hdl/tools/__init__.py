@@ -1,1 +1,1 @@
-"""From the design to what a board is loaded with: bitstreams, projects of vendors, flashing."""
+"""From the design to what a board is loaded with: bitstreams, vendor projects, flashing."""
