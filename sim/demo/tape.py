@@ -98,7 +98,8 @@ class Tape:
     """The tape of a device epoch from its beginning.
 
     The auction band is the static band, widened each way by what `SET_REFERENCE_RULE` said, once more with every
-    extension, and cut off at the window that `SET_INSTRUMENT` has set; these two commands are followed as well.
+    extension, and cut off at the window that `SET_INSTRUMENT` has set and `MOVE_WINDOW` moves; these three commands are
+    followed as well.
 
     Parameters
     ----------
@@ -122,12 +123,12 @@ class Tape:
         columns = [headers[name].tolist() for name in ("kind", "instrument", "time_ns", "link", "command_number")]
         for row, (code, instrument, time_ns, link, number) in enumerate(zip(*columns, strict=True)):
             if code == ReportKind.DONE.value and link == 0 and number in sent:
-                self._take_command(commands[sent[number]])
+                self._take_command(commands[sent[number]], time_ns)
             kind = _FOLLOWED.get(code)
             if kind is not None:
                 self._take_report(kind, layouts[kind][row], instrument, time_ns)
 
-    def _take_command(self, command: Any) -> None:
+    def _take_command(self, command: Any, time_ns: int) -> None:
         """A command was carried out."""
         row = command.reshape(1, -1)
         header = command_headers(row)[0]
@@ -136,9 +137,16 @@ class Tape:
             told = row.view(COMMAND_DTYPES[Opcode.SET_INSTRUMENT])[0, 0]
             base_ticks = int(told["window_base_ticks"])
             self._windows[instrument] = base_ticks, base_ticks + (1 << int(told["window_log2"])) - 1
+        elif header["opcode"] == Opcode.MOVE_WINDOW.value:
+            told = row.view(COMMAND_DTYPES[Opcode.MOVE_WINDOW])[0, 0]
+            base_ticks, (before_ticks, last_ticks) = int(told["window_base_ticks"]), self._windows[instrument]
+            self._windows[instrument] = base_ticks, base_ticks + last_ticks - before_ticks
         elif header["opcode"] == Opcode.SET_REFERENCE_RULE.value:
             told = row.view(COMMAND_DTYPES[Opcode.SET_REFERENCE_RULE])[0, 0]
             self._auction_widths_ticks[instrument] = int(told["auction_width_ticks"])
+        else:
+            return
+        self._follow_auction_band(instrument, time_ns)
 
     def _take_report(self, kind: ReportKind, report: Any, instrument: int, time_ns: int) -> None:
         track = self.tracks[instrument]
@@ -147,6 +155,7 @@ class Tape:
         elif kind is ReportKind.BAND_MOVED:
             bounds = (int(report[f"{name}_ticks"]) for name in ("lower", "upper", "reference"))
             track.bands.append(Bounds(time_ns, *bounds))
+            self._follow_auction_band(instrument, time_ns)
         elif kind is ReportKind.TRADING_STATE:
             self._take_state(instrument, report, time_ns)
         elif kind is ReportKind.INDICATIVE:
@@ -177,17 +186,20 @@ class Tape:
         else:
             track.phase.to_ns = time_ns
             track.phases.append(Phase(state, time_ns, until_ns=until_ns))
-        if state is TradingState.CALL and track.bands:
-            track.auction_bands.append(self._auction_band(instrument, time_ns))
+        self._follow_auction_band(instrument, time_ns)
 
-    def _auction_band(self, instrument: int, time_ns: int) -> Bounds:
+    def _follow_auction_band(self, instrument: int, time_ns: int) -> None:
+        """What it depends on may have changed."""
         track = self.tracks[instrument]
+        if track.phase.state is not TradingState.CALL or not track.bands:
+            return
         band = track.bands[-1]
         width_ticks = (1 + track.phase.extensions) * self._auction_widths_ticks[instrument]
         lowest_ticks, highest_ticks = self._windows[instrument]
-        return Bounds(
+        bounds = Bounds(
             time_ns,
             max(band.lower_ticks - width_ticks, lowest_ticks),
             min(band.upper_ticks + width_ticks, highest_ticks),
             band.reference_ticks,
         )
+        track.auction_bands.append(bounds)

@@ -44,8 +44,7 @@ class Reel:
                 ),
             ]
         )
-        command_headers(commands)["number"] = [1, 2]
-        self.tape.follow(commands, np.concatenate([self.report(ReportKind.DONE, command_number=n) for n in (1, 2)]))
+        self.command(commands)
 
     def report(
         self, kind: ReportKind, command_number: int = 0, reason: int = 0, side: int = 0, **fields: int
@@ -57,6 +56,12 @@ class Reel:
         for name, value in fields.items():
             row[name] = value
         return row.view(np.uint8).reshape(1, REPORT_BYTES)
+
+    def command(self, commands: Bytes2D) -> None:
+        """The operator's commands, carried out one by one."""
+        numbers = range(1, 1 + len(commands))
+        command_headers(commands)["number"] = numbers
+        self.tape.follow(commands, np.concatenate([self.report(ReportKind.DONE, command_number=n) for n in numbers]))
 
     def tell(self, kind: ReportKind, **fields: int) -> None:
         self.time_ns += 10
@@ -113,6 +118,19 @@ def test_auction_band_is_cut_at_the_window(reel: Reel) -> None:
     reel.band(520, 1520)
     reel.state(CALL)
     assert reel.track.auction_bands == [Bounds(reel.time_ns, 512, 1535, 1020)]
+
+
+def test_auction_band_follows_window_and_band_during_a_call(reel: Reel) -> None:
+    reel.band(520, 1520)
+    reel.state(CALL)
+    reel.command(operator.move_window(0, 515))
+    reel.command(operator.resume())
+    reel.band(540, 1525)
+    bounds = [(band.lower_ticks, band.upper_ticks) for band in reel.track.auction_bands]
+    assert bounds == [(512, 1535), (515, 1538), (520, 1538)]
+    reel.state(TRADING)
+    reel.command(operator.move_window(0, 600))
+    assert len(reel.track.auction_bands) == 3
 
 
 @pytest.mark.parametrize(("state", "side"), [(HALTED, 1), (CALL, 1), (TRADING, 0), (LIMIT, 0), (HALTED, 0)])
