@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from bandgap.host.device.transport import Bytes2D
 
-EPISODE_NS = 1_000_000_000_000
-"""Episode k begins when the device's time is k times this; none lasts longer."""
+EPISODE_NS = 1 << 45
+"""The episodes of a run begin so far apart, ten hours; none lasts longer."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class BreakerCommands(OrderCommands):
             self.deadlines_ns.append(self.time_ns + timeout)
             luck = rng.random()
             if luck < 0.5:  # nothing trades, or halts end with it
-                duration_us = rng.choice((0, timeout // NS_A_US if timeout >= NS_A_MS else 0))
+                duration_us = rng.choice((0, *[timeout // NS_A_US if timeout >= NS_A_MS else 0] * 2))
                 self.then((Opcode.HALT.value, ALL_INSTRUMENTS, STATE.pack(duration_us)))
             elif luck < 0.6:
                 self.then(self.entry_of(self.operated(), ScheduledState.PRE_OPEN.value, 1))
@@ -184,8 +184,8 @@ class BreakerCommands(OrderCommands):
         instrument = self.operated()
         if rng.random() < 0.3:
             at_ns = self.time_ns
-            early = (ScheduledState.PRE_OPEN.value,) * rng.choice((1, 2))
-            for state in (*reversed(CALLS), ScheduledState.CLOSED.value, *early):
+            twice = [[state.value] * rng.choice((1, 2)) for state in (ScheduledState.CLOSED, ScheduledState.PRE_OPEN)]
+            for state in (*reversed(CALLS), *twice[0], *twice[1]):
                 entry = self.entry_of(instrument, state, at_ns)
                 at_ns += rng.choice((0, 1, 2, 3)) * NS_A_MS
                 self.then(entry)
@@ -195,7 +195,7 @@ class BreakerCommands(OrderCommands):
         if rng.random() < 0.4:
             at_ns = rng.choice((0, 0, 1, self.time_ns, self.time_ns + 1, (1 << 64) - 1, *self.deadlines_ns[-3:]))
         if state == ScheduledState.CLOSED.value and rng.random() < 0.9:  # nothing else opens it again
-            self.then(self.entry_of(instrument, CALLS[0], self.time_ns + 8 * NS_A_MS))
+            self.then(self.entry_of(instrument, CALLS[0], self.time_ns + self.pace * 24 * NS_A_MS))
         return self.entry_of(instrument, state, at_ns)
 
     def entry_of(self, instrument: int, state: int, at_ns: int) -> Unsent:
@@ -215,7 +215,7 @@ class BreakerCommands(OrderCommands):
         first, last = window.base_ticks, window.last_ticks
         highest = MAX_U32 + 1 - size
         way = rng.choice((1, -1))
-        base = first + way * rng.choice((0, 1, rng.randint(1, size), size // 2, size - 1, size, 3 * size))
+        base = first + way * rng.choice((0, 1, rng.randint(1, size), size // 2, size - 1, size, *[3 * size] * 3))
         if window.bounds_ticks and rng.random() < 0.7:
             lower, upper = window.bounds_ticks
             base = min(max(base, upper - size + 1), lower)
@@ -233,7 +233,7 @@ class BreakerCommands(OrderCommands):
         bid, ask = (first, first + 1) if way > 0 else (last - 1, last)
         orders = [
             self.place(instrument, rng.choice(self.accounts), side, ORDER_KINDS[0], price, 1, MODES[0])
-            for side, price in rng.choice((((BUY, bid),), ((SELL, ask),), *[((BUY, bid), (SELL, ask))] * 2))
+            for side, price in rng.choice((((BUY, bid),), ((SELL, ask),), ((BUY, bid), (SELL, ask))))
         ]
         self.then(*orders[1:], unsent)
         return orders[0]
@@ -290,7 +290,7 @@ class BreakerCommands(OrderCommands):
         if luck > 0.1:
             self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=duration_us * NS_A_US)
         if luck > 0.7:  # as long as an extension or two
-            self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=LONGEST_STEP_NS)
+            self.then(self.read_clock(PRIVILEGED_LINK), wait_ns=self.pace * LONGEST_STEP_NS)
         self.expect(duration_us)
         return Opcode.CALL.value, instrument, STATE.pack(duration_us)
 

@@ -10,7 +10,6 @@ from bandgap.hdl.protocol.commands import (
     TradingMode,
 )
 
-from .episode import EPISODE_NS
 from .unsent import (
     BUY,
     MAX_U32,
@@ -26,6 +25,8 @@ _PERIODS_US = (1_000, 1_000, 1_500, 2_000, 3_000, 5_000)
 _MANY_INSTRUMENTS = 4
 """With more instruments each of them takes its time, so that no more timers act."""
 LONGEST_STEP_NS = 6 * NS_A_MS
+_SLOWEST_LOG2 = 12
+"""In slow episodes all durations are doubled up to so many times: milliseconds become seconds."""
 _STEPS = ((0.0, 0.002), (0.02, 0.01), (0.12, 0.03), (0.12, 0.03))
 """How often time passes by some 100 us, and by some ms, behind a command: an episode has one of these habits."""
 
@@ -73,20 +74,24 @@ class Choices:
     config : Sizes of the device.
     rng : Where all that is random comes from.
     index : Which episode it is.
+    begin_ns : When it begins.
     """
 
-    def __init__(self, config: BookConfig, rng: Random, index: int) -> None:
+    def __init__(self, config: BookConfig, rng: Random, index: int, begin_ns: int) -> None:
         self.config = config
         self.rng = rng
         self.index = index
         self.epoch = rng.choice((1, 2, 65_535, rng.randrange(1, 65_536)))
         self.number = 0
-        self.time_ns = index * EPISODE_NS
+        self.time_ns = begin_ns
         self.gap_ns = rng.choice((0, 10, 100))
         self.steps = rng.choice(_STEPS)
+        self.pace = 1  # durations and steps are so many times as long as usual
         self.bands = rng.random() < 0.85  # whether any are set
         self.deadlines_ns: list[int] = []
         self.wide = rng.random() < min(0.2, 256 / config.orders)  # all slots, all prices, and much longer
+        if rng.random() < 0.2 and not self.wide:
+            self.pace = 1 << rng.randint(1, _SLOWEST_LOG2)
         self.accounts = rng.sample(range(config.accounts), min(config.accounts, rng.choice((1, 2, 4, 4, 8, 8))))
         self.slots = self._choose_slots()
         self.token_ranges = self._choose_token_ranges()
@@ -126,10 +131,10 @@ class Choices:
     def period_us(self) -> int:
         """A duration that some commands outlast."""
         stretch = 1 if self.config.instruments <= _MANY_INSTRUMENTS else 4
-        return stretch * self.rng.choice(_PERIODS_US)
+        return self.pace * stretch * self.rng.choice(_PERIODS_US)
 
     def duration_us(self, none: float = 0.0) -> int:
-        """A duration, zero as often as `none` says; at times one that is too short, or longer than an episode."""
+        """A duration, zero as often as `none` says; at times one that is too short, or the longest there is."""
         luck = self.rng.random()
         if luck < 0.02:
             return self.rng.choice((1, 999, 999))

@@ -5,8 +5,8 @@ wide prices spread, which commands are frequent, how fast time passes), so that 
 crowded level, are reached in some episodes by chance and kept up for long. The sender keeps light beliefs about which
 orders rest; they are often wrong, on purpose.
 
-Durations are a few milliseconds, and time passes in steps of the same order: so timers act often, but never are there
-many between two commands.
+Durations are a few milliseconds, in some episodes seconds, and time passes in steps of the same order: so timers act
+often, but never are there many between two commands. A run begins at any time of the first 146 years.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from bandgap.hdl.protocol.commands import (
     TradingMode,
 )
 
-from .episode import Episode
+from .episode import EPISODE_NS, Episode
 from .random_breaker import BreakerCommands
 from .random_choices import LONGEST_STEP_NS
 from .unsent import (
@@ -52,14 +52,16 @@ def random_episodes(config: BookConfig, seed: int) -> Iterator[Episode]:
 
 def random_episode(config: BookConfig, seed: int, index: int) -> Episode:
     """One episode of a run by its index, whatever came before it."""
-    return _Sender(config, Random(f"{seed}/{index}"), index).episode()
+    # Time stays below 2**63 ns, so that the longest heartbeat's deadline is one of 64 bits.
+    begin_ns = Random(f"{seed}").getrandbits(62) + index * EPISODE_NS
+    return _Sender(config, Random(f"{seed}/{index}"), index, begin_ns).episode()
 
 
 class _Sender(BreakerCommands):
     """Sends an episode."""
 
-    def __init__(self, config: BookConfig, rng: Random, index: int) -> None:
-        super().__init__(config, rng, index)
+    def __init__(self, config: BookConfig, rng: Random, index: int, begin_ns: int) -> None:
+        super().__init__(config, rng, index, begin_ns)
         self.makers = self._choose_makers()
         self.length = 3 * len(self.slots) if self.wide else rng.choice((100, 400, 1_600))
 
@@ -75,8 +77,9 @@ class _Sender(BreakerCommands):
             self.halt: 8,
             self.resume: 60,
             self.read_clock: 6,
-            self.meeting: 90,
+            self.meeting: 110,
             self.held: 12,
+            self.spree: 4,
             self.set_instrument: 10,
         }
         breaking: dict[_Maker, float] = {
@@ -85,9 +88,9 @@ class _Sender(BreakerCommands):
             self.set_reference_rule: 12,
             self.call: 12,
             self.set_call_end: 8,
-            self.set_schedule: 10,
+            self.set_schedule: 14,
             self.move_window: 32,
-            self.auction: 24,
+            self.auction: 36,
             self.at_bound: 24,
             self.parted: 12,
             self.followed: 6,
@@ -99,7 +102,7 @@ class _Sender(BreakerCommands):
         sweeping: dict[_Maker, float] = {
             self.mass_cancel: 14,
             self.kill: 6,
-            self.heartbeat: 8,
+            self.heartbeat: 12,
             self.set_anew: 2,
             self.change_mode: 5,
         }
@@ -174,12 +177,12 @@ class _Sender(BreakerCommands):
             self.time_ns += rng.randint(0, self.gap_ns)
         elif luck < 0.31:  # the instant of a deadline, and those around it
             self.deadlines_ns = [deadline_ns for deadline_ns in self.deadlines_ns if deadline_ns > self.time_ns]
-            if self.deadlines_ns and min(self.deadlines_ns) < self.time_ns + LONGEST_STEP_NS:
+            if self.deadlines_ns and min(self.deadlines_ns) < self.time_ns + self.pace * LONGEST_STEP_NS:
                 self.time_ns = max(self.time_ns, min(self.deadlines_ns) + rng.choice((-1, 0, 1)))
         elif luck < 0.31 + short:
-            self.time_ns += rng.randint(100, 500) * NS_A_US
+            self.time_ns += self.pace * rng.randint(100, 500) * NS_A_US
         elif luck < 0.31 + short + long:
-            self.time_ns += rng.randint(1, LONGEST_STEP_NS // NS_A_US) * NS_A_US
+            self.time_ns += self.pace * rng.randint(1, LONGEST_STEP_NS // NS_A_US) * NS_A_US
         return self.time_ns
 
     def open_market(self) -> None:

@@ -1,6 +1,6 @@
 """Random commands for orders and accounts, and short stories of orders that meet."""
 
-from bandgap.hdl.config import BALANCE_LIMIT_QUOTE
+from bandgap.hdl.config import BALANCE_LIMIT_QUOTE, RESERVE_LIMIT_QUOTE
 from bandgap.hdl.protocol.commands import (
     Opcode,
     OrderFlags,
@@ -77,7 +77,7 @@ class OrderCommands(Choices):
             orders.append(self.place(instrument, account, 3 - side, patient, price, rng.randint(1, 3), mode))
         price = window.clip(window.center_ticks + away)
         if rng.random() < 0.65:
-            kind = rng.choice(ORDER_KINDS)
+            kind = rng.choices(ORDER_KINDS, (2, 2, 3, 2, 4))[0]
             price = 0 if kind[0] == OrderType.MARKET.value else price
             orders.append(self.place(instrument, mine, side, kind, price, rng.randint(2, 5), mode))
         else:
@@ -112,6 +112,28 @@ class OrderCommands(Choices):
             self.then(self.changed(order, price, quantity), link=rng.randrange(self.config.links))
         self.then((Opcode.RESUME.value, instrument, NOTHING))
         return order
+
+    def spree(self, link: int) -> Unsent:
+        """An account gets credit for one to six orders and sends eight; then they are canceled, the credit taken back.
+
+        They come at once, so that the guard has to wait for the exact balance.
+        """
+        rng = self.rng
+        instrument, account, side = self.instrument(), rng.randrange(self.config.accounts), rng.choice((BUY, SELL))
+        clear = Opcode.MASS_CANCEL.value, 0, ACCOUNT.pack(account)
+        window = self.windows.get(instrument)
+        if window is None or account in self.accounts:  # those have what they have
+            return clear
+        price = (window.bounds_ticks or (window.base_ticks, window.last_ticks))[side == SELL]
+        unit_quote = max(1, price) * window.multiplier_quote
+        most_bits = min(31, RESERVE_LIMIT_QUOTE.bit_length() - 1 - unit_quote.bit_length())
+        # All ones: the guard, which first counts bits, takes it for hardly more than it is.
+        lots = (1 << rng.randint(1, max(1, most_bits))) - 1
+        granted = rng.randint(1, 6) * unit_quote * lots
+        orders = [self.place(instrument, account, side, ORDER_KINDS[0], price, lots, MODES[0]) for _ in range(8)]
+        grants = [(Opcode.GRANT_CREDIT.value, 0, GRANT.pack(amount, account)) for amount in (granted, -granted)]
+        self.then(grants[0], *orders, clear, grants[1])
+        return clear
 
     def place(
         self,
