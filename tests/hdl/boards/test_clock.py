@@ -74,6 +74,37 @@ def test_an_earlier_word_is_ignored_but_keeps_the_time_from_running() -> None:
     run(dut, test)
 
 
+def test_the_time_stands_while_commands_and_reports_pass() -> None:
+    dut = BoardClock(HZ)
+
+    async def test(ctx: SimulatorContext) -> None:
+        ctx.set(dut.said_ns, 1_000_000)
+        await ctx.tick().repeat(2)
+        for _ in range(5):
+            await ctx.tick().repeat(lag_cycles() - 3)
+            ctx.set(dut.passing, 1)
+            await ctx.tick()
+            ctx.set(dut.passing, 0)
+            assert ctx.get(dut.time_ns) == 1_000_000
+        await ctx.tick().repeat(lag_cycles() + 2)
+        assert ctx.get(dut.time_ns) > 1_000_000
+
+    run(dut, test)
+
+
+def test_what_passes_does_not_hold_a_time_that_runs() -> None:
+    dut = BoardClock(HZ)
+
+    async def test(ctx: SimulatorContext) -> None:
+        await ctx.tick().repeat(lag_cycles())
+        ctx.set(dut.passing, 1)
+        for cycle in range(2_000):
+            assert ctx.get(dut.time_ns) == cycle * 1_000_000_000 // HZ
+            await ctx.tick()
+
+    run(dut, test)
+
+
 def test_an_epoch_begins_at_what_the_host_has_said_in_its_session() -> None:
     dut = BoardClock(HZ)
 

@@ -15,8 +15,8 @@ from bandgap.host.device.serial import SerialTransport
 from bandgap.sim.embedded import build
 from bandgap.sim.embedded.serial_device import SerialDevice
 
-CLOCK_HZ = 1_000_000
-CYCLE_NS = 1_000
+CLOCK_HZ = 100_000
+CYCLE_NS = 10_000
 S = 1_000_000_000
 
 
@@ -58,6 +58,13 @@ def test_stamps_are_the_host_s_to_the_nanosecond_also_when_it_begins_anew_with_a
         assert stamps_ns(transport, arrivals_ns, len(arrivals_ns)) == arrivals_ns
         silence(device, LAG_NS * 3 // 4)
         assert stamps_ns(transport, [10 * S]) == [10 * S]
+
+
+def test_the_time_stands_however_long_commands_and_reports_are_on_the_line(device: SerialDevice) -> None:
+    transport = opened(device)
+    begin_cycle = device.cycles
+    assert set(stamps_ns(transport, [5 * S] * 200, 200)) == {5 * S}
+    assert (device.cycles - begin_cycle) * CYCLE_NS > 2 * LAG_NS
 
 
 def test_the_time_goes_on_when_the_host_is_silent_and_is_the_host_s_again_when_it_returns(
