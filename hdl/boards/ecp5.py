@@ -202,13 +202,15 @@ class Ecp5Top(wiring.Component):
         )
 
         m.submodules.appliance = appliance = self._appliance
+        received = Signal(init=1)
+        m.submodules.received = FFSynchronizer(self.rx, received, init=1)
         second = Signal(range(self._clock_hz))
         lit = Signal(range(LIT_CYCLES))
         with m.If(second == self._clock_hz - 1):
             m.d.sync += second.eq(0)
         with m.Else():
             m.d.sync += second.eq(second + 1)
-        with m.If(~self.rx):
+        with m.If(~received):
             m.d.sync += lit.eq(LIT_CYCLES - 1)
         with m.Elif(lit != 0):
             m.d.sync += lit.eq(lit - 1)

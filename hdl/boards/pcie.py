@@ -56,7 +56,7 @@ class PcieBoard(wiring.Component):
             | _stream("s_axis_rq", 62, Out)
             | _stream("m_axis_rc", 75, In)
             | {
-                "pcie_cq_np_req": Out(2, init=3),
+                "pcie_cq_np_req": Out(2, init=1),
                 "cfg_max_read_req": In(3),
                 "cfg_flr_in_process": In(4),
                 "cfg_flr_done": Out(4),
@@ -104,7 +104,7 @@ class PcieBoard(wiring.Component):
             self.cfg_interrupt_msix_data.eq(link.interrupt_message),
             link.interrupt_sent.eq(self.cfg_interrupt_msi_sent),
             link.interrupt_failed.eq(self.cfg_interrupt_msi_fail),
-            self.pcie_cq_np_req.eq(3),
+            self.pcie_cq_np_req.eq(1),
         ]
         return m
 
