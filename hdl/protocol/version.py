@@ -1,4 +1,4 @@
-"""Layout hash: one number that changes when any byte of the protocol moves."""
+"""Layout hashes: one changes when any byte of commands, reports or registers moves, one with the layout of DMA."""
 
 import hashlib
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def _describe(shape: object) -> Iterator[str]:
 
 
 def layout_text() -> str:
-    """The whole protocol as canonical text, the input of `layout_hash`."""
+    """Commands, reports and registers as canonical text, the input of `layout_hash`."""
     lines = [
         " ".join([f"{key.name}={key.value}", *_describe(layout)])
         for table in (COMMANDS, REPORTS)
