@@ -47,7 +47,13 @@ from bandgap.host.margin.positions import Positions
 from bandgap.host.margin.requirements import MarginState, ValueLimitError, assess, cost_ppm, credit_target
 from bandgap.host.market_halt import MarketHalt
 from bandgap.host.oracle.oracle import Oracle, QuoteError
-from bandgap.host.recovery import DaemonError, JournalMismatchError, see_same_commands, see_same_reports
+from bandgap.host.recovery import (
+    DaemonError,
+    JournalMismatchError,
+    see_journaled_times,
+    see_same_commands,
+    see_same_reports,
+)
 from bandgap.host.settlement.ledger import EXTERNAL, Ledger
 from bandgap.host.settlement.store import Batch, Store, batch_digest, first_digest
 from bandgap.host.step import StepInput, StepInputError, StepResult, TradingChange
@@ -323,12 +329,16 @@ class Daemon:
     def _exchange(self, batch: Batch) -> Bytes2D:
         """Send what is in the journal; all reports it causes."""
         operator_commands = _rows(batch.operator_commands, COMMAND_BYTES)
-        now_ns = np.full(len(operator_commands), batch.time_ns, np.uint64)
-        self.device.send(operator_commands, now_ns, OPERATOR_LINK)
         client_commands = _rows(batch.client_commands, COMMAND_BYTES)
+        now_ns = np.full(len(operator_commands), batch.time_ns, np.uint64)
+        client_arrivals_ns = np.frombuffer(batch.client_arrivals_ns, np.uint64)
+        self.device.send(operator_commands, now_ns, OPERATOR_LINK)
         if len(client_commands):
-            self.device.send(client_commands, np.frombuffer(batch.client_arrivals_ns, np.uint64), CLIENT_LINK)
-        return self.device.receive()
+            self.device.send(client_commands, client_arrivals_ns, CLIENT_LINK)
+        reports = self.device.receive()
+        commands = np.concatenate([operator_commands, client_commands])
+        see_journaled_times(batch.sequence, commands, np.concatenate([now_ns, client_arrivals_ns]), reports)
+        return reports
 
     def _see_nothing_rejected(self, commands: Bytes2D, reports: Bytes2D) -> None:
         """The device takes every operator command (closing orders aside), or host and device disagree on the state."""

@@ -1,9 +1,10 @@
 """Recovery: a journaled batch carried out again must come out as it did."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandgap.host.settlement.store import Batch
-from bandgap.host.wire import Bytes2D, without_cycles
+from bandgap.host.wire import Bytes2D, command_headers, report_headers, without_cycles
 
 
 class DaemonError(RuntimeError):
@@ -27,6 +28,31 @@ def see_same_commands(now: Batch, journaled: Batch) -> None:
                 f"batch {now.sequence}, {name}: "
                 f"{getattr(now, name).hex()} now, {getattr(journaled, name).hex()} journaled"
             )
+
+
+def see_journaled_times(sequence: int, commands: Bytes2D, arrivals_ns: NDArray[np.uint64], reports: Bytes2D) -> None:
+    """See that the device's time was the journal's while a batch was carried out.
+
+    A board's own clock goes on when the host stands still for too long (`hdl/boards/clock.py`): commands that come then
+    have later stamps, and timers act that are not yet due. Carried out again, such a batch would come out otherwise.
+
+    Raises
+    ------
+    DaemonError : A command has another stamp than its arrival, or a timer's is behind the last arrival.
+    """
+    headers = report_headers(reports)
+    numbers = command_headers(commands)["number"]
+    order = np.argsort(numbers)
+    caused = headers["command_number"] != 0
+    due_ns = np.full(len(reports), arrivals_ns[-1])
+    due_ns[caused] = arrivals_ns[order[np.searchsorted(numbers, headers["command_number"][caused], sorter=order)]]
+    wrong = np.flatnonzero(np.where(caused, headers["time_ns"] != due_ns, headers["time_ns"] > due_ns))
+    if len(wrong):
+        row = wrong[0]
+        raise DaemonError(
+            f"batch {sequence}: the device's time was {headers['time_ns'][row]} ns, not {due_ns[row]} ns: this host "
+            "stood still for longer than the device's clock waits; started anew, it carries the batch out again"
+        )
 
 
 def see_same_reports(sequence: int, now: Bytes2D, journaled: Bytes2D) -> Bytes2D:

@@ -172,8 +172,10 @@ def open_venue(request: pytest.FixtureRequest) -> Iterator[Callable[..., Venue]]
     open_device = TRANSPORTS[getattr(request, "param", "model")]
     with ExitStack() as opened:
 
-        def make(store: Store | None = None, device: BookConfig = DEVICE, **config: Any) -> Venue:
-            venue = Venue(venue_config(**config), open_device(opened, device), store or Store(None))
+        def make(
+            store: Store | None = None, device: BookConfig = DEVICE, transport: Transport | None = None, **config: Any
+        ) -> Venue:
+            venue = Venue(venue_config(**config), transport or open_device(opened, device), store or Store(None))
             opened.callback(venue.daemon.close)
             return venue
 

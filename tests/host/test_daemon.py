@@ -136,6 +136,41 @@ def test_restart_finds_a_device_that_answers_otherwise(open_venue: Open, tmp_pat
     store.close()
 
 
+class Restless(ModelTransport):
+    """A model whose time goes on by itself before the clients' commands come, or before its reports are taken."""
+
+    before_commands_ns = before_reports_ns = 0
+
+    def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
+        if link and arrival_ns is not None:
+            arrival_ns = arrival_ns + np.uint64(self.before_commands_ns)
+        super().send(commands, arrival_ns, link)
+
+    def receive(self) -> Bytes2D:
+        self.advance(self.appliance.time_ns + self.before_reports_ns)
+        return super().receive()
+
+
+@pytest.mark.parametrize(
+    ("before_commands_ns", "before_reports_ns", "message"),
+    [(1, 0, "was 2000000001 ns, not 2000000000 ns"), (0, 60 * SECOND_NS, "was 62000000000 ns, not 2000000000 ns")],
+)
+def test_time_that_is_not_the_journal_s_settles_nothing(
+    open_venue: Open, tmp_path: Any, before_commands_ns: int, before_reports_ns: int, message: str
+) -> None:
+    """A command that arrives later, and a watchdog that acts before its step is over."""
+    path, device = tmp_path / "venue.sqlite", Restless(DEVICE)
+    venue = open_venue(Store(path), transport=device)
+    venue.step(mark=1000)
+    device.before_commands_ns, device.before_reports_ns = before_commands_ns, before_reports_ns
+    with pytest.raises(DaemonError, match=f"batch 1: the device's time {message}: this host stood still"):
+        venue.step(venue.new(0, BUY, 1000, 1))
+    venue.daemon.close()
+    again = open_venue(Store(path))
+    assert again.daemon.sequence == 2
+    assert again.daemon.time_ns == 2 * SECOND_NS
+
+
 def test_restart_under_other_rules_is_refused(open_venue: Open, tmp_path: Any) -> None:
     path = tmp_path / "venue.sqlite"
     open_venue(Store(path)).daemon.close()

@@ -111,5 +111,9 @@ class NoisyPort:
         del self._received[:size]
         return taken
 
+    def idle(self, cycles: int) -> None:
+        """Time passes in which the host does nothing."""
+        self._received += self._line.take(self._device.clock(b"\1" * cycles))
+
     def close(self) -> None:
         """The device stays."""
