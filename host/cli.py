@@ -29,7 +29,8 @@ def run(
 ) -> None:
     """Run a venue until SIGTERM or Ctrl-C; a store that exists is recovered first.
 
-    Orders and oracle quotes come in as JSON lines at the address that the venue file names.
+    Orders and oracle quotes come in as JSON lines at the address that the venue file names. Exit status 2: the venue
+    file or the store is bad; 1: the device cannot be opened or the venue failed, and a restart may help.
 
     Examples:
 

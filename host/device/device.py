@@ -19,7 +19,11 @@ _NUMBERS = 1 << 32
 
 
 class DeviceError(RuntimeError):
-    """The device does not keep the protocol."""
+    """The device cannot be reached, or does not keep the protocol."""
+
+
+class UnavailableError(DeviceError):
+    """The way to the device cannot be opened now, but may be later: the address is in order."""
 
 
 class HandshakeError(DeviceError):

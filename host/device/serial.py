@@ -16,7 +16,7 @@ from bandgap.hdl.protocol.frames import FrameKind
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 
-from .device import DeviceError
+from .device import DeviceError, UnavailableError
 from .session import Session
 from .transport import Bytes2D, Transport, arrivals_of
 
@@ -27,8 +27,8 @@ _POLL_S = 0.02
 _REOPEN_S = 0.1
 
 
-class PortError(ValueError):
-    """The port cannot be opened; the message says why and what to do."""
+class PortError(UnavailableError):
+    """The port cannot be opened now; the message says why and what to do."""
 
 
 class SerialLinkError(DeviceError):
@@ -215,7 +215,7 @@ def open_device(address: str) -> SerialTransport:
     Raises
     ------
     ValueError : The address is malformed.
-    PortError : The port cannot be opened.
+    PortError : The port cannot be opened now.
     SerialLinkError : The device does not answer.
     """
     port, _, query = address.partition("?")
@@ -237,16 +237,19 @@ def open_port(port: str, baud: int) -> serial.SerialBase:
 
     Raises
     ------
-    PortError : It cannot be opened.
+    PortError : It cannot be opened now.
+    ValueError : There can be no such port, or it cannot do that rate.
     """
     try:
         return serial.serial_for_url(port, baudrate=baud, timeout=_POLL_S, exclusive=True)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise PortError(_why(port, baud, error)) from error
+    except ValueError as error:
+        raise ValueError(f"port {port} cannot be opened at {baud} baud: {error}") from error
 
 
-def _why(port: str, baud: int, error: Exception) -> str:
-    number = getattr(error, "errno", None)
+def _why(port: str, baud: int, error: OSError) -> str:
+    number = error.errno
     if number == errno.ENOENT:
         return f"there is no port {port}: is the cable in? `python -m serial.tools.list_ports` lists those there are"
     if number == errno.EACCES:

@@ -17,6 +17,7 @@ from typing import Any
 from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.pcie import BAR_BYTES, INTERRUPT_TABLE_OFFSET, WINDOWS_OFFSET
 
+from .device import UnavailableError
 from .pcie import DmaMemory, PcieAccess, PcieTransport
 
 ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -65,8 +66,8 @@ FIRST_DEVICE_ADDRESS = 0x1000_0000
 Ioctl = Callable[[int, int, Any], int]
 
 
-class VfioError(ValueError):
-    """The function cannot be used; the message says why and what to do."""
+class VfioError(UnavailableError):
+    """The function cannot be used now; the message says why and what to do."""
 
 
 class VfioAccess(PcieAccess):
@@ -83,7 +84,8 @@ class VfioAccess(PcieAccess):
 
     Raises
     ------
-    VfioError : The function cannot be used.
+    ValueError : The address is malformed.
+    VfioError : The function cannot be used now.
     """
 
     def __init__(
@@ -239,7 +241,7 @@ assert _LINE.size == COMMAND_BYTES
 def _checked_group(address: str, functions: Path, files: Path) -> str:
     """The IOMMU group of a function, once it is clear that it can be used."""
     if not ADDRESS.fullmatch(address):
-        raise VfioError(f"{address!r} is no PCI address; write it like pcie:0000:03:00.0 (`lspci -D` lists them)")
+        raise ValueError(f"{address!r} is no PCI address; write it like pcie:0000:03:00.0 (`lspci -D` lists them)")
     function = functions / address
     if not function.exists():
         raise VfioError(
@@ -301,7 +303,8 @@ def open_device(address: str) -> PcieTransport:
 
     Raises
     ------
-    VfioError : The function cannot be used.
+    ValueError : The address is malformed.
+    VfioError : The function cannot be used now.
     HandshakeError : What answers is no appliance, or its link is laid out otherwise.
     PcieLinkError : The device does not answer.
     """

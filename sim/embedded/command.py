@@ -71,7 +71,8 @@ def check(
     """Check the way to a device: send commands of random bytes, and compare what comes back.
 
     The loopback image returns each command whole. An appliance rejects each and returns a part; its book stays as it
-    is, but a host that uses it loses its session. Exit status 1: something came back wrong, or nothing.
+    is, but a host that uses it loses its session. Exit status 2: the URL is malformed; 1: the device cannot be opened
+    now, or something came back wrong, or nothing.
 
     Examples:
 

@@ -195,6 +195,10 @@ def test_wait_for_a_venue_is_limited() -> None:
         ("quorum = 2", "quorum = 0", 2, "oracle.quorum"),
         ("model:ecp5", "moddel:ecp5", 2, "no transport 'moddel'"),
         ("model:ecp5", "model:ecp6", 2, "no preset 'ecp6'"),
+        ("model:ecp5", "serial:/dev/ttyUSB0?baud=fast", 2, "baud is a positive whole number"),
+        ("model:ecp5", "serial:/dev/nowhere", 1, "there is no port /dev/nowhere"),
+        ("model:ecp5", "pcie:03:00.0", 2, "'03:00.0' is no PCI address"),
+        ("model:ecp5", "pcie:ffff:1f:1f.7", 1, "there is no PCI device ffff:1f:1f.7"),
         ("window_ticks = 4_096", "window_ticks = 16_384", 1, "needs 18432 ticks, the device has 8192"),
     ],
 )

@@ -209,13 +209,23 @@ def test_a_closed_transport_says_so() -> None:
         ("/dev/ttyUSB0?parity=even", r"no option parity in device 'serial:/dev/ttyUSB0\?parity=even'; known: baud"),
         ("/dev/ttyUSB0?baud=fast", "baud is a positive whole number, not 'fast'"),
         ("/dev/ttyUSB0?baud=0", "baud is a positive whole number, not '0'"),
-        ("/dev/nowhere", "there is no port /dev/nowhere: is the cable in?"),
         ("bus://1", "port bus://1 cannot be opened at 3000000 baud: .*not known"),
-        ("socket://127.0.0.1:1", "port socket://127.0.0.1:1 cannot be opened at 3000000 baud: .*refused"),
     ],
 )
 def test_a_bad_address_says_what_is_wrong_with_it(address: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
+        open_device(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("/dev/nowhere", "there is no port /dev/nowhere: is the cable in?"),
+        ("socket://127.0.0.1:1", "port socket://127.0.0.1:1 cannot be opened at 3000000 baud: .*refused"),
+    ],
+)
+def test_a_port_that_is_not_there_now_is_no_bad_address(address: str, message: str) -> None:
+    with pytest.raises(PortError, match=message):
         open_device(address)
 
 

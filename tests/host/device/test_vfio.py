@@ -189,7 +189,7 @@ def test_closing_twice_is_allowed_and_closes_everything(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("address", ["03:00.0", "0000:03:00.8", "0000:03:00", "", "../../../etc"])
 def test_what_is_no_address(address: str, kernel: Kernel) -> None:
-    with pytest.raises(VfioError, match=r"is no PCI address; write it like pcie:0000:03:00\.0"):
+    with pytest.raises(ValueError, match=r"is no PCI address; write it like pcie:0000:03:00\.0"):
         VfioAccess(address, kernel.sysfs, kernel.devices, kernel.ioctl)
 
 
