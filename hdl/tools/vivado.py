@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..boards import u50
 from ..build import build_identity, pcie_verilog, to_verilog
-from ..protocol.version import layout_hash
+from ..protocol.version import layout_hash, link_layout_hash
 from .bitstream import MANIFEST, sizes
 from .fpga_tools import SYNTHESIS, run_tool, tool_version
 
@@ -130,6 +130,7 @@ def write_project(preset: str, target: Path, step: Callable[[str], None] = lambd
         "preset": preset,
         "part": u50.PART,
         "layout_hash": f"{layout_hash():#018x}",
+        "link_layout_hash": f"{link_layout_hash():#010x}",
         "build_identity": f"{build_identity(config):#018x}",
         "source_hash": hashlib.sha256("\0".join(files.values()).encode()).hexdigest(),
         "clock_mhz": u50.CLOCK_HZ / 1e6,

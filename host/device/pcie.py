@@ -25,7 +25,7 @@ from bandgap.hdl.protocol.pcie import (
     LinkStatus,
     ReportSlot,
 )
-from bandgap.hdl.protocol.registers import BY_NAME, Register
+from bandgap.hdl.protocol.registers import BY_NAME, MAGIC, Register
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.hdl.protocol.version import link_layout_hash
 from bandgap.host.wire import dtype_of
@@ -149,7 +149,7 @@ class PcieTransport(Transport):
     Raises
     ------
     ValueError : A setting is outside its limits.
-    HandshakeError : The device's link is laid out otherwise; nothing was written.
+    HandshakeError : What answers is no appliance, or its link is laid out otherwise; nothing was written.
     PcieLinkError : The device does not answer, or does not come to rest.
     """
 
@@ -253,12 +253,17 @@ class PcieTransport(Transport):
     # A run of the link
 
     def _check_layout(self) -> None:
-        device_hash = self._read(LINK_BY_NAME["link_layout"])
-        if device_hash == _GONE:
+        magic = self._read(BY_NAME["magic"])
+        if magic == _GONE:
             raise PcieLinkError("the device does not answer: its registers read as ones; reset it, or power it up")
-        if device_hash != link_layout_hash():
+        if magic != MAGIC:
+            raise HandshakeError(f"no appliance answers: magic is {magic:#010x}, not {MAGIC:#010x}")
+        device_hash, host_hash = self._read(LINK_BY_NAME["link_layout"]), link_layout_hash()
+        if device_hash != host_hash:
             raise HandshakeError(
-                f"the device's link is laid out otherwise: layout {device_hash:#010x}, host {link_layout_hash():#010x}"
+                f"the device's link is laid out otherwise: layout {device_hash:#010x}, host {host_hash:#010x}: program "
+                "it with the image in whose manifest.json the latter stands; where there is none, build it "
+                "(`bandgap bitstream u50` for a card; docs/deployment.md says how to go on)"
             )
 
     def _stop(self) -> None:

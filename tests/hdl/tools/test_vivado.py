@@ -7,22 +7,25 @@ from pathlib import Path
 import pytest
 
 from bandgap.hdl.boards import u50
+from bandgap.hdl.protocol.version import layout_hash, link_layout_hash
 from bandgap.hdl.tools.fpga_tools import SYNTHESIS
 from bandgap.hdl.tools.vivado import BLOCK, PINS, SCRIPT, TOP, write_project
 
 COUNTED = {"LUT6": 5, "LUT6_2": 1, "FDRE": 7, "FDSE": 1, "RAMB36E2": 2, "RAM32M16": 3, "DSP48E2": 4, "CARRY8": 9}
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a project of the smallest preset."""
-    program = tmp_path / SYNTHESIS
+    folder = tmp_path_factory.mktemp("vivado")
+    program = folder / SYNTHESIS
     cells = json.dumps({"design": {"num_cells_by_type": COUNTED}})
     program.write_text(f"#!/bin/sh\necho '{cells}' > cells.json; echo Yosys 1.2.3\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    write_project("formal", tmp_path / "project")
-    return tmp_path / "project"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=":")
+        write_project("formal", folder / "project")
+    return folder / "project"
 
 
 def test_what_yosys_counted_is_in_the_manifest_and_the_timing_is_not(project: Path) -> None:
@@ -33,6 +36,12 @@ def test_what_yosys_counted_is_in_the_manifest_and_the_timing_is_not(project: Pa
     }
     assert manifest["timing"] == "not verified"
     assert manifest["tools"] == {SYNTHESIS: "1.2.3"}
+
+
+def test_the_manifest_has_the_hashes_that_the_host_compares(project: Path) -> None:
+    manifest = json.loads((project / "manifest.json").read_text())
+    assert int(manifest["layout_hash"], 16) == layout_hash()
+    assert int(manifest["link_layout_hash"], 16) == link_layout_hash()
 
 
 def test_every_pin_is_a_port_and_every_port_but_the_lanes_has_its_pin(project: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bandgap.hdl.protocol.pcie import BAR_BYTES, LINK_BY_NAME, WINDOWS_OFFSET, LinkState
-from bandgap.hdl.protocol.registers import BY_NAME
+from bandgap.hdl.protocol.registers import BY_NAME, MAGIC
 from bandgap.hdl.protocol.version import link_layout_hash
 from bandgap.host.device import vfio
 from bandgap.host.device.device import HandshakeError
@@ -54,6 +54,7 @@ class Kernel:
             (self.devices / "vfio" / name).touch()
         self.file = root / "function"
         self.file.write_bytes(bytes(BAR_BYTES + 4096))
+        self.put("magic", MAGIC)
         self.add_function(ADDRESS, "vfio-pci")
 
     def add_function(self, address: str, driver: str | None) -> None:
@@ -274,13 +275,18 @@ def test_why_a_file_cannot_be_opened(number: int, message: str) -> None:
         raise VfioError(vfio._why_not_opened(Path("/dev/vfio/7"), OSError(number, "")))
 
 
-def test_a_device_that_vanished_is_told_from_one_laid_out_otherwise(kernel: Kernel) -> None:
-    kernel.put("link_layout", 0xFFFF_FFFF)
+def test_a_device_that_vanished_is_told_from_another_and_from_one_laid_out_otherwise(kernel: Kernel) -> None:
+    kernel.put("magic", 0xFFFF_FFFF)
     with pytest.raises(PcieLinkError, match="does not answer: its registers read as ones"):
         PcieTransport(kernel.open())
+    kernel.put("magic", 0x0123_4567)
+    with pytest.raises(HandshakeError, match=f"no appliance answers: magic is 0x01234567, not {MAGIC:#010x}"):
+        PcieTransport(kernel.open())
+    kernel.put("magic", MAGIC)
     kernel.put("link_layout", 0x0123_4567)
     before = kernel.bytes(0, BAR_BYTES)
-    with pytest.raises(HandshakeError, match=r"laid out otherwise: layout 0x01234567, host 0x[0-9a-f]{8}"):
+    said = r"laid out otherwise: layout 0x01234567, host 0x[0-9a-f]{8}: program it .*`bandgap bitstream u50`"
+    with pytest.raises(HandshakeError, match=said):
         PcieTransport(kernel.open())
     assert kernel.bytes(0, BAR_BYTES) == before
 
