@@ -211,7 +211,10 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(**fields | {"cells": cells})
         content = (folder / BITSTREAM).read_bytes()
     except FileNotFoundError as error:
-        raise ManifestError(f"there is no bitstream in {folder}: {error.filename} is missing") from error
+        raise ManifestError(
+            f"there is no bitstream in {folder}: {error.filename} is missing; where this is not the checkout, name the "
+            "checkout's folder of bitstreams (--folder)"
+        ) from error
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ManifestError(f"{folder / MANIFEST} is no manifest of this version: {error}") from error
     if hashlib.sha256(content).hexdigest() != manifest.bitstream_hash:

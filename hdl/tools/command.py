@@ -45,10 +45,10 @@ def bitstream(
 ) -> None:
     """Build a board's bitstream and its manifest, from the sources to the last bit.
 
-    The same sources give the same bitstream. The tools come from the Python package index; `make bitstreams` installs
-    them. For the u50 this writes a Vivado project, whose own build script makes the bitstream, and checks its synthesis
-    as far as Yosys goes; --clock-mhz and --seed do not apply to it. Exit status 2: the input is bad; 1: a tool is
-    missing or failed, or the clock is too fast for the design.
+    The same sources give the same bitstream. The tools come from the Python package index;
+    `make .venv/fpga/installed` installs them. For the u50 this writes a Vivado project, whose own build script makes
+    the bitstream, and checks its synthesis as far as Yosys goes; --clock-mhz and --seed do not apply to it. Exit status
+    2: the input is bad; 1: a tool is missing or failed, or the clock is too fast for the design.
 
     Examples:
 
@@ -87,8 +87,8 @@ def flash(
 ) -> None:
     """Load a bitstream into a board, with openFPGALoader.
 
-    It is refused when the host of this version would refuse the device. Exit status 2: there is no such bitstream;
-    1: openFPGALoader is missing or failed.
+    It is refused when the host of this version would refuse the device. Exit status 2: there is no such bitstream
+    or preset; 1: openFPGALoader is missing or failed.
 
     Examples:
 
@@ -100,6 +100,7 @@ def flash(
     with _errors_as_exit_status(console):
         known = _known(board)
         preset = preset or known.preset
+        sizes(preset)
         manifest = checked(known.name, preset, folder)
         load(known.name, preset, folder, volatile=volatile)
     console.print(f"the {known.title} has {preset}: serial:PORT?baud={manifest.baud} is its device URL")

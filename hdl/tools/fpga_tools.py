@@ -64,7 +64,10 @@ def run_tool(folder: Path, tool: str, *arguments: str, watch: Callable[[str], No
     """
     program = shutil.which(tool) or shutil.which(tool, path=str(_OWN_FOLDER))
     if program is None:
-        raise ToolError(f"{tool} is not installed: `make bitstreams` and `make timing` install it first")
+        raise ToolError(
+            f"{tool} is not installed: `make .venv/fpga/installed` does that, as do `make bitstreams` and "
+            "`make timing` first"
+        )
     lines = []
     with subprocess.Popen(
         [program, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -160,6 +160,8 @@ def test_bitstream_and_flash_from_the_command_line(tools: Path, tmp_path: Path) 
         (["bitstream", "ulx3s", "--clock-mhz", "47.3"], 2, "nearest are 46.875 MHz and 47.5 MHz"),
         (["bitstream", "ulx3s", "--clock-mhz", "-1"], 2, "must be positive"),
         (["flash", "ulx3s"], 2, "build it: `bandgap bitstream ulx3s --preset ecp5-small`"),
+        (["flash", "ulx3s"], 2, "name the checkout's folder of bitstreams (--folder)"),
+        (["flash", "ulx3s", "--preset", "tiny"], 2, "no preset 'tiny'; known: formal,"),
     ],
 )
 def test_bad_input_is_refused_with_what_to_do(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_a_missing_tool_is_named(tools: Path, tmp_path: Path, monkeypatch: pytes
     (tools / PLACE_AND_ROUTE).unlink()
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.setattr(fpga_tools, "_OWN_FOLDER", tools)
-    with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} is not installed: `make bitstreams`"):
+    with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} is not installed: `make .venv/fpga/installed`"):
         built(tmp_path / "out")
 
 
