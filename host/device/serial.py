@@ -159,10 +159,8 @@ class SerialTransport(Transport):
         progress, heard = session.progress, session.heard
         give_up_s = self._clock() + self._patience_s
         while True:
-            if session.progress != progress:
-                progress, give_up_s = session.progress, self._clock() + self._patience_s
-            elif self._clock() > give_up_s:
-                raise SerialLinkError(self._complaint(session.heard - heard))
+            # Judged when the port was read once more: what came while this process was suspended counts.
+            late = self._clock() > give_up_s
             try:
                 # What is there is taken first, also when there is nothing to wait for: a timer may have reported.
                 session.take(self._port.read(self._port.in_waiting))
@@ -175,6 +173,10 @@ class SerialTransport(Transport):
                 session.take(self._port.read(1))
             except OSError as error:  # pyserial lets some through that are not its own
                 self._reopen(error, give_up_s)
+            if session.progress != progress:
+                progress, give_up_s = session.progress, self._clock() + self._patience_s
+            elif late:
+                raise SerialLinkError(self._complaint(session.heard - heard))
 
     def _sort(self) -> None:
         received = self._session.received

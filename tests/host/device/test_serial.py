@@ -45,6 +45,40 @@ class Pins:
         return self.end.give(time.monotonic())
 
 
+class SuspendedPort:
+    """A port in time that is counted. The host is suspended for `pause_s` when it has written, while the answer comes.
+
+    Reading takes a poll's time.
+    """
+
+    def __init__(self, pins: Pins) -> None:
+        self._end = pins.end
+        self._received = b""
+        self.now_s = self.pause_s = 0.0
+
+    @property
+    def in_waiting(self) -> int:
+        return len(self._received)
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def write(self, data: bytes) -> None:
+        self._end.take(data)
+        self._received += self._end.give(self.now_s)
+        self.now_s += self.pause_s
+
+    def read(self, size: int) -> bytes:
+        taken, self._received = self._received[:size], self._received[size:]
+        if size and not taken:
+            self.now_s += 0.02
+            self._received = self._end.give(self.now_s)
+        return taken
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def connect(url: str, patience_s: float = 20.0) -> SerialTransport:
     """A transport that is in a hurry to give up, but not before it is connected."""
     port = url.removeprefix("serial:")
@@ -156,6 +190,16 @@ def test_a_device_that_hangs_is_told_from_one_that_is_silent() -> None:
         with pytest.raises(SerialLinkError, match=r"answers, but gets no further for 1 s: its core hangs"):
             transport.send(commands(1))
             transport.receive()
+
+
+def test_what_came_while_the_host_was_suspended_counts() -> None:
+    port = SuspendedPort(Pins())
+    transport = SerialTransport(lambda: port, clock=port.clock, patience_s=30.0)
+    port.pause_s = 100.0
+    assert transport.read_register(0x44) == 0x44
+    sent = commands(3)
+    transport.send(sent)
+    assert np.array_equal(transport.receive(), expected(sent))
 
 
 def test_silence_is_an_error() -> None:
