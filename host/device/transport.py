@@ -32,17 +32,17 @@ class Transport(ABC):
     def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
         """Hand over all commands, in order; returns when the appliance has taken them.
 
-        `arrival_ns` is when each one arrives (not decreasing, not before the appliance's time). Only an appliance whose
-        time is simulated heeds it; without it, its time stands still.
+        `arrival_ns` is when each one arrives (not decreasing, not before the appliance's time): its time is set to that
+        first. Without it the host leaves its time alone.
         """
 
     @abstractmethod
     def receive(self) -> Bytes2D:
-        """All reports that have come since the last call; a simulated appliance first finishes what it was sent."""
+        """All reports since the last call, as soon as the appliance has carried out what it was sent."""
 
     @abstractmethod
     def advance(self, time_ns: int) -> None:
-        """Let the appliance's time reach `time_ns`, timers acting as they fall due; a simulated one jumps there."""
+        """Set the appliance's time to `time_ns`, or wait until it has come; timers act as they fall due."""
 
     @abstractmethod
     def close(self) -> None:
