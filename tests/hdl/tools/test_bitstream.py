@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from bandgap.hdl.boards.ecp5 import Ecp5Board
 from bandgap.hdl.link.uart import cycles_per_bit
+from bandgap.hdl.protocol.version import layout_hash
 from bandgap.hdl.tools import fpga_tools
 from bandgap.hdl.tools.bitstream import (
     BITSTREAM,
@@ -82,6 +84,14 @@ def test_a_kept_bitstream_is_that_of_its_manifest_and_keeps_its_clock(folder: Pa
     assert manifest.fmax_mhz >= manifest.clock_mhz
     assert manifest.cycles_per_bit == cycles_per_bit(round(manifest.clock_mhz * 1e6), manifest.baud)
     assert all(used <= available for used, available in manifest.cells.values())
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_a_board_is_delivered_with_a_bitstream_that_this_host_accepts(board: Ecp5Board) -> None:
+    """Its gateware may be of earlier sources; what host and device say to each other may not."""
+    manifest = read_manifest(folder_of(board.name, board.preset, ROOT / "bitstreams"))
+    assert (manifest.board, manifest.preset) == (board.name, board.preset)
+    assert int(manifest.layout_hash, 16) == layout_hash()
 
 
 def test_what_was_built_is_in_the_manifest(tools: Path, tmp_path: Path) -> None:

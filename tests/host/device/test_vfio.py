@@ -179,6 +179,28 @@ def test_memory_is_mapped_where_it_is_said_to_be(kernel: Kernel, access: VfioAcc
     assert kernel.mapped[0][1] + kernel.mapped[0][2] <= kernel.mapped[1][1]
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_memory_is_of_huge_pages_where_there_are_any(
+    kernel: Kernel, access: VfioAccess, monkeypatch: pytest.MonkeyPatch, granted: bool
+) -> None:
+    map_memory, asked = mmap.mmap, []
+
+    def map_with_huge_pages(file: int, size: int, flags: int) -> mmap.mmap:
+        huge = bool(flags & vfio.MAP_HUGETLB)
+        asked.append((file, size, huge))
+        if huge and not granted:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return map_memory(file, size, flags & ~vfio.MAP_HUGETLB)
+
+    monkeypatch.setattr(mmap, "mmap", map_with_huge_pages)
+    memory = access.allocate(10)
+    assert asked == [(-1, vfio.HUGE_PAGE_BYTES, huge) for huge in ([True] if granted else [True, False])]
+    ((here, there, size),) = kernel.mapped
+    assert (there, size) == (memory.address, vfio.HUGE_PAGE_BYTES)
+    memory.buffer[0] = 77
+    assert ctypes.string_at(here, 1) == b"M"
+
+
 def test_closing_twice_is_allowed_and_closes_everything(kernel: Kernel) -> None:
     before = len(os.listdir("/proc/self/fd"))
     access = kernel.open()
