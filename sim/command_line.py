@@ -27,14 +27,20 @@ def progress_bar(console: Console) -> Progress:
 
 
 @contextmanager
-def errors_as_exit_status() -> Iterator[None]:
-    """End the command with one line on standard error: status 2 for bad input, 1 when device, build or host fail."""
+def errors_as_exit_status(*, waves: bool = False) -> Iterator[None]:
+    """End the command with one line on standard error: status 2 for bad input, 1 when device, build or host fail.
+
+    Arguments
+    ---------
+    waves : The command has the option --waves, by which to look at a device that fails.
+    """
     try:
         yield
     except (ValueError, OSError) as error:
         _end(str(error), BAD_INPUT)
     except (DeviceError, DeviceHungError) as error:
-        _end(f"the device failed: {error}; --waves FILE.vcd, of the embedded device, shows what it did", FAILED)
+        message = f"the device failed: {error}; --waves FILE.vcd, of the embedded device, shows what it did"
+        _end(message if waves else str(error), FAILED)
     except RuntimeError as error:
         _end(str(error), FAILED)
 

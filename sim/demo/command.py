@@ -60,7 +60,7 @@ def demo(
       bandgap demo --messages 200 --waves demo.vcd
     """
     console = Console(highlight=False)
-    with errors_as_exit_status(), whole_file(report) as unfinished, tempfile.TemporaryDirectory() as folder:
+    with errors_as_exit_status(waves=True), whole_file(report) as unfinished, tempfile.TemporaryDirectory() as folder:
         if waves and device == "model":
             raise ValueError("--waves are those of the embedded device: the model has no gateware")
         url = f"{device}:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")

@@ -55,7 +55,7 @@ def replay(
       bandgap replay AAPL_2012-06-21_message_10.csv --waves aapl.vcd
     """
     console = Console(highlight=False)
-    with errors_as_exit_status():
+    with errors_as_exit_status(waves=True):
         flow = FlowFile(file)
         survey = flow.survey()
         if waves is not None and device != "embedded":

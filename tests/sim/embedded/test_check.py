@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from noisy_port import NoisyPort
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from bandgap.hdl.config import PRESETS
 from bandgap.hdl.protocol.loopback import LOOPBACK_MAGIC
 from bandgap.hdl.protocol.registers import BY_NAME
+from bandgap.host.cli import build_app
 from bandgap.host.device.check import check_way
 from bandgap.host.device.device import Device, HandshakeError
 from bandgap.host.device.serial import SerialTransport
@@ -93,3 +95,19 @@ def test_what_is_neither_is_refused() -> None:
 
     with pytest.raises(HandshakeError, match="neither appliance nor loopback image"):
         check(Other(PRESETS["formal"]))
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "message"),
+    [
+        ("serial:/dev/nowhere", 1, "there is no port /dev/nowhere: is the cable in?"),
+        ("serial:/dev/nowhere?baud=0", 2, "baud is a positive whole number"),
+        ("pcie:ffff:1f:1f.7", 1, "there is no PCI device ffff:1f:1f.7"),
+        ("pcie:1f.7", 2, "'1f.7' is no PCI address"),
+    ],
+)
+def test_what_cannot_be_opened_is_told_from_what_is_no_device(url: str, status: int, message: str) -> None:
+    result = CliRunner().invoke(build_app(), ["device", "check", url])
+    assert result.exit_code == status
+    assert result.stderr.startswith(f"error: {message}")
+    assert "--waves" not in result.stderr
