@@ -325,6 +325,26 @@ def test_a_device_that_vanishes_meanwhile_can_be_closed(kernel: Kernel) -> None:
         transport.receive()
 
 
+def test_sequences_begin_anew_behind_32_bits(kernel: Kernel) -> None:
+    """Reports that a device has left on both sides of that are taken out in order, once, and told to it."""
+    kernel.put("link_layout", link_layout_hash())
+    transport = PcieTransport(kernel.open(), report_ring_log2=3)
+    memory = transport._shared()
+    first = (1 << 32) - 2
+    transport._received = first - len(memory.slots) - 1
+    transport.restart()
+    for row in range(5):
+        sequence = (first + row) % (1 << 32)
+        slot = memory.slots["slot"][(sequence - 1) % len(memory.slots)]
+        slot["report"][0], slot["sequence"] = row, sequence
+    status = memory.statuses[transport._line]["status"]
+    status["reports"], status["progress"] = 2, 1
+    assert transport.receive()[:, 0].tolist() == list(range(5))
+    assert len(transport.receive()) == 0
+    assert kernel.bytes(LINK_BY_NAME["reports_taken"].offset, 4) == bytes([2, 0, 0, 0])
+    transport.close()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
