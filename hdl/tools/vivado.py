@@ -68,20 +68,25 @@ def constraints() -> str:
 
 
 def block() -> str:
-    """The integrated block, as Tcl."""
+    """The integrated block, as Tcl; in a folder of its own, because only there a second run may overwrite it."""
     settings = " \\\n".join(f"    CONFIG.{name} {{{value}}}" for name, value in u50.BLOCK_SETTINGS.items())
     return (
-        f"create_ip -vendor xilinx.com -library ip -name pcie4c_uscale_plus -module_name {u50.BLOCK}\n"
+        "file mkdir ip\n"
+        f"create_ip -vendor xilinx.com -library ip -name pcie4c_uscale_plus -module_name {u50.BLOCK} \\\n"
+        "    -dir ip -force\n"
         f"set_property -dict [list \\\n{settings} \\\n] [get_ips {u50.BLOCK}]\n"
     )
 
 
 def script() -> str:
-    """From these files to a bitstream and its reports, as Tcl: `vivado -mode batch -source build.tcl`."""
+    """From these files to a bitstream and its reports, as Tcl: `vivado -mode batch -source build.tcl`.
+
+    In the flow without a project on disk: `synth_ip` and what follows is of that one, runs are of the other (UG835).
+    """
     return f"""\
 # Writes out/bandgap.bit, out/bandgap.mcs, out/timing.rpt and out/utilization.rpt; fails when the timing is not met.
 cd [file dirname [file normalize [info script]]]
-create_project -force bandgap project -part {u50.PART}
+create_project -in_memory -part {u50.PART}
 read_verilog -sv {TOP}
 read_xdc {PINS}
 source {BLOCK}

@@ -9,7 +9,7 @@ import pytest
 from bandgap.hdl.boards import u50
 from bandgap.hdl.protocol.version import layout_hash, link_layout_hash
 from bandgap.hdl.tools.fpga_tools import SYNTHESIS
-from bandgap.hdl.tools.vivado import BLOCK, PINS, SCRIPT, TOP, write_project
+from bandgap.hdl.tools.vivado import BLOCK, PINS, SCRIPT, TOP, script, write_project
 
 COUNTED = {"LUT6": 5, "LUT6_2": 1, "FDRE": 7, "FDSE": 1, "RAMB36E2": 2, "RAM32M16": 3, "DSP48E2": 4, "CARRY8": 9}
 
@@ -59,6 +59,15 @@ def test_the_block_is_made_by_the_name_under_which_it_is_used(project: Path) -> 
     assert re.search(rf"^  {u50.BLOCK} ", verilog, re.MULTILINE)
     for name in ("m_axis_cq_tdata", "s_axis_rq_tready", "cfg_interrupt_msix_data", "cfg_flr_done", "cfg_mgmt_addr"):
         assert f".{name}(" in verilog
+
+
+def test_the_script_stays_within_one_flow() -> None:
+    """Without a project on disk there are no runs, and each step is a command of its own."""
+    commands = [line.split()[0] for line in script().splitlines() if line and line[0] != "#"]
+    assert "create_project -in_memory " in script()
+    assert not {"create_ip_run", "create_run", "launch_runs", "open_run", "wait_on_run"} & set(commands)
+    steps = ["create_project", "source", "synth_ip", "synth_design", "place_design", "route_design", "write_bitstream"]
+    assert [command for command in commands if command in steps] == steps
 
 
 def test_the_script_reads_what_there_is(project: Path) -> None:
