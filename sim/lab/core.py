@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bandgap.hdl.config import PRESETS
+
 from .loaded import loaded
 from .performance import PAGE, number, update
 from .results import Figure, source_commit, write_figures
@@ -29,7 +31,7 @@ def measure(preset: str) -> list[Figure]:
     measured = [
         *unloaded(preset, ACCOUNTS, SEED),
         *loaded(preset, ACCOUNTS, SEED),
-        *worst_cases(preset, ACCOUNTS),
+        *worst_cases(PRESETS[preset], ACCOUNTS),
     ]
     return [Figure(one.figure, preset, one.flow, one.statistic, one.value, one.unit, commit) for one in measured]
 

@@ -5,14 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bandgap.hdl.config import PRESETS
+from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import (
     ALL_INSTRUMENTS,
     BandPolicy,
     Opcode,
     OrderType,
     SelfTradePrevention,
-    Side,
     TimeInForce,
 )
 from bandgap.hdl.protocol.reports import ReportFlags, ReportKind
@@ -23,6 +22,9 @@ from bandgap.sim.embedded import open_config
 
 BASE_TICKS = 10_000
 """The lowest price that can rest."""
+
+MARKET = 0
+"""The price of a market order."""
 
 GRANT_QUOTE = 1 << 60
 """More than all orders together can reserve."""
@@ -47,7 +49,7 @@ class Probe:
 
     Arguments
     ---------
-    preset : Its sizes.
+    config : Its sizes.
     accounts : How many accounts are granted credit.
 
     Attributes
@@ -58,8 +60,8 @@ class Probe:
     highest_ticks : The highest price of the window; the lowest is `BASE_TICKS`.
     """
 
-    def __init__(self, preset: str, accounts: int) -> None:
-        self._device = Device(open_config(PRESETS[preset]))
+    def __init__(self, config: BookConfig, accounts: int) -> None:
+        self._device = Device(open_config(config))
         sizes = self._device.sizes
         self.instruments = sizes.instruments
         self.slots = sizes.orders
@@ -111,16 +113,17 @@ class Probe:
         time_in_force: TimeInForce = TimeInForce.GTC,
         prevention: SelfTradePrevention = SelfTradePrevention.OFF,
     ) -> Records:
-        """New limit orders in slots not used before, as many as the longest of `side` (values of `Side`), prices,
-        quantities and accounts."""
+        """New orders in slots not used before, as many as the longest of `side` (values of `Side`), prices, quantities
+        and accounts; with a limit, or market orders where the price is `MARKET`."""
         fields = np.broadcast_arrays(*np.atleast_1d(side, price_ticks, quantity_lots, account))
         commands = new_commands(Opcode.NEW_ORDER, len(fields[0]))
         for name, values in zip(("side", "price_ticks", "quantity_lots", "account"), fields, strict=True):
             commands[name] = values
         commands["token"] = self._tokens + np.arange(len(commands))
         commands["generation"] = 1
-        commands["order_type"] = OrderType.LIMIT.value
-        commands["time_in_force"] = time_in_force.value
+        market = commands["price_ticks"] == MARKET
+        commands["order_type"] = np.where(market, OrderType.MARKET.value, OrderType.LIMIT.value)
+        commands["time_in_force"] = np.where(market, TimeInForce.IOC.value, time_in_force.value)
         commands["self_trade_prevention"] = prevention.value
         self._tokens += len(commands)
         if self._tokens > self.slots:
@@ -163,11 +166,6 @@ class Probe:
     def close(self) -> None:
         """Let the appliance go."""
         self._device.close()
-
-
-def bid(count: int) -> NDArray[np.uint8]:
-    """So many times `BUY`."""
-    return np.full(count, Side.BUY.value, np.uint8)
 
 
 def latency_cycles(reports: Bytes2D) -> NDArray[np.uint32]:

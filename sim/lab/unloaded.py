@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bandgap.hdl.config import PRESETS
 from bandgap.hdl.protocol.commands import Side, TimeInForce
 from bandgap.hdl.protocol.reports import ReportKind
 from bandgap.host.wire import report_headers
@@ -35,7 +36,7 @@ def _single(preset: str, accounts: int, seed: int) -> list[Measurement]:
     Resting orders leave some ticks around the middle free: some of the new orders become the best.
     """
     random = np.random.default_rng(seed)
-    probe = Probe(preset, accounts)
+    probe = Probe(PRESETS[preset], accounts)
 
     def passive(count: int, nearest_ticks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sides, and prices that do not cross."""
@@ -66,7 +67,7 @@ def _single(preset: str, accounts: int, seed: int) -> list[Measurement]:
 
 def _same_level(preset: str, accounts: int) -> list[Measurement]:
     """One order that trades with many at one price."""
-    probe = Probe(preset, accounts)
+    probe = Probe(PRESETS[preset], accounts)
     makers = np.arange(MAKERS)
     probe.rest(probe.orders(_BUY, probe.middle_ticks, 1, makers % accounts))
     gaps, _ = _sweep(probe, MAKERS)
@@ -77,7 +78,7 @@ def _levels(preset: str, accounts: int) -> list[Measurement]:
     """One order that trades with one at each of many prices."""
     measured = []
     for spacing in SPACINGS_TICKS:
-        probe = Probe(preset, accounts)
+        probe = Probe(PRESETS[preset], accounts)
         levels = min(MAKERS, (probe.highest_ticks - BASE_TICKS) // spacing)
         prices = probe.highest_ticks - spacing * np.arange(levels)
         probe.rest(probe.orders(_BUY, prices, 1, np.arange(levels) % accounts))

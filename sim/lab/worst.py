@@ -9,15 +9,16 @@ from bandgap.hdl.protocol.commands import BandPolicy, Opcode, SelfTradePreventio
 from bandgap.hdl.protocol.reports import ReportFlags
 from bandgap.host.wire import Records, new_commands, report_headers
 
-from .probe import BASE_TICKS, Measurement, MeasurementError, Probe, latency_cycles
+from .probe import BASE_TICKS, MARKET, Measurement, MeasurementError, Probe, latency_cycles
 
 WORST_CASE = "worst case of a single command"
-BOUND_CYCLES_A_SLOT, BOUND_CYCLES_BESIDES = 16, 64
-"""No command takes longer than this, whatever the book holds: so many cycles for each slot there is, and some more."""
+BOUND_CYCLES_A_SLOT, BOUND_CYCLES_BESIDES = 24, 64
+"""No command into an appliance at rest takes longer than this, whatever the book holds, while no market data is told:
+so many cycles for each slot there is, and some more. Words of the bitmap hold 64 lines, in three levels at most."""
 
 BOUND_CYCLES_A_CALL = 400
-"""Before it, calls may end. Their trades are within what the slots take; but each walks once over all slots, a cycle
-each, and takes so many more.
+"""Before it, a call of each instrument may end. Their trades are within what the slots take; but each walks once over
+all slots, a cycle each, to take back what is left of market orders, and takes so many more.
 """
 
 CALL_US = 1_000_000
@@ -44,29 +45,35 @@ def _sell(
     return probe.orders(Side.SELL.value, BASE_TICKS, quantity_lots, account, time_in_force, prevention)
 
 
-def _auctions(probe: Probe, instruments: int) -> tuple[Records, int]:
-    """All levels of the books cross while they collect; the command comes when all calls are over."""
+def _auctions(probe: Probe, instruments: int, bids: int, asks: int) -> tuple[Records, int]:
+    """So many bids and asks in each book, a level each, all of which cross while they collect. The first bid is a
+    market order, for as many lots as the others leave. The command comes when all calls are over."""
     probe.share(instruments)
-    orders = probe.slots // 2 // instruments
-    away = np.arange(orders)
     for instrument in range(instruments):
         probe.collect(instrument, CALL_US)
-        bids = probe.orders(Side.BUY.value, probe.highest_ticks - away, 1, OWNER)
-        asks = probe.orders(Side.SELL.value, BASE_TICKS + away, 1, TAKER)
-        for side in (bids, asks):
+        prices, lots = probe.highest_ticks - np.arange(bids), np.ones(bids, np.int64)
+        prices[0], lots[0] = MARKET, asks - bids + 1
+        for side in (
+            probe.orders(Side.BUY.value, prices, lots, OWNER),
+            probe.orders(Side.SELL.value, BASE_TICKS + np.arange(asks), 1, TAKER),
+        ):
             side["header"]["instrument"] = instrument
             probe.rest(side)
     probe.wait(CALL_US)
     told = ("what the auction came to", "the band", "the state")
-    return new_commands(Opcode.READ_CLOCK, 1), instruments * (orders + len(told)) + 1
+    return new_commands(Opcode.READ_CLOCK, 1), instruments * (asks + len(told)) + 1
 
 
-def _one_auction(probe: Probe) -> tuple[Records, int]:
-    return _auctions(probe, 1)
+def _auction_of_pairs(probe: Probe) -> tuple[Records, int]:
+    return _auctions(probe, 1, probe.slots // 2, probe.slots // 2)
+
+
+def _auction_of_one(probe: Probe) -> tuple[Records, int]:
+    return _auctions(probe, 1, 1, probe.slots - 1)
 
 
 def _all_auctions(probe: Probe) -> tuple[Records, int]:
-    return _auctions(probe, probe.instruments)
+    return _auctions(probe, probe.instruments, 1, probe.slots // probe.instruments - 1)
 
 
 def _mass_cancel(probe: Probe) -> tuple[Records, int]:
@@ -92,6 +99,18 @@ def _band_move(probe: Probe) -> tuple[Records, int]:
     command = new_commands(Opcode.SET_BAND, 1)
     command["lower_ticks"] = command["upper_ticks"] = command["reference_ticks"] = BASE_TICKS
     command["policy"] = BandPolicy.REJECT.value
+    return command, probe.slots
+
+
+def _window_move(probe: Probe) -> tuple[Records, int]:
+    """The best bid stays; all others lie below the new window, whose edge is where the ladder's ring begins: each is
+    sought from there on, and found when the search has gone round."""
+    size_ticks = probe.highest_ticks - BASE_TICKS + 1
+    edge_ticks = probe.highest_ticks // size_ticks * size_ticks
+    below = np.arange(probe.slots - 1) % (edge_ticks - BASE_TICKS)
+    probe.rest(probe.orders(Side.BUY.value, np.append(probe.highest_ticks, edge_ticks - 1 - below), 1, OWNER))
+    command = new_commands(Opcode.MOVE_WINDOW, 1)
+    command["window_base_ticks"] = edge_ticks
     return command, probe.slots
 
 
@@ -137,6 +156,7 @@ CASES: dict[str, _Case] = {
     "mass cancel of all slots, a level each": _mass_cancel,
     "mass cancel of an account without orders, all slots taken": _mass_cancel_of_nothing,
     "band moves below all bids, a level each": _band_move,
+    "window moves away from all bids but the best": _window_move,
     "IOC through all slots, one level": _sweep_of_one_level,
     "IOC through all slots, a level each": _sweep_of_levels,
     "IOC that cancels all slots, its own, a level each": _self_trades,
@@ -144,24 +164,31 @@ CASES: dict[str, _Case] = {
     "FOK through all slots, one level": _fok_of_one_level,
     "FOK through all slots, a level each": _fok_of_levels,
     "FOK over all slots, its own but one, a level each": _fok_over_own,
-    "behind an auction of all slots, a level each": _one_auction,
-    "behind auctions of all instruments, all slots, a level each": _all_auctions,
+}
+BEHIND_CALLS: dict[str, _Case] = {
+    "behind an auction of all slots, in pairs, a level each": _auction_of_pairs,
+    "behind an auction of a market order and all other slots, a level each": _auction_of_one,
+    "behind auctions of all instruments, a market order each, all slots, a level each": _all_auctions,
 }
 
 
-def bound_cycles(config: BookConfig) -> int:
-    """What no command of an appliance of these sizes exceeds."""
-    calls = config.instruments * (config.orders + BOUND_CYCLES_A_CALL)
-    return BOUND_CYCLES_A_SLOT * config.orders + BOUND_CYCLES_BESIDES + calls
+def bound_cycles(config: BookConfig, calls: bool = True) -> int:
+    """What no command of an appliance of these sizes exceeds, whether it waits for `calls` that are over or not."""
+    waits = config.instruments * (config.orders + BOUND_CYCLES_A_CALL) if calls else 0
+    return BOUND_CYCLES_A_SLOT * config.orders + BOUND_CYCLES_BESIDES + waits
 
 
-def worst_cases(preset: str, accounts: int) -> list[Measurement]:
+def worst_cases(config: BookConfig, accounts: int) -> list[Measurement]:
     """Cycles from each command first seen to its last report."""
-    return [Measurement(WORST_CASE, name, "max", _cycles(name, Probe(preset, accounts))) for name in CASES]
+    cases = CASES | BEHIND_CALLS
+    return [
+        Measurement(WORST_CASE, name, "max", _cycles(name, case, Probe(config, accounts)))
+        for name, case in cases.items()
+    ]
 
 
-def _cycles(name: str, probe: Probe) -> int:
-    command, expected = CASES[name](probe)
+def _cycles(name: str, case: _Case, probe: Probe) -> int:
+    command, expected = case(probe)
     reports = probe.run(command)
     probe.close()
     flags = report_headers(reports)["flags"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bandgap.hdl.config import PRESETS
 from bandgap.hdl.protocol.reports import ReportKind
 from bandgap.sim.lab import loaded, unloaded
 from bandgap.sim.lab.core import table
@@ -26,7 +27,7 @@ def test_single_commands_are_measured() -> None:
 
 
 def test_a_sweep_trades_with_the_best_first_and_each_report_has_its_own_latency() -> None:
-    probe = Probe("formal", 4)
+    probe = Probe(PRESETS["formal"], 4)
     probe.rest(probe.orders(1, [probe.middle_ticks + away for away in (1, 0, 2, 0)], 1, 0))
     gaps, ticks = unloaded._sweep(probe, 4)
     assert ticks.tolist() == [1, 1, 0]
@@ -34,7 +35,7 @@ def test_a_sweep_trades_with_the_best_first_and_each_report_has_its_own_latency(
 
 
 def test_only_reports_of_the_kind_and_number_are_measured() -> None:
-    probe = Probe("formal", 4)
+    probe = Probe(PRESETS["formal"], 4)
     reports = probe.run_apart(probe.orders([1, 2], probe.middle_ticks, 1, 0))
     assert trade_prices(of_kind(reports, ReportKind.TRADE, 1)).tolist() == [probe.middle_ticks]
     assert (latency_cycles(reports) > 0).all()
