@@ -1,6 +1,6 @@
 """The soak command: it repeats itself, finds what is wrong, and says how to see it again."""
 
-from itertools import islice
+from itertools import islice, takewhile
 from random import Random
 
 import numpy as np
@@ -37,6 +37,12 @@ def test_rounds_hold_every_case_in_its_turn() -> None:
         assert numbers == list(range(len(numbers)))
 
 
+def test_a_short_run_holds_every_case() -> None:
+    """Half a million commands are some nine rounds."""
+    pieces = takewhile(lambda piece: piece != Piece("formal", 8), all_pieces())
+    assert {piece.case for piece in pieces} == CASES.keys()
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_each_disturbance_leaves_the_reports_as_they_are(number: int) -> None:
     compared = run_piece(1, Piece("formal", number))
@@ -68,7 +74,7 @@ def test_a_difference_names_the_command_that_repeats_it(monkeypatch: pytest.Monk
     larger = open_config
     monkeypatch.setattr(cases, "open_config", lambda config, **options: larger(PRESETS["formal"], **options))
     small = CASES["one instrument, two slots"].config
-    monkeypatch.setitem(CASES, "odd", Case(small, CASES["formal"].episodes, 1))
+    monkeypatch.setitem(CASES, "odd", Case(small, CASES["formal"].episodes))
     with pytest.raises(DifferenceError, match="repeat: bandgap soak --seed 9 --case 'odd' --piece 0"):
         run_piece(9, Piece("odd", 0))
 
