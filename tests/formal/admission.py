@@ -87,6 +87,6 @@ class Form(Harness):
 
 
 PROOFS = (
-    Proof("watchdog", Expiry, steps=2, terms=(9,), reach=4),
+    Proof("watchdog", Expiry, steps=2, terms=(15,), reach=4),
     Proof("well-formed", Form, steps=1, terms=(10,)),
 )

@@ -148,4 +148,4 @@ class Balances(Harness):
         self.reach(m, "returned", moved & returns & (held == worth) & (worth != 0))
 
 
-PROOFS = (Proof("credit", Balances, steps=2, terms=(2,), reach=13),)
+PROOFS = (Proof("credit", Balances, steps=2, terms=(16,), reach=13),)

@@ -82,4 +82,4 @@ class Waiting(Harness):
         self.reach(m, "changes_behind_another", both & own & ~line_first)
 
 
-PROOFS = (Proof("depth", Waiting, steps=4, terms=(8,), reach=8),)
+PROOFS = (Proof("depth", Waiting, steps=4, terms=(14,), reach=8),)

@@ -19,6 +19,9 @@ PROPERTIES = {
     11: "an auction trades the most volume",
     12: "no trade while halted, no order lost",
     13: "states lead where the rules say",
+    14: "a level that changes is told",
+    15: "the watchdog is due at its deadline",
+    16: "balances are what was granted",
 }
 """What is to be proved, by the numbers that `Proof.terms` name."""
 

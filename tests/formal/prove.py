@@ -1,4 +1,4 @@
-"""Prove the gateware's properties, print a table and write `docs/results/formal.json`.
+"""Prove the gateware's properties, print a table, write `docs/results/formal.json` and `docs/verification.md`.
 
     python tests/formal/prove.py [NAME ...]
 
@@ -12,8 +12,10 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import admission
 import appliance
@@ -34,9 +36,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bandgap.hdl.build import MEMORY_INIT
+from bandgap.sim.lab.results import source_commit
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs/results/formal.json"
+PAGE = ROOT / "docs/verification.md"
+TABLE = re.compile(r"(<!-- proofs: generated -->\n).*?(<!-- end -->)", re.DOTALL)
 PROOFS = {
     proof.name: proof
     for module in (
@@ -193,9 +198,29 @@ def show(results: list[Result]) -> Table:
     return table
 
 
+def filled(page: str, results: Mapping[str, Any]) -> str:
+    """The page with its table made anew from what `RESULTS` holds."""
+    lines = ["| proof | says | holds | claims | covers | faults | s |", "|---|---|---|---|---|---|---|"]
+    for one in results["proofs"]:
+        counts = f"{one['claims']} | {one['covers']} | {one['faults'] or '-'} | {one['seconds']:.0f}"
+        lines.append(f"| `{one['name']}` | {one['says']} | {one['method']} | {counts} |")
+    minutes = sum(one["seconds"] for one in results["proofs"]) / 60
+    lines += ["", f"The table is of one whole run, {minutes:.0f} minutes, of commit `{results['commit']}`."]
+    table = "\n".join(lines)
+    return TABLE.sub(lambda found: f"{found[1]}{table}\n{found[2]}", page)
+
+
+def write(results: list[Result], commit: str) -> None:
+    """Write down the results of all proofs, and bring the page up to date."""
+    written = {"commit": commit, "proofs": [asdict(result) for result in results]}
+    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
+    PAGE.write_text(filled(PAGE.read_text(), written))
+
+
 def main(names: list[str]) -> int:
     """Run the named proofs, by default all; write the results when all were run."""
     console = Console(width=140)
+    commit = source_commit()
     results, failed = [], False
     for name in names or PROOFS:
         try:
@@ -206,7 +231,7 @@ def main(names: list[str]) -> int:
             failed = True
     console.print(show(results))
     if not names and not failed:
-        RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+        write(results, commit)
     return failed
 
 

@@ -1,12 +1,20 @@
 """The quick proofs. `make formal` runs all of them."""
 
+import json
 from pathlib import Path
 
 import pytest
-from prove import PROOFS, prove
+from prove import PAGE, PROOFS, RESULTS, filled, prove
 
 
 @pytest.mark.formal
 @pytest.mark.parametrize("name", [name for name, proof in PROOFS.items() if proof.quick])
 def test_proof(name: str, tmp_path: Path) -> None:
     prove(PROOFS[name], tmp_path)
+
+
+def test_page_and_results_agree() -> None:
+    page, results = PAGE.read_text(), json.loads(RESULTS.read_text())
+    assert filled(page, results) == page, "run make formal"
+    assert [one["name"] for one in results["proofs"]] == list(PROOFS)
+    assert [one["says"] for one in results["proofs"]] == [proof.says for proof in PROOFS.values()]
