@@ -12,7 +12,8 @@ from bandgap.host.gateway.order_entry import Refusal
 from bandgap.host.wire import Bytes2D, as_reports, report_headers
 
 GOAL_CLOCK_MHZ = 125
-"""The clock that turns cycles into time: the core's goal, see `targets`."""
+"""The clock that turns cycles into time: the core's goal, see `targets`. No board keeps it yet, so where such times are
+shown it stands beside them."""
 
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 

@@ -53,6 +53,7 @@ def main(
         console.print(f"{mutant.number:5} {mutant.mode:7}{place}", markup=False, soft_wrap=True)
     result = {
         "flow": f"{commands:,} random commands, seed {seed}",
+        "suite_seconds": round(suite_s, 1),
         "mutants": len(tried),
         "fates": {fate.value: counts[fate] for fate in Fate},
         "survivors": [asdict(mutant) for mutant in survivors],
