@@ -230,6 +230,27 @@ async def smallest_ring(dut: SimHandleBase) -> None:
 
 
 @cocotb.test()
+async def sequences_that_wrap(dut: SimHandleBase) -> None:
+    """Sequences are counted modulo 2**32; where they begin anew, nothing is lost, taken twice or held back."""
+
+    def scenario(bench: Bench) -> None:
+        bench.connect(report_ring_log2=3)
+        transport = bench.transport
+        # As after so many reports, and two laps before the end: a place has been written before it is to have zero.
+        transport._received = (1 << 32) - 3 * len(transport._shared().slots)
+        transport.restart()
+        bench.start_epoch()
+        before = transport._received
+        for count in (2, 9, 2, 20):
+            bench.echo(count)
+        assert transport._received < before
+        assert bench.access.read_word(LINK_BY_NAME["reports_written"].offset) == transport._received
+        assert bench.errors() == LinkError(0)
+
+    await run(dut, scenario)
+
+
+@cocotb.test()
 async def overrun_windows(dut: SimHandleBase) -> None:
     """A host that writes more commands than there is room for is told, and can begin anew."""
 
