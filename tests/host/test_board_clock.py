@@ -98,12 +98,14 @@ def test_a_step_may_take_longer_than_the_clock_waits(open_on: OpenOn) -> None:
     assert (again.daemon.sequence, again.daemon.digest) == (2, digest)
 
 
-@pytest.mark.parametrize("stall_s", [2, 4])
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize(("part", "stall_s"), [(0, 2), (0, 4), (1, 2), (1, 4), (2, 2), (2, 4), (3, 4)])
 def test_a_host_that_stood_still_in_a_step_comes_back_from_its_journal(
     open_on: OpenOn, part: int, stall_s: int
 ) -> None:
-    """For longer than the clock waits, or also than the watchdog does, somewhere in what the step writes."""
+    """For longer than the clock waits, or also than the watchdog does, somewhere in what the step writes.
+
+    In the last part all commands have come: there it matters only that a timer acts.
+    """
     venue, board = open_on()
     venue.step(mark=1000)
     begun_bytes = board.port.written_bytes
