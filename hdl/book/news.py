@@ -1,5 +1,7 @@
 """What is told between two commands: levels, best prices, and the states that the breaker makes of them."""
 
+from collections.abc import Callable
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
 
@@ -82,12 +84,12 @@ class News:
             with self._m.Case(Action.UNCROSS):
                 self._m.d.sync += self._closed.eq(0)
 
-    def tell(self, own_line: Signal, reads_level: Signal) -> None:
+    def tell(self, read_level: Callable[[Signal, Signal], None]) -> None:
         """Draft what is due.
 
         Arguments
         ---------
-        own_line, reads_level : Which level is read for it.
+        read_level : Has the ladder read a level for it (`hdl.book.desk.Desk`).
         """
         header = self._drafts.header
         self._m.d.comb += [
@@ -99,7 +101,7 @@ class News:
         with self._m.If(self.depth.due):
             self.tell_level()
         with self._m.Elif(self.market_data.due):
-            self._tell_top(own_line, reads_level)
+            self._tell_top(read_level)
         with self._m.Elif(self.reviews.due):
             self._tell_state()
 
@@ -118,14 +120,13 @@ class News:
             told.quantity_lots.eq(depth.first.level.quantity_lots),
         ]
 
-    def _tell_top(self, own_line: Signal, reads_level: Signal) -> None:
+    def _tell_top(self, read_level: Callable[[Signal, Signal], None]) -> None:
         """Give market data what it needs, and draft what it has to tell."""
         drafts, market_data = self._drafts, self.market_data
         top = data.View(TopOfBook, drafts.report)
+        read_level(market_data.read_line, market_data.read_enable)
         self._m.d.comb += [
             market_data.free.eq(self._ladder.settled),
-            own_line.eq(market_data.read_line),
-            reads_level.eq(market_data.read_enable),
             drafts.active.eq(market_data.telling),
             market_data.told.eq(drafts.done),
             drafts.follow.eq(Follow.MORE),

@@ -1,0 +1,265 @@
+"""A taker meets makers: the best level's first order, the one behind it, the next level's."""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+
+from ..config import BookConfig
+from ..protocol.commands import SelfTradePrevention
+from ..protocol.reports import Reason, ReportKind
+from .desk import Desk
+from .fillable import Fillable
+from .report_slot import Follow
+
+AHEAD = ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "MATCH_TELL", "SELF_TAKER")
+"""States in which the level behind the best is sought (`hdl.book.ladder`)."""
+
+STATES = ("LOOK", "MATCH_SETTLE", "MATCH", "MATCH_LEVEL", *AHEAD)
+"""States in which a taker may still trade."""
+
+
+class Matching:
+    """The states of an order that takes, up to the end of it or to its rest.
+
+    LOOK counts what a fill-or-kill could take. MATCH_MAKER trades, or prevents a self-trade, of which SELF_TAKER is the
+    second half; MATCH_FETCH waits for the next maker, MATCH_NEXT for the next level, MATCH_TELL until there is room to
+    tell of it. Where the first level has not been read, MATCH_SETTLE, MATCH and MATCH_LEVEL come before. In the end it
+    is CANCEL_TAKER or REST; before that REST_SETTLE, REST_LEVEL and REST_READ, where the level has not been read.
+
+    Parameters
+    ----------
+    m : Of the engine.
+    config : Sizes.
+    desk : What is worked with.
+    reach_ticks : For each instrument, how far from the first price it meets an order may trade; zero: to its limit.
+    trade_waits : A trade has not been told yet; the next one waits for it.
+    """
+
+    def __init__(self, m: Module, config: BookConfig, desk: Desk, reach_ticks, trade_waits: Value) -> None:
+        self._m, self._desk, self._trade_waits = m, desk, trade_waits
+        m.submodules.fillable = self._fillable = fillable = Fillable(config)
+        self._facing = Signal.like(desk.ladder.bests[0][0], name="facing")  # the best price that the taker meets
+        # How far it may trade: to its limit, or no further than its reach; then it never rests.
+        self._reach_ticks, self._limit_ticks = Signal(32, name="reach_ticks"), Signal(32, name="limit_ticks")
+        self._bounded, self._stopped = Signal(name="bounded"), Signal(name="stopped")
+        # The next level has come; its price is within the taker's limit.
+        self._followed, self._reaches_next = Signal(name="followed"), Signal(name="reaches_next")
+        taker, ladder = desk.taker, desk.ladder
+        m.d.sync += [
+            self._facing.eq(ladder.bests[0][~taker.sell]),
+            self._reach_ticks.eq(reach_ticks[desk.instrument]),
+        ]
+        desk.admit(fillable)
+        m.d.comb += [
+            fillable.taker.eq(taker),
+            fillable.line.eq(desk.level_line),
+            fillable.price_ticks.eq(desk.maker.price_ticks),
+            fillable.limit_ticks.eq(self._limit_ticks),
+            fillable.order.eq(desk.pool.order),
+            fillable.next.eq(desk.pool.next),
+        ]
+        # The level behind an emptied one follows while that is carried out, or later; self-trade prevention may still
+        # be at the emptied one then.
+        behind = ladder.behind
+        self._reaches_behind = behind.any & Mux(
+            taker.sell, behind.price_ticks >= self._limit_ticks, behind.price_ticks <= self._limit_ticks
+        )
+        with m.If(ladder.ahead & ladder.follows):
+            m.d.sync += [
+                self._followed.eq(1),
+                self._reaches_next.eq(self._reaches_behind),
+                desk.level.eq(behind.level),
+                desk.level_line.eq(behind.line),
+            ]
+
+    def forget(self) -> None:
+        """The next taker has met nobody yet."""
+        self._m.d.sync += [self._followed.eq(0), self._bounded.eq(0), self._stopped.eq(0)]
+
+    def add_states(self) -> None:
+        """Add the states to the engine's."""
+        self._add_way_to_makers()
+        self._add_makers()
+        self._add_ends()
+
+    def _bound(self) -> None:
+        """The first maker that the taker meets bounds how far it may trade."""
+        taker, maker, reach_ticks = self._desk.taker, self._desk.maker, self._reach_ticks
+        near_ticks = Mux(taker.sell, taker.price_ticks, maker.price_ticks) + reach_ticks
+        stops = (reach_ticks != 0) & (near_ticks < Mux(taker.sell, maker.price_ticks, taker.price_ticks))
+        with self._m.If(~self._bounded):
+            self._m.d.sync += [
+                self._bounded.eq(1),
+                self._stopped.eq(stops),
+                self._limit_ticks.eq(taker.price_ticks),
+            ]
+            with self._m.If(stops):
+                self._m.d.sync += [
+                    self._limit_ticks.eq(Mux(taker.sell, maker.price_ticks - reach_ticks, near_ticks)),
+                    self._desk.immediate.eq(1),
+                ]
+
+    def _add_way_to_makers(self) -> None:
+        m, desk = self._m, self._desk
+        pool, ladder, depth = desk.pool, desk.ladder, desk.news.depth
+        with m.State("LOOK"):
+            self._bound()
+            desk.walk(self._fillable)
+            with m.If(self._fillable.enough):
+                m.next = "MATCH"
+            with m.Elif(self._fillable.falls_short):
+                desk.finish("CANCEL_TAKER")
+        with m.State("MATCH_SETTLE"):
+            m.next = "MATCH"
+        with m.State("MATCH"):
+            m.d.sync += desk.level_line.eq(self._facing.line)
+            desk.read_level(self._facing.line)
+            desk.read_maker(self._facing.head)
+            with m.If(ladder.settled):
+                m.next = "MATCH_LEVEL"
+        with m.State("MATCH_LEVEL"):
+            m.d.sync += [desk.level.eq(ladder.level), desk.maker.eq(pool.maker), desk.maker_next.eq(pool.maker_next)]
+            m.next = "MATCH_MAKER"
+            with m.If(depth.due):
+                m.next = "MATCH_TELL"
+        with m.State("MATCH_TELL"):
+            desk.news.tell_level()
+            desk.read_maker(desk.level.head)
+            with m.If(~depth.due):
+                m.next = "MATCH_FETCH"
+        with m.State("MATCH_FETCH"):
+            m.d.sync += [desk.maker.eq(pool.maker), desk.maker_next.eq(pool.maker_next)]
+            m.next = "MATCH_MAKER"
+        with m.State("MATCH_NEXT"):
+            desk.read_maker(desk.level.head)
+            m.d.comb += desk.reads_behind.eq(~self._followed)
+            with m.If(self._followed | ladder.follows):
+                m.d.sync += self._followed.eq(0)
+                with m.If(Mux(self._followed, self._reaches_next, self._reaches_behind)):
+                    m.next = "MATCH_FETCH"
+                    with m.If(depth.due):
+                        m.next = "MATCH_TELL"
+                with m.Elif(desk.immediate):
+                    desk.finish("CANCEL_TAKER")
+                with m.Else():
+                    m.next = "REST_LEVEL"
+
+    def _go_on(self, spent, vanished) -> None:
+        """Where a taker goes that is done with a maker."""
+        with self._m.If(spent):
+            self._desk.finish("RETIRE")
+        with self._m.Elif(vanished):
+            self._m.next = "MATCH_NEXT"
+        with self._m.Else():
+            self._m.next = "MATCH_FETCH"
+
+    def _follow_of(self, spent, vanished) -> Value:
+        return Mux(spent, Follow.LAST, Mux(self._desk.immediate | ~vanished, Follow.MORE, Follow.UNKNOWN))
+
+    def _add_makers(self) -> None:
+        m, desk = self._m, self._desk
+        taker, maker, level, drafts, posts = desk.taker, desk.maker, desk.level, desk.drafts, desk.posts
+        level_vanished = Signal()
+        decremented = Signal(32)
+        mode = taker.self_trade_prevention
+        with m.State("MATCH_MAKER"):
+            self._bound()
+            self_trade = (maker.account == taker.account) & (mode != SelfTradePrevention.OFF)
+            newest = self_trade & (mode == SelfTradePrevention.CANCEL_NEWEST)
+            both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
+            decrements = self_trade & (mode == SelfTradePrevention.DECREMENT)
+            meets = ~self_trade | decrements  # the smaller quantity is taken from both
+            m.d.comb += drafts.able.eq(~self._trade_waits)
+            # Each of these is a comparison or a difference of registers: none waits for another.
+            desk.read_maker(desk.maker_next)
+            maker_larger = maker.quantity_lots > taker.quantity_lots
+            taker_larger = taker.quantity_lots > maker.quantity_lots
+            taken = Signal(32)
+            maker_left = Signal(32)
+            taker_left = Signal(32)
+            gone = ~meets | ~maker_larger
+            spent = meets & ~taker_larger
+            vanished = Signal()
+            m.d.comb += [
+                taken.eq(Mux(gone, maker.quantity_lots, taker.quantity_lots)),
+                maker_left.eq(Mux(gone, 0, maker.quantity_lots - taker.quantity_lots)),
+                taker_left.eq(
+                    Mux(meets, Mux(taker_larger, taker.quantity_lots - maker.quantity_lots, 0), taker.quantity_lots)
+                ),
+                vanished.eq(gone & (level.head == level.tail)),
+            ]
+            with m.If(newest):
+                drafts.canceled(taker, desk.taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
+                with m.If(drafts.done):
+                    desk.finish("RETIRE")
+            with m.Else():
+                with m.If(self_trade):
+                    drafts.canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
+                with m.Else():
+                    drafts.kind(ReportKind.TRADE)
+                    drafts.order(taker, desk.taker_token, taken, taker_left)
+                    drafts.maker(maker, level.head, maker_left)
+                    m.d.comb += drafts.report.price_ticks.eq(maker.price_ticks)
+                m.d.comb += drafts.follow.eq(Mux(both | decrements, Follow.MORE, self._follow_of(spent, vanished)))
+                left = Signal.like(level)
+                changed = posts.level(desk.level_line, maker.price_ticks, drafts.done)
+                m.d.comb += [
+                    left.any.eq(~vanished),
+                    left.head.eq(Mux(gone, desk.maker_next, level.head)),
+                    left.tail.eq(level.tail),
+                    left.quantity_lots.eq(level.quantity_lots - taken),
+                    changed.level.eq(left),
+                    changed.vanished.eq(vanished),
+                ]
+                posts.order(level.head, maker, maker_left, drafts.done)
+                with m.If(drafts.done):
+                    m.d.sync += [
+                        level.eq(left),
+                        level_vanished.eq(vanished),
+                        taker.quantity_lots.eq(taker_left),
+                        decremented.eq(taken),
+                    ]
+                    with m.If(~self_trade):
+                        desk.tell_trade(maker.price_ticks)
+                        m.d.comb += desk.news.reviews.traded.eq(1)
+                    with m.If(both | decrements):
+                        m.next = "SELF_TAKER"
+                    with m.Else():
+                        self._go_on(spent, vanished)
+        with m.State("SELF_TAKER"):
+            both = mode == SelfTradePrevention.CANCEL_BOTH
+            quantity = Mux(both, taker.quantity_lots, decremented)
+            left = Mux(both, 0, taker.quantity_lots)
+            spent = both | (taker.quantity_lots == 0)
+            drafts.canceled(taker, desk.taker_token, quantity, left, Reason.SELF_TRADE)
+            m.d.comb += drafts.follow.eq(self._follow_of(spent, level_vanished))
+            desk.read_maker(level.head)
+            with m.If(drafts.done):
+                self._go_on(spent, level_vanished)
+
+    def _add_ends(self) -> None:
+        m, desk = self._m, self._desk
+        taker, drafts, reason = desk.taker, desk.drafts, desk.cancel_reason
+        with m.State("CANCEL_TAKER"):
+            drafts.canceled(taker, desk.taker_token, taker.quantity_lots, 0, reason)
+            m.d.comb += desk.news.reviews.stranded.eq(
+                drafts.done
+                & (
+                    (reason == Reason.BAND_MOVED)
+                    | ((reason == Reason.IMMEDIATE_REST) & (desk.command.at_bound | self._stopped))
+                )
+            )
+            with m.If(drafts.done):
+                desk.come_back()
+        with m.State("REST_SETTLE"):
+            m.next = "REST_LEVEL"
+        with m.State("REST_LEVEL"):
+            desk.read_level(desk.taker_line)
+            with m.If(desk.ladder.settled):
+                m.next = "REST_READ"
+        with m.State("REST_READ"):
+            m.d.sync += desk.level.eq(desk.ladder.level)
+            m.next = "REST"
+        with m.State("REST"):
+            desk.posts.rest(taker, desk.taker_token, desk.taker_line, desk.level, 1)
+            desk.posts.order(desk.taker_token, taker, taker.quantity_lots, 1)
+            m.d.comb += desk.slot.end.eq(1)
+            desk.finish("RETIRE")
