@@ -45,7 +45,7 @@ def main() -> None:
     """Build the board's bitstream, write its clock down, bring the page up to date, and print."""
     console = Console()
     folder = folder_of(BOARD.name, BOARD.preset, FOLDER)
-    console.print(f"building {BOARD.preset} for the {BOARD.title} (about an hour)")
+    console.print(f"building {BOARD.preset} for the {BOARD.title} (about half an hour)")
     timing = place_and_route(BOARD.preset, folder)
     write_timing(TIMING, timing)
     update()
