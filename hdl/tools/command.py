@@ -21,7 +21,7 @@ from .flash import flash as load
 from .vivado import SCRIPT, write_project
 
 _FAILED, _BAD_INPUT = 1, 2
-_MINUTES = dict.fromkeys(("ecp5-small", "ecp5"), "an hour or more")
+_MINUTES = {"ecp5": "half an hour", "ecp5-small": "an hour or more"}
 _ALL_BOARDS = [*BOARDS, u50.NAME]
 
 _Preset = Annotated[

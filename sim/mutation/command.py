@@ -23,6 +23,8 @@ from .suite import SURVIVED, Fate, prepare
 RESULTS = Path("docs/results/mutation.json")
 CONFIG = BookConfig(instruments=3, orders=16, ticks=64, accounts=8, links=3, word_bits=4)
 """As small as it can be with all its parts; every mutant is in the same design."""
+PATIENCE_SUITES = 10
+"""A mutant may take so many times as long as none, before it counts as one that does not come to a result."""
 
 
 def main(
@@ -41,7 +43,8 @@ def main(
         started_s = time.perf_counter()
         assert suite.fate(0) is Fate.SURVIVES
         suite_s = time.perf_counter() - started_s
-    fates = dict(track(suite.fates([mutant.number for mutant in tried], jobs), "mutants", len(tried), console=console))
+    each = suite.fates([mutant.number for mutant in tried], jobs, PATIENCE_SUITES * suite_s)
+    fates = dict(track(each, "mutants", len(tried), console=console))
     counts = Counter(fates.values())
     table = Table("fate", "mutants", title=f"{len(tried)} mutants, seed {seed}, kill suite of {suite_s:.1f} s")
     for fate in Fate:

@@ -27,7 +27,6 @@ from bandgap.sim.lab.disturbed import RestartedWhileBusy
 from .design import MUTANT_REGISTER
 
 PATIENCE_CYCLES = 20_000
-MOST_SECONDS = 60
 MOST_BYTES = 8 << 30
 LONGEST_FATE = 80
 
@@ -105,13 +104,16 @@ class Suite:
             return Fate.HANGS
         return fate
 
-    def fates(self, mutants: Iterable[int], jobs: int) -> Iterator[tuple[int, Fate]]:
-        """What becomes of each mutant; a process for each, because a changed design may break its simulation off."""
+    def fates(self, mutants: Iterable[int], jobs: int, most_s: float) -> Iterator[tuple[int, Fate]]:
+        """What becomes of each mutant, in so many seconds at most.
+
+        Each has a process, so many at a time, because a changed design may break its simulation off.
+        """
         mutants = iter(mutants)
         running = deque(self._start(mutant) for mutant in islice(mutants, jobs))
         while running:
             mutant, process, said = running.popleft()
-            process.join(MOST_SECONDS)
+            process.join(most_s)
             if process.is_alive():
                 process.kill()
                 process.join()

@@ -104,9 +104,11 @@ def test_what_was_built_is_in_the_manifest(tools: Path, tmp_path: Path) -> None:
 
 
 def test_each_step_is_told_and_how_far_routing_is(tools: Path, tmp_path: Path) -> None:
-    router = "Info:     iter={} wires=816302 overused={} overuse=72332 tmgfail=1275 archfail=NA"
-    lines = "\n".join(router.format(*numbers) for numbers in ((1, 60848), (2, 9)))
-    (tools / "lines").write_text(f"Info: Routing..\n{lines}\n")
+    routers = (
+        "Info:     852000 |   151525     699474 |  272   728 |    154161|       3.26    1886.60|",
+        "Info:     iter=2 wires=816302 overused=9 overuse=72332 tmgfail=1275 archfail=NA",
+    )
+    (tools / "lines").write_text("\n".join(("Info: Routing..", *routers, "")))
     pretend(
         tools,
         PLACE_AND_ROUTE,
@@ -114,7 +116,7 @@ def test_each_step_is_told_and_how_far_routing_is(tools: Path, tmp_path: Path) -
     )
     told: list[str] = []
     build(BOARD, LOOPBACK, tmp_path / "out", clock_hz=clock_of(BOARD, LOOPBACK), step=told.append)
-    routing = ["routing: 60,848 wires taken twice", "routing: 9 wires taken twice"]
+    routing = ["routing: 154,161 to go", "routing: 9 to go"]
     assert told == ["writing Verilog", "synthesising", "placing", *routing, "packing"]
 
 
