@@ -40,8 +40,8 @@ _ALGORITHMS = {
 }
 """By board. Nextpnr's own (`heap`, 10, 2, and `router1`) puts less weight on long paths: the ULX3S's design is 18 %
 slower then. That of the Evaluation Board fills the device: so placed, an hour does not suffice to route it. `static`
-makes it a fifth shorter in wire, and `router2` routes that in ten minutes, with a look at the clock by `--tmg-ripup`;
-the ULX3S's would be a quarter slower in clock."""
+makes it a fifth shorter in wire, and where `router2` comes to an end with that it takes ten minutes, with a look at the
+clock by `--tmg-ripup`. The ULX3S's would be a quarter slower in clock (docs/performance.md)."""
 _ROUTER_LINE = re.compile(r"Info: +(?:\d+ \|[^|]*\|[^|]*\| +|iter=\d+ wires=\d+ overused=)(\d+)")
 """What nextpnr tells as it routes: of `router1` the connections that are still to be routed, of `router2` the wires
 that two of them share."""
