@@ -38,10 +38,10 @@ _ALGORITHMS = {
     ecp5_evaluation.BOARD.name: ("--placer", "static", "--router", "router2", "--tmg-ripup"),
     ulx3s.BOARD.name: ("--placer-heap-timingweight", "40", "--placer-heap-critexp", "4"),
 }
-"""By board. Nextpnr's own (`heap`, 10, 2, and `router1`) puts less weight on long paths: the ULX3S's design is 18 %
-slower then. That of the Evaluation Board fills the device: so placed, an hour does not suffice to route it. `static`
-makes it a fifth shorter in wire, and where `router2` comes to an end with that it takes ten minutes, with a look at the
-clock by `--tmg-ripup`. The ULX3S's would be a quarter slower in clock (docs/performance.md)."""
+"""By board. `heap` by nextpnr's own weights (10, 2) put an `ecp5` 18 % slower than by these. The Evaluation Board's
+design fills the device: so placed, an hour of `router1` does not suffice. `static` makes it a fifth shorter in wire,
+and where `router2` comes to an end with that it takes ten minutes, with a look at the clock by `--tmg-ripup`.
+By `static` the ULX3S's promises a slower clock (docs/performance.md)."""
 _ROUTER_LINE = re.compile(r"Info: +(?:\d+ \|[^|]*\|[^|]*\| +|iter=\d+ wires=\d+ overused=)(\d+)")
 """What nextpnr tells as it routes: of `router1` the connections that are still to be routed, of `router2` the wires
 that two of them share."""
