@@ -38,7 +38,8 @@ class Desk:
     taker, taker_token, taker_line : The order that takes or is replaced, while it does. Its line stands there a cycle
         behind it, but for a replace, whose new line comes with it.
     immediate, cancel_reason : What is left of it when it can trade no more is canceled, for this reason.
-    maker, maker_next, level, level_line : The maker, and the level, that it trades with.
+    maker, maker_next : The maker that it trades with.
+    level, level_line, level_price_ticks : The level.
     count : What the command has done to others so far: orders canceled, or trades of an auction.
     executing : In EXECUTE, where most commands end: a register beside the state.
     ends : In a state behind which the next command is at hand, as soon as a report can leave.
@@ -104,10 +105,11 @@ class Desk:
         self.taker_token = Signal(pool.read.shape())
         self.immediate = Signal()
         self.cancel_reason = Signal(Reason, init=Reason.IMMEDIATE_REST)
-        self.maker = Signal(pool.order.shape())
+        self.maker = Signal(pool.maker.shape())
         self.maker_next = Signal(pool.read.shape())
         self.level = Signal(ladder.level.shape())
         self.level_line = Signal(row_bits + 1)
+        self.level_price_ticks = Signal(32)
         self.taker_line = Signal.like(self.level_line)
         self.count = Signal(range(config.orders + 1))
         m.d.sync += self.taker_line.eq(line_of(self.window, self.taker.sell, self.taker.price_ticks, row_bits))

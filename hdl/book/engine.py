@@ -265,6 +265,7 @@ class Engine(wiring.Component):
                 desk.maker_next.eq(found.maker_next),
                 desk.level.eq(found.level),
                 desk.level_line.eq(found.line),
+                desk.level_price_ticks.eq(bests[~order.sell].price_ticks),
             ]
             with m.If(drafts.done & ~single):
                 m.d.sync += desk.executing.eq(0)

@@ -43,6 +43,12 @@ class Matching:
         # The next level has come; its price is within the taker's limit.
         self._followed, self._reaches_next = Signal(name="followed"), Signal(name="reaches_next")
         taker, ladder = desk.taker, desk.ladder
+        self._maker = Signal.like(taker, name="order_of_maker")  # the maker, and what its level tells of it
+        m.d.comb += [
+            *(self._maker[name].eq(desk.maker[name]) for name in desk.maker.shape().members),
+            self._maker.price_ticks.eq(desk.level_price_ticks),
+            self._maker.sell.eq(~taker.sell),
+        ]
         m.d.sync += [
             self._facing.eq(ladder.bests[0][~taker.sell]),
             self._reach_ticks.eq(reach_ticks[desk.instrument]),
@@ -51,7 +57,7 @@ class Matching:
         m.d.comb += [
             fillable.taker.eq(taker),
             fillable.line.eq(desk.level_line),
-            fillable.price_ticks.eq(desk.maker.price_ticks),
+            fillable.price_ticks.eq(desk.level_price_ticks),
             fillable.limit_ticks.eq(self._limit_ticks),
             fillable.order.eq(desk.pool.order),
             fillable.next.eq(desk.pool.next),
@@ -68,6 +74,7 @@ class Matching:
                 self._reaches_next.eq(self._reaches_behind),
                 desk.level.eq(behind.level),
                 desk.level_line.eq(behind.line),
+                desk.level_price_ticks.eq(behind.price_ticks),
             ]
 
     def forget(self) -> None:
@@ -82,7 +89,7 @@ class Matching:
 
     def _bound(self) -> None:
         """The first maker that the taker meets bounds how far it may trade."""
-        taker, maker, reach_ticks = self._desk.taker, self._desk.maker, self._reach_ticks
+        taker, maker, reach_ticks = self._desk.taker, self._maker, self._reach_ticks
         near_ticks = Mux(taker.sell, taker.price_ticks, maker.price_ticks) + reach_ticks
         stops = (reach_ticks != 0) & (near_ticks < Mux(taker.sell, maker.price_ticks, taker.price_ticks))
         with self._m.If(~self._bounded):
@@ -110,7 +117,10 @@ class Matching:
         with m.State("MATCH_SETTLE"):
             m.next = "MATCH"
         with m.State("MATCH"):
-            m.d.sync += desk.level_line.eq(self._facing.line)
+            m.d.sync += [
+                desk.level_line.eq(self._facing.line),
+                desk.level_price_ticks.eq(self._facing.price_ticks),
+            ]
             desk.read_level(self._facing.line)
             desk.read_maker(self._facing.head)
             with m.If(ladder.settled):
@@ -156,7 +166,7 @@ class Matching:
 
     def _add_makers(self) -> None:
         m, desk = self._m, self._desk
-        taker, maker, level, drafts, posts = desk.taker, desk.maker, desk.level, desk.drafts, desk.posts
+        taker, maker, level, drafts, posts = desk.taker, self._maker, desk.level, desk.drafts, desk.posts
         level_vanished = Signal()
         decremented = Signal(32)
         mode = taker.self_trade_prevention
@@ -209,7 +219,7 @@ class Matching:
                     changed.level.eq(left),
                     changed.vanished.eq(vanished),
                 ]
-                posts.order(level.head, maker, maker_left, drafts.done)
+                posts.quantity(level.head, maker_left, drafts.done)
                 with m.If(drafts.done):
                     m.d.sync += [
                         level.eq(left),

@@ -47,10 +47,15 @@ class Posting:
     def order(self, token, order, quantity_lots, enabled) -> None:
         """An order is written, with that open quantity."""
         write = self._posting.order
+        self._m.d.comb += [write.whole.eq(1), write.order.eq(order)]
+        self.quantity(token, quantity_lots, enabled)
+
+    def quantity(self, token, quantity_lots, enabled) -> None:
+        """The open quantity of an order changes."""
+        write = self._posting.order
         self._m.d.comb += [
             write.enable.eq(enabled),
             write.token.eq(token),
-            write.order.eq(order),
             write.order.quantity_lots.eq(quantity_lots),
         ]
 
@@ -96,4 +101,4 @@ class Posting:
             change.vanished.eq(first & last),
         ]
         self._link(before, after, enabled & ~first, enabled & ~last)
-        self.order(token, order, 0, enabled)
+        self.quantity(token, 0, enabled)

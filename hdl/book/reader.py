@@ -23,7 +23,7 @@ from ..beats import Preview
 from ..config import BookConfig
 from .bests import best_layout, pair_layout
 from .ladder import level_layout, line_of
-from .orders import order_layout
+from .orders import QUANTITY_BITS, maker_layout, order_layout
 from .posting import posting_layout
 from .window import Window
 
@@ -43,9 +43,8 @@ class Verdict(data.Struct):
     named: 1
 
 
-def verdict_on(order, preview) -> Value:
-    """Compare an order with what a command names."""
-    in_use = order.quantity_lots != 0
+def verdict_on(in_use, order, preview) -> Value:
+    """Compare an order, or what one has left behind, with what a command names."""
     same_generation = order.generation == preview.generation
     same = (order.account == preview.account) & (order.instrument == preview.instrument)
     return data.View(Verdict, Cat(in_use, same_generation, in_use & same_generation & same))
@@ -69,7 +68,7 @@ def findings_layout(config: BookConfig) -> data.StructLayout:
             "takes": 1,
             "line": unsigned(exact_log2(config.ticks) + 1),
             "level": level_layout(config),
-            "maker": order_layout(config),
+            "maker": maker_layout(config),
             "maker_next": token,
         }
     )
@@ -133,7 +132,7 @@ class Reader(wiring.Component):
                 "previous": In(token),
                 "read_maker": Out(token),
                 "read_maker_enable": Out(1),
-                "maker": In(order),
+                "maker": In(maker_layout(config)),
                 "maker_next": In(token),
                 "read_line": Out(line),
                 "read_line_enable": Out(1),
@@ -161,17 +160,19 @@ class Reader(wiring.Component):
         posted = self.posted
         order_shape = self.order.shape()
         slot = data.StructLayout({"order": order_shape, "next": self.next.shape(), "previous": self.next.shape()})
-        first_maker = data.StructLayout({"maker": order_shape, "maker_next": self.next.shape()})
+        first_maker = data.StructLayout({"maker": self.maker.shape(), "maker_next": self.next.shape()})
 
         def writes(port, token):
             return port.enable & (port.token == token[: len(port.token)])
 
         def taken_over(shown, written, writes_order, writes_next, writes_previous):
             """A slot with what is written to it."""
+            order, shown_order = Value.cast(written.order.order), Value.cast(shown.order)
             return data.View(
                 slot,
                 Cat(
-                    Mux(writes_order, written.order.order, shown.order),
+                    Mux(writes_order, order[:QUANTITY_BITS], shown_order[:QUANTITY_BITS]),
+                    Mux(writes_order & written.order.whole, order[QUANTITY_BITS:], shown_order[QUANTITY_BITS:]),
                     Mux(writes_next, written.next.to, shown.next),
                     Mux(writes_previous, written.previous.to, shown.previous),
                 ),
@@ -238,8 +239,11 @@ class Reader(wiring.Component):
         b_known = patched(b_slot, b.token)
         # Best prices that moved earlier were judged by the side of the order that stood in the slot then.
         b_turned = (
-            writes(posted.order, b.token) & (posted.order.order.sell != b_slot.order.sell) & replaces(b)
-        )  # fmt: skip
+            writes(posted.order, b.token)
+            & posted.order.whole
+            & (posted.order.order.sell != b_slot.order.sell)
+            & replaces(b)
+        )
         b_own_line_known = Mux(writes(posted.order, b.token), posted.change.line, b_own_line)
 
         def reached_by(rests, price_ticks, bests):
@@ -300,11 +304,13 @@ class Reader(wiring.Component):
         c_known = patched(c_slot, c.token)
         # What the slot holds and what is written are compared both, so that none waits for the choice.
         c_verdict = Signal(Verdict)
+        c_written = writes(posted.order, c.token)
+        c_in_use = Mux(c_written, posted.order.order.quantity_lots != 0, c_slot.order.quantity_lots != 0)
         m.d.comb += c_verdict.eq(
             Mux(
-                writes(posted.order, c.token),
-                Value.cast(verdict_on(posted.order.order, c)),
-                Value.cast(verdict_on(c_slot.order, c)),
+                c_written & posted.order.whole,
+                Value.cast(verdict_on(c_in_use, posted.order.order, c)),
+                Value.cast(verdict_on(c_in_use, c_slot.order, c)),
             )
         )
         c_moves = posted.change.enable & ~c.new & writes(posted.order, c.token)
@@ -436,7 +442,7 @@ class Reader(wiring.Component):
                 b_stale.eq(b_stale | b_turned | best_moved(b, b_rests, sell, b_price_ticks, takes)),
                 c_stale.eq(c_stale | c_outdated | self.repriced),
                 found.eq(self.findings),
-                found.verdict.eq(verdict_on(found.order, d)),
+                found.verdict.eq(verdict_on(found.order.quantity_lots != 0, found.order, d)),
                 self.stale.eq(self.stale | d_outdated),
             ]
             with m.If(d_written):

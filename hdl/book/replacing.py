@@ -154,7 +154,7 @@ class Replacing:
                 changed.level.eq(found.level),
                 changed.level.quantity_lots.eq(found.level.quantity_lots - order.quantity_lots + entry.quantity_lots),
             ]
-            posts.order(desk.token, replaced, entry.quantity_lots, enabled)
+            posts.quantity(desk.token, entry.quantity_lots, enabled)
         with m.Else():
             m.d.sync += replaced.market.eq(0)
             desk.read_level(desk.taker_line)

@@ -20,13 +20,13 @@ from ..config import BookConfig
 from .auction import Discovery, discovered_layout
 from .bests import best_layout
 from .ladder import found_layout, level_layout
-from .orders import order_layout
+from .orders import maker_layout, order_layout
 from .posting import Posting, posting_layout
 
 
-def party_layout(config: BookConfig) -> data.StructLayout:
-    """An order in a trade: its slot, and what stands there."""
-    return data.StructLayout({"token": unsigned(exact_log2(config.orders)), "order": order_layout(config)})
+def party_layout(config: BookConfig, order: data.Layout) -> data.StructLayout:
+    """An order in a trade: its slot, and what is known of it."""
+    return data.StructLayout({"token": unsigned(exact_log2(config.orders)), "order": order})
 
 
 class Uncross(wiring.Component):
@@ -61,7 +61,8 @@ class Uncross(wiring.Component):
 
     def __init__(self, config: BookConfig):
         self._config = config
-        order, level, best = order_layout(config), level_layout(config), best_layout(config)
+        order, maker = order_layout(config), maker_layout(config)
+        level, best = level_layout(config), best_layout(config)
         token = unsigned(exact_log2(config.orders))
         line = unsigned(exact_log2(config.ticks) + 1)
         super().__init__(
@@ -75,7 +76,7 @@ class Uncross(wiring.Component):
                 "bid": In(order),
                 "bid_next": In(token),
                 "read_maker": Out(token),
-                "ask": In(order),
+                "ask": In(maker),
                 "ask_next": In(token),
                 "read_line": Out(line),
                 "level": In(level),
@@ -85,8 +86,8 @@ class Uncross(wiring.Component):
                 "found_valid": In(1),
                 "found": In(found_layout(config)),
                 "trading": Out(1),
-                "buyer": Out(party_layout(config)),
-                "seller": Out(party_layout(config)),
+                "buyer": Out(party_layout(config, order)),
+                "seller": Out(party_layout(config, maker)),
                 "quantity_lots": Out(32),
                 "buyer_left_lots": Out(32),
                 "seller_left_lots": Out(32),
@@ -152,7 +153,7 @@ class Uncross(wiring.Component):
                 changed.level.quantity_lots.eq(level.quantity_lots - taken),
                 changed.vanished.eq(vanished),
             ]
-            posts.order(party.token, party.order, left_lots, enabled)
+            posts.quantity(party.token, left_lots, enabled)
 
         with m.FSM():
             with m.State("REST"):

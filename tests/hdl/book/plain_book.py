@@ -105,6 +105,11 @@ class PlainBook:
         return {name: self._rng.getrandbits(bits)}
 
 
+def shown(order: Fields, port: Any) -> Fields:
+    """What a port has of an order."""
+    return {name: order[name] for name in port.shape().members if name in order}
+
+
 class Ports:
     """The ports of pool and ladder, and the ladder's search, with their timing.
 
@@ -135,7 +140,8 @@ class Ports:
         tokens = {read: ctx.get(getattr(dut, read)) for read in orders}
         await ctx.tick()
         for read, (order, *following) in orders.items():
-            ctx.set(getattr(dut, order), book.order_at(tokens[read]))
+            port = getattr(dut, order)
+            ctx.set(port, shown(book.order_at(tokens[read]), port))
             for name in following:
                 ctx.set(getattr(dut, name), book.next_of(tokens[read]))
         ctx.set(dut.level, book.level_at(line))

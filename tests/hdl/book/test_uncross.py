@@ -4,7 +4,7 @@ from random import Random
 
 from amaranth.sim import Simulator, SimulatorContext
 from exhaustive import exhaustive
-from plain_book import CONFIG, Fields, PlainBook, Ports
+from plain_book import CONFIG, Fields, PlainBook, Ports, shown
 
 from bandgap.hdl.book.uncross import Uncross
 
@@ -37,7 +37,7 @@ def after_trade(book: PlainBook, token: int, quantity_lots: int) -> Fields:
     vanishes = left_lots == 0 and len(queue) == 1
     head = queue[1] if left_lots == 0 and not vanishes else token
     return {
-        "order": {**order, "quantity_lots": left_lots},
+        "left_lots": left_lots,
         "token": token,
         "line": book.line(sell, price_ticks),
         "price_ticks": price_ticks,
@@ -117,7 +117,8 @@ class Auction:
         for party, left, token in ((dut.buyer, dut.buyer_left_lots, buyer), (dut.seller, dut.seller_left_lots, seller)):
             order = book.slots[token]
             assert ctx.get(party.token) == token
-            assert {name: ctx.get(party.order[name]) for name in order} == order
+            expected = shown(order, party.order)
+            assert {name: ctx.get(party.order[name]) for name in expected} == expected
             assert ctx.get(left) == order["quantity_lots"] - quantity_lots
 
     def _check_posting(self, ctx: SimulatorContext, expected: Fields) -> None:
@@ -125,9 +126,9 @@ class Auction:
         assert ctx.get(write.enable)
         values = {name: change[name] for name in ("line", "price_ticks", "appeared", "vanished")}
         values |= {"token": write.token, **{name: change.level[name] for name in ("head", "tail", "quantity_lots")}}
-        got = {name: ctx.get(values[name]) for name in expected if name != "order"}
-        got["order"] = {name: ctx.get(write.order[name]) for name in expected["order"]}
-        assert got == expected
+        got = {name: ctx.get(values[name]) for name in expected if name != "left_lots"}
+        assert not ctx.get(write.whole)
+        assert got | {"left_lots": ctx.get(write.order.quantity_lots)} == expected
 
 
 def test_auction_trades_its_volume_in_price_time_order(seed: int) -> None:
