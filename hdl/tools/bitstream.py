@@ -34,14 +34,12 @@ BITSTREAM, MANIFEST = "bandgap.bit", "manifest.json"
 
 _VERILOG, _CONSTRAINTS, _NETLIST, _ROUTED = "bandgap.v", "bandgap.lpf", "bandgap.json", "bandgap.config"
 _OSCILLATOR = "oscillator"
-_ALGORITHMS = {
-    ecp5_evaluation.BOARD.name: ("--placer", "static", "--router", "router2", "--tmg-ripup"),
-    ulx3s.BOARD.name: ("--placer-heap-timingweight", "40", "--placer-heap-critexp", "4"),
-}
-"""By board. `heap` by nextpnr's own weights (10, 2) put an `ecp5` 18 % slower than by these. The Evaluation Board's
-design fills the device: so placed, an hour of `router1` does not suffice. `static` makes it a fifth shorter in wire,
-and where `router2` comes to an end with that it takes ten minutes, with a look at the clock by `--tmg-ripup`.
-By `static` the ULX3S's promises a slower clock (docs/performance.md)."""
+_TIGHT = {"ecp5": ("--placer", "static", "--router", "router2", "--tmg-ripup")}
+_ROOMY = ("--placer-heap-timingweight", "40", "--placer-heap-critexp", "4")
+"""How presets are placed and routed that fill their device, and others. `heap` by nextpnr's own weights (10, 2) put an
+`ecp5` 18 % slower than by these. So placed, an hour of `router1` did not suffice for one: `static` makes it a fifth
+shorter in wire, and `router2` comes to an end with that in five minutes, with a look at the clock by `--tmg-ripup`. Of
+smaller ones it makes slower clocks (docs/performance.md)."""
 _ROUTER_LINE = re.compile(r"Info: +(?:\d+ \|[^|]*\|[^|]*\| +|iter=\d+ wires=\d+ overused=)(\d+)")
 """What nextpnr tells as it routes: of `router1` the connections that are still to be routed, of `router2` the wires
 that two of them share."""
@@ -161,7 +159,7 @@ def build(
         script = f"read_verilog -sv {_VERILOG}; synth_ecp5 -top bandgap -json {_NETLIST}"
         run_tool(folder, SYNTHESIS, "-q", "-p", script)
         step("placing")
-        placed = _place_and_route(folder, board, seed, step)
+        placed = _place_and_route(folder, board, preset, seed, step)
         _check_clock(board, preset, placed)
         step("packing")
         run_tool(folder, PACK, "--compress", _ROUTED, BITSTREAM)
@@ -229,7 +227,7 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _place_and_route(folder: Path, board: Ecp5Board, seed: int, step: Callable[[str], None]) -> Placed:
+def _place_and_route(folder: Path, board: Ecp5Board, preset: str, seed: int, step: Callable[[str], None]) -> Placed:
     def watch(line: str) -> None:
         if routed := _ROUTER_LINE.match(line):
             step(f"routing: {int(routed[1]):,} to go")
@@ -239,7 +237,7 @@ def _place_and_route(folder: Path, board: Ecp5Board, seed: int, step: Callable[[
         PLACE_AND_ROUTE,
         *board.options,
         *("--json", _NETLIST, "--lpf", _CONSTRAINTS, "--textcfg", _ROUTED, "--report", REPORT),
-        *("--timing-allow-fail", "--seed", str(seed), *_ALGORITHMS[board.name]),
+        *("--timing-allow-fail", "--seed", str(seed), *_TIGHT.get(preset, _ROOMY)),
         watch=watch,
     )
     return read_report(folder, but=_OSCILLATOR)
