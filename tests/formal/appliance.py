@@ -20,7 +20,7 @@ from harness import Harness, before, fragments, keeps_contract, some
 from proof import Proof
 
 from bandgap.hdl.appliance import Appliance
-from bandgap.hdl.book import engine
+from bandgap.hdl.book import desk
 from bandgap.hdl.book.ladder import Ladder
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import (
@@ -97,7 +97,7 @@ class Followed:
 
 
 class SeenLadder(Ladder):
-    """The ladder in an engine, in sight: `last` is the one that was made last."""
+    """The ladder on a desk, in sight: `last` is the one that was made last."""
 
     last: Ladder
 
@@ -127,7 +127,7 @@ class Market(Harness):
 
     def describe(self, m: Module) -> None:
         appliance = Appliance(CONFIG)
-        with patch.object(engine, "Ladder", SeenLadder):
+        with patch.object(desk, "Ladder", SeenLadder):
             m.submodules.dut = settled(appliance)
         self._promises(m, SeenLadder.last)
         commands, reports = appliance.commands, appliance.reports
