@@ -102,7 +102,7 @@ def prove(proof: Proof, folder: Path) -> Result:
     runs = {"prove": ("prove" if proof.unbounded else "bmc", proof.steps, False), "cover": ("cover", reach, False)}
     if proof.faults:
         runs["faults"] = ("cover", reach, True)
-    netlists = {faulty: _netlist(proof, faulty) for faulty in (False, True)[: len(runs) - 1]}
+    netlists = {faulty: netlist(proof, faulty) for faulty in (False, True)[: len(runs) - 1]}
     for run, (mode, cycles, faulty) in runs.items():
         (folder / f"{run}.il").write_text(netlists[faulty])
         (folder / f"{run}.sby").write_text(_sby(proof, run, mode, cycles))
@@ -119,7 +119,7 @@ def prove(proof: Proof, folder: Path) -> Result:
     )
 
 
-def _netlist(proof: Proof, faulty: bool) -> str:
+def netlist(proof: Proof, faulty: bool) -> str:
     """The harness as RTLIL."""
     harness = proof.harness(faulty=faulty)
     netlist = str(rtlil.convert(harness, name="top"))

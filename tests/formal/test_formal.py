@@ -1,16 +1,21 @@
-"""The quick proofs. `make formal` runs all of them."""
+"""The quick proofs, and that the others can be begun. `make formal` runs all of them."""
 
 import json
 from pathlib import Path
 
 import pytest
-from prove import PAGE, PROOFS, RESULTS, filled, prove
+from prove import PAGE, PROOFS, RESULTS, filled, netlist, prove
 
 
 @pytest.mark.formal
 @pytest.mark.parametrize("name", [name for name, proof in PROOFS.items() if proof.quick])
 def test_proof(name: str, tmp_path: Path) -> None:
     prove(PROOFS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ladder", "states", "market-calm"])
+def test_long_proof_finds_what_it_looks_into(name: str) -> None:
+    assert "module \\top" in netlist(PROOFS[name], faulty=False)
 
 
 def test_page_and_results_agree() -> None:
