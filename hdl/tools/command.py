@@ -40,15 +40,15 @@ def bitstream(
     clock_mhz: Annotated[
         float | None, typer.Option(help="The core's clock; by default the board's for the preset.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Where the placer starts from.")] = SEED,
+    seed: Annotated[int | None, typer.Option(help=f"Where the placer starts from, by default {SEED}.")] = None,
     folder: _Folder = FOLDER,
 ) -> None:
     """Build a board's bitstream and its manifest, from the sources to the last bit.
 
     The same sources give the same bitstream. The tools come from the Python package index;
     `make .venv/fpga/installed` installs them. For the u50 this writes a Vivado project, whose own build script makes
-    the bitstream, and checks its synthesis as far as Yosys goes; --clock-mhz and --seed do not apply to it. Exit status
-    2: the input is bad; 1: a tool is missing or failed, or the clock is too fast for the design.
+    the bitstream, and checks its synthesis as far as Yosys goes; its clock is the slot's, its placer Vivado's. Exit
+    status 2: the input is bad; 1: a tool is missing or failed, or the clock is too fast for the design.
 
     Examples:
 
@@ -63,6 +63,8 @@ def bitstream(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with _errors_as_exit_status(console):
         if board == u50.NAME:
+            if clock_mhz is not None or seed is not None:
+                raise ValueError(f"--clock-mhz and --seed are for boards placed here, not for the {u50.TITLE}")
             _write_project(console, preset or u50.PRESET, folder / u50.NAME)
             return
         known = _known(board)
@@ -73,7 +75,8 @@ def bitstream(
         target = folder_of(known.name, preset, folder)
         console.print(f"{known.title}, {preset}: this takes {_MINUTES.get(preset, 'a few minutes')}")
         with _steps(console) as step:
-            manifest = build(known, preset, target, clock_hz=clock_hz, seed=seed, step=step)
+            placed_from = SEED if seed is None else seed
+            manifest = build(known, preset, target, clock_hz=clock_hz, seed=placed_from, step=step)
     _tell(manifest, target)
 
 
@@ -110,10 +113,16 @@ def _write_project(console: Console, preset: str, target: Path) -> None:
     console.print(f"{u50.TITLE}, {preset}: this takes a few minutes")
     with _steps(console) as step:
         manifest = write_project(preset, target, step)
+    synthesis = manifest["synthesis"]
+    title = f"{target}: a Vivado project"
+    table = Table(f"of {synthesis['preset']}, behind the block, by Yosys", "used", title=title)
+    table.columns[1].justify = "right"
+    for cell, used in synthesis["cells"].items():
+        table.add_row(cell, f"{used:,}")
+    table.add_row("timing", manifest["timing"])
     output = Console(highlight=False, soft_wrap=True)
-    output.print(f"{target}: a Vivado project; its timing is not verified")
-    output.print(f"synthesis as far as Yosys goes: {manifest['synthesis']}", markup=False)
-    output.print(f"next: vivado -mode batch -source {target / SCRIPT}")
+    output.print(table)
+    output.print(f"next: vivado -mode batch -source {target / SCRIPT}", markup=False)
 
 
 def _known(board: str) -> Ecp5Board:

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..boards import u50
 from ..build import build_identity, pcie_verilog, to_verilog
@@ -109,7 +110,7 @@ write_cfgmem -force -format mcs -size 128 -interface SPIx4 -loadbit {{up 0x01002
 """
 
 
-def write_project(preset: str, target: Path, step: Callable[[str], None] = lambda _: None) -> dict[str, object]:
+def write_project(preset: str, target: Path, step: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Write the project and its manifest into the folder `target`; the manifest's content.
 
     Raises
@@ -130,7 +131,7 @@ def write_project(preset: str, target: Path, step: Callable[[str], None] = lambd
     step(f"checking the synthesis of {CHECKED_PRESET}")
     with tempfile.TemporaryDirectory() as name:
         cells, version = _synthesised(Path(name))
-    manifest = {
+    manifest: dict[str, Any] = {
         "board": u50.NAME,
         "preset": preset,
         "part": u50.PART,

@@ -166,6 +166,8 @@ def test_bitstream_and_flash_from_the_command_line(tools: Path, tmp_path: Path) 
     [
         (["bitstream", "pdp11"], 2, "no board 'pdp11'; known: ecp5-evaluation, ulx3s, u50"),
         (["bitstream", "u50", "--preset", "loopback"], 2, "no loopback image for the Alveo U50"),
+        (["bitstream", "u50", "--clock-mhz", "100"], 2, "not for the Alveo U50"),
+        (["bitstream", "u50", "--seed", "2"], 2, "not for the Alveo U50"),
         (["flash", "u50"], 2, "programmed by Vivado"),
         (["bitstream", "ulx3s", "--preset", "tiny"], 2, "no preset 'tiny'"),
         (["bitstream", "ulx3s", "--preset", "ultrascale"], 2, "no clock for preset 'ultrascale'"),

@@ -8,8 +8,11 @@ import pytest
 
 from bandgap.hdl.boards import u50
 from bandgap.hdl.protocol.version import layout_hash, link_layout_hash
+from bandgap.hdl.tools.bitstream import MANIFEST
 from bandgap.hdl.tools.fpga_tools import SYNTHESIS
-from bandgap.hdl.tools.vivado import BLOCK, PINS, SCRIPT, TOP, script, write_project
+from bandgap.hdl.tools.vivado import BLOCK, PINS, SCRIPT, TOP, block, constraints, script, write_project
+
+ROOT = Path(__file__).parents[3]
 
 COUNTED = {"LUT6": 5, "LUT6_2": 1, "FDRE": 7, "FDSE": 1, "RAMB36E2": 2, "RAM32M16": 3, "DSP48E2": 4, "CARRY8": 9}
 
@@ -68,6 +71,15 @@ def test_the_script_stays_within_one_flow() -> None:
     assert not {"create_ip_run", "create_run", "launch_runs", "open_run", "wait_on_run"} & set(commands)
     steps = ["create_project", "source", "synth_ip", "synth_design", "place_design", "route_design", "write_bitstream"]
     assert [command for command in commands if command in steps] == steps
+
+
+def test_the_committed_project_is_what_is_written() -> None:
+    kept = ROOT / "bitstreams" / u50.NAME
+    for name, text in ((PINS, constraints()), (BLOCK, block()), (SCRIPT, script())):
+        assert (kept / name).read_text() == text, f"{name}: repeat `bandgap bitstream u50`"
+    manifest = json.loads((kept / MANIFEST).read_text())
+    assert int(manifest["layout_hash"], 16) == layout_hash()
+    assert int(manifest["link_layout_hash"], 16) == link_layout_hash()
 
 
 def test_the_script_reads_what_there_is(project: Path) -> None:

@@ -1,0 +1,32 @@
+file mkdir ip
+create_ip -vendor xilinx.com -library ip -name pcie4c_uscale_plus -module_name pcie4c_uscale_plus_0 \
+    -dir ip -force
+set_property -dict [list \
+    CONFIG.mode_selection {Advanced} \
+    CONFIG.pcie_blk_locn {X1Y0} \
+    CONFIG.en_gt_selection {true} \
+    CONFIG.select_quad {GTY_Quad_227} \
+    CONFIG.PL_LINK_CAP_MAX_LINK_SPEED {8.0_GT/s} \
+    CONFIG.PL_LINK_CAP_MAX_LINK_WIDTH {X4} \
+    CONFIG.axisten_if_width {256_bit} \
+    CONFIG.axisten_freq {125} \
+    CONFIG.axisten_if_enable_client_tag {true} \
+    CONFIG.AXISTEN_IF_RC_STRADDLE {false} \
+    CONFIG.AXISTEN_IF_CQ_ALIGNMENT_MODE {DWORD_Aligned} \
+    CONFIG.AXISTEN_IF_CC_ALIGNMENT_MODE {DWORD_Aligned} \
+    CONFIG.AXISTEN_IF_RQ_ALIGNMENT_MODE {DWORD_Aligned} \
+    CONFIG.AXISTEN_IF_RC_ALIGNMENT_MODE {DWORD_Aligned} \
+    CONFIG.PF0_DEV_CAP_FUNCTION_LEVEL_RESET_CAPABLE {true} \
+    CONFIG.PF0_CLASS_CODE {FF0000} \
+    CONFIG.pf0_bar0_64bit {true} \
+    CONFIG.pf0_bar0_scale {Kilobytes} \
+    CONFIG.pf0_bar0_size {64} \
+    CONFIG.pf0_msi_enabled {false} \
+    CONFIG.pf0_msix_enabled {true} \
+    CONFIG.MSI_X_OPTIONS {MSI-X_External} \
+    CONFIG.PF0_MSIX_CAP_TABLE_SIZE {000} \
+    CONFIG.PF0_MSIX_CAP_TABLE_BIR {BAR_1:0} \
+    CONFIG.PF0_MSIX_CAP_TABLE_OFFSET {00000400} \
+    CONFIG.PF0_MSIX_CAP_PBA_BIR {BAR_1:0} \
+    CONFIG.PF0_MSIX_CAP_PBA_OFFSET {00000600} \
+] [get_ips pcie4c_uscale_plus_0]
