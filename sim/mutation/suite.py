@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from itertools import islice
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -27,6 +28,7 @@ from bandgap.sim.lab.disturbed import RestartedWhileBusy
 from .design import MUTANT_REGISTER
 
 PATIENCE_CYCLES = 20_000
+PIECES = 8
 MOST_BYTES = 8 << 30
 LONGEST_FATE = 80
 
@@ -51,44 +53,45 @@ SURVIVED = (Fate.TIMING, Fate.SURVIVES)
 
 @dataclass(frozen=True)
 class Suite:
-    """Episodes of random commands and their right reports.
+    """Pieces of random commands and their right reports.
 
-    Every second episode runs on a second device, which holds commands and reports back at random and restarts each
-    epoch while it is busy.
+    Each piece begins on a fresh device, at another time of the years that a device counts: within one piece the upper
+    bits of its time stand still. Every second device holds commands and reports back at random and restarts each epoch
+    while it is busy.
 
     Attributes
     ----------
     config : Sizes of the device.
     library : The device with the mutants.
-    episodes : What is sent.
-    timed : Their reports without a mutant.
+    pieces : What is sent, a piece a device.
+    timed : Their reports without a mutant, of all episodes in turn.
     """
 
     config: BookConfig
     library: Path
-    episodes: list[Episode]
+    pieces: list[list[Episode]]
     timed: list[Bytes2D]
 
-    def smooth(self, mutant: int) -> EmbeddedTransport:
-        """A fresh device in which a mutant acts, or none when its number is zero."""
-        return self._open(mutant, stall_seed=0)
-
-    def disturbed(self, mutant: int) -> Transport:
-        """The same, held back and restarted."""
-        return RestartedWhileBusy(self._open(mutant, stall_seed=1), Random(1))
-
-    def _open(self, mutant: int, stall_seed: int) -> EmbeddedTransport:
+    def open(self, piece: int, mutant: int) -> Transport:
+        """A fresh device for a piece, in which a mutant acts, or none when its number is zero."""
+        disturbed = piece % 2
         device = EmbeddedTransport(
-            self.library, self.config.links, stall_seed=stall_seed, memory_seed=1, patience_cycles=PATIENCE_CYCLES
+            self.library,
+            self.config.links,
+            stall_seed=disturbed,
+            memory_seed=1 + piece,
+            patience_cycles=PATIENCE_CYCLES,
         )
         device.write_register(MUTANT_REGISTER, mutant)
-        return device
+        return RestartedWhileBusy(device, Random(1)) if disturbed else device
 
     def run(self, mutant: int) -> Iterator[Bytes2D]:
         """The reports of each episode."""
-        devices = self.smooth(mutant), self.disturbed(mutant)
-        for number, episode in enumerate(self.episodes):
-            yield run_device(devices[number % 2], episode)
+        for piece, episodes in enumerate(self.pieces):
+            device = self.open(piece, mutant)
+            for episode in episodes:
+                yield run_device(device, episode)
+            device.close()
 
     def fate(self, mutant: int) -> Fate:
         """What becomes of a mutant, in this process."""
@@ -146,9 +149,9 @@ def prepare(config: BookConfig, library: Path, seed: int, commands: int) -> Suit
     ------
     DifferenceError : Device and model differ without a mutant.
     """
-    episodes = list(take(random_episodes(config, seed), commands))
-    suite = Suite(config, library, episodes, [])
-    compare(config, lambda: suite.smooth(0), episodes[::2], repeat="make mutation")
-    compare(config, lambda: suite.disturbed(0), episodes[1::2], repeat="make mutation")
+    flows = [random_episodes(config, seed * PIECES + piece) for piece in range(PIECES)]
+    suite = Suite(config, library, [list(take(flow, commands // PIECES)) for flow in flows], [])
+    for piece, episodes in enumerate(suite.pieces):
+        compare(config, partial(suite.open, piece, 0), episodes, repeat="make mutation")
     suite.timed.extend(suite.run(0))
     return suite

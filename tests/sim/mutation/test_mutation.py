@@ -9,7 +9,7 @@ from bandgap.hdl.build import to_verilog
 from bandgap.hdl.config import PRESETS
 from bandgap.sim.embedded import build
 from bandgap.sim.lab.compare import DifferenceError
-from bandgap.sim.mutation.design import ToolError, dangling_outputs, mutate, parse, place, top
+from bandgap.sim.mutation.design import MEMORY, ToolError, mutate, parse, place, top, unread_places
 from bandgap.sim.mutation.suite import Fate, Suite, prepare
 
 FORMAL = PRESETS["formal"]
@@ -82,18 +82,31 @@ def test_a_mutant_names_its_place() -> None:
 
 
 def test_what_nothing_reads_is_no_place_for_a_mutant() -> None:
-    """A memory's row of four bits: one goes to a register, one leaves the module, two are read by nothing."""
+    """A memory of four bits with two reads: of the first bit 0 goes to a register, of the other bit 1 to a pin."""
     module = {
-        "ports": {"d": {"direction": "input", "bits": [7]}, "q": {"direction": "output", "bits": [3, 6]}},
+        "ports": {"d": {"direction": "input", "bits": [7]}, "q": {"direction": "output", "bits": [11, 6]}},
         "cells": {
             "memory": {
-                "port_directions": {"RD_ADDR": "input", "RD_DATA": "output"},
-                "connections": {"RD_ADDR": [7], "RD_DATA": [2, 3, 4, 5]},
+                "type": MEMORY,
+                "parameters": {"WIDTH": "100"},
+                "port_directions": {"RD_ADDR": "input", "WR_DATA": "input", "WR_EN": "input", "RD_DATA": "output"},
+                "connections": {
+                    "RD_ADDR": [7],
+                    "WR_DATA": [20, 21, 22, 23],
+                    "WR_EN": [7] * 4,
+                    "RD_DATA": [2, 3, 4, 5, 10, 11, 12, 13],
+                },
             },
-            "register": {"port_directions": {"D": "input", "Q": "output"}, "connections": {"D": [2], "Q": [6]}},
+            "register": {
+                "type": "$dff",
+                "port_directions": {"D": "input", "Q": "output"},
+                "connections": {"D": [2], "Q": [6]},
+            },
         },
     }
-    assert dangling_outputs(module) == {("memory", "RD_DATA", 2), ("memory", "RD_DATA", 3)}
+    reads = {("memory", "RD_DATA", bit) for bit in (1, 2, 3, 4, 6, 7)}
+    writes = {("memory", port, bit) for port in ("WR_DATA", "WR_EN") for bit in (2, 3)}
+    assert unread_places(module) == reads | writes
     command = "mutate -ctrl mutant 16 7 -mode inv -module top -cell memory -port RD_DATA -portbit 3 -src a.py:1"
     assert place(command) == ("memory", "RD_DATA", 3)
 
