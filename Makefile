@@ -26,7 +26,7 @@ demo: $(INSTALLED)  ## run a market through the hardware book and write out/demo
 	@mkdir -p out
 	$(BIN)/bandgap demo --messages $(MESSAGES) --report out/demo.html
 
-test: $(INSTALLED)  ## run every test; BANDGAP_SEED=N repeats a random failure
+test: $(INSTALLED)  ## run the test suite; BANDGAP_SEED=N repeats a random failure
 	$(BIN)/python -m pytest -n 2
 
 lint: $(INSTALLED) $(LINKS)  ## check style and types
