@@ -112,7 +112,7 @@ def test_forbidden_import_is_seen(importer: str, source: str) -> None:
         ("bandgap.hdl.appliance", "from .book.engine import Engine\nfrom .guard import guard"),
         ("bandgap.host.daemon", "from .margin import limits\nfrom .oracle import aggregate\nimport numpy"),
         ("bandgap.host.wire", "from bandgap.hdl.protocol.commands import COMMANDS"),
-        ("bandgap.sim.model.book", "from .messages import Order\nfrom dataclasses import dataclass"),
+        ("bandgap.sim.model.book", "from .commands import Side\nfrom dataclasses import dataclass"),
         ("bandgap.sim.model_device", "from bandgap.host.device.transport import Transport"),
     ],
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bandgap.hdl.config import BookConfig
-from bandgap.sim.model.messages import (
+from bandgap.sim.model.commands import (
     ALL_INSTRUMENTS,
     AccountCommand,
     Cancel,
@@ -27,7 +27,7 @@ from bandgap.sim.model.messages import (
     TimeInForce,
 )
 
-from .coverage_points import words
+from .coverage.points import words
 
 
 def broken_rules(command: Command, config: BookConfig) -> Iterator[str]:

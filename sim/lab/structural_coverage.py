@@ -157,6 +157,7 @@ def main(
     points = covered(verilog, seed, commands)
     parts = shares(points)
     table = Table("module", "branches", "taken", "%", "bits", "toggled", "%", title=f"Coverage, {commands:,} commands")
+    table.columns[0].overflow = "fold"
     for part in (*parts, total(parts)):
         taken, toggled = part.branches_taken, part.bits_toggled
         table.add_row(

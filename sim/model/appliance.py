@@ -4,17 +4,12 @@ from collections.abc import Callable
 
 from .book import Book, Order, auction_report
 from .breaker import Breaker, Timer
-from .gate import Gate, instrument_of
-from .messages import (
+from .commands import (
     ALL_INSTRUMENTS,
     COMMAND_BYTES,
-    LAST,
     AccountCommand,
-    BandMoved,
     BandPolicy,
     Cancel,
-    Cause,
-    Done,
     ExpiryAction,
     GrantCredit,
     Heartbeat,
@@ -22,15 +17,10 @@ from .messages import (
     MoveWindow,
     NewOrder,
     Opcode,
-    OrderReport,
     OrderType,
     PlainCommand,
-    Reason,
     ReferenceSource,
-    Rejected,
     Replace,
-    Report,
-    ReportKind,
     ScheduledState,
     SetBand,
     SetBreaker,
@@ -41,12 +31,24 @@ from .messages import (
     SetSchedule,
     Side,
     StateCommand,
+    decode,
+    decode_header,
+)
+from .gate import Gate, instrument_of
+from .reports import (
+    LAST,
+    BandMoved,
+    Cause,
+    Done,
+    OrderReport,
+    Reason,
+    Rejected,
+    Report,
+    ReportKind,
     TopOfBook,
     Trade,
     TradingState,
     TradingStateChanged,
-    decode,
-    decode_header,
     encode,
 )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .messages import Side
+from .commands import Side
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from .auction import Clearing, clear
-from .messages import (
+from .commands import Cancel, Replace, SelfTradePrevention, Side, TimeInForce
+from .reports import (
     Auction,
-    Cancel,
     LevelChanged,
     OrderReport,
     Reason,
-    Replace,
     Report,
     ReportKind,
-    SelfTradePrevention,
-    Side,
-    TimeInForce,
     TopOfBook,
     Trade,
 )

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from .messages import (
+from .commands import (
     BandPolicy,
     ReferenceSource,
     ScheduledState,
@@ -14,8 +14,8 @@ from .messages import (
     SetReferenceRule,
     Side,
     TradingMode,
-    TradingState,
 )
+from .reports import TradingState
 from .rolling import RollingWindow
 
 NS_A_US = 1_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .book import Order, beyond
 from .breaker import Breaker
-from .messages import (
+from .commands import (
     ALL_INSTRUMENTS,
     AccountCommand,
     BandPolicy,
@@ -22,7 +22,6 @@ from .messages import (
     Opcode,
     OrderType,
     PlainCommand,
-    Reason,
     ReferenceSource,
     Replace,
     ScheduledState,
@@ -35,8 +34,8 @@ from .messages import (
     Side,
     StateCommand,
     TimeInForce,
-    TradingState,
 )
+from .reports import Reason, TradingState
 
 MULTIPLIER_LIMIT_QUOTE = 1 << 16
 PRICE_LIMIT_TICKS = 1 << 32

@@ -12,9 +12,26 @@ from amaranth.lib import data
 from bandgap.hdl.beats import Action, GuardedCommand, Preview
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol import commands as wire
-from bandgap.hdl.protocol.reports import Reason, ReportKind, TradingState
+from bandgap.hdl.protocol.reports import Reason as WireReason
+from bandgap.hdl.protocol.reports import ReportKind as WireKind
+from bandgap.hdl.protocol.reports import TradingState as WireState
 from bandgap.sim.model import book as model
-from bandgap.sim.model import messages
+from bandgap.sim.model.commands import BandPolicy, OrderType, SelfTradePrevention, Side, TimeInForce, decode
+from bandgap.sim.model.reports import (
+    LAST,
+    Auction,
+    BandMoved,
+    Cause,
+    Done,
+    Reason,
+    Rejected,
+    Report,
+    ReportKind,
+    Trade,
+    TradingState,
+    TradingStateChanged,
+    encode,
+)
 
 
 class Book(model.Book):
@@ -32,7 +49,7 @@ class Book(model.Book):
 def verdict_on(review: dict[str, int]) -> dict[str, int]:
     """What the breaker answers here: a change now and then."""
     time_ns = review["time_ns"] + review["instrument"]
-    state = TradingState.LIMIT if time_ns & 4 else TradingState.TRADING
+    state = WireState.LIMIT if time_ns & 4 else WireState.TRADING
     return {"changed": int(time_ns % 3 == 0), "state": state.value, "until_ns": time_ns * 5}
 
 
@@ -63,14 +80,14 @@ class Expectation:
         if not order.reduce_only and quantity_lots:
             self.releases.append((order.account, order.instrument, order.price_ticks, quantity_lots))
 
-    def limit(self, instrument: int, side: messages.Side, price_ticks: int) -> int:
+    def limit(self, instrument: int, side: Side, price_ticks: int) -> int:
         """How far an order may trade."""
         return self.book.reach(instrument, side, price_ticks, self.reach_ticks[instrument] or None)
 
     def send(
         self,
-        cause: messages.Cause,
-        reports: list[messages.Report],
+        cause: Cause,
+        reports: list[Report],
         *,
         at_bound: bool = False,
         immediate: bool = False,
@@ -83,25 +100,25 @@ class Expectation:
         stranded = set()
         moved = 0  # a bit an instrument whose bounds have moved
         for report in reports:
-            last = messages.LAST if report is reports[-1] else 0
-            self.reports.append(messages.encode(report, cause, 0, 0, last))
-            if isinstance(report, messages.Trade) and report.side:
+            last = LAST if report is reports[-1] else 0
+            self.reports.append(encode(report, cause, 0, 0, last))
+            if isinstance(report, Trade) and report.side:
                 self.traded.append((report.instrument, 0, report.price_ticks, cause.time_ns))
                 moved |= self.dynamic & 1 << report.instrument
-            if isinstance(report, messages.Auction) and report.kind is messages.ReportKind.UNCROSSED and report.trades:
+            if isinstance(report, Auction) and report.kind is ReportKind.UNCROSSED and report.trades:
                 self.traded.append((report.instrument, 1, report.price_ticks, cause.time_ns))
         left = reports[-1].reason
-        if (at_bound and left == messages.Reason.IMMEDIATE_REST) or (
-            stopped and left in (messages.Reason.IMMEDIATE_REST, messages.Reason.BAND_MOVED)
+        if (at_bound and left == Reason.IMMEDIATE_REST) or (
+            stopped and left in (Reason.IMMEDIATE_REST, Reason.BAND_MOVED)
         ):
             stranded.add(reports[-1].instrument)
         for told in self.book.changed_levels():
-            self.reports.append(messages.encode(told, cause, 0, 0, 0))
+            self.reports.append(encode(told, cause, 0, 0, 0))
         for index, before in enumerate(self._tops):
             top = self.book.top(index)
             if top != before:
                 self._tops[index] = top
-                self.reports.append(messages.encode(top, cause, 0, 0, 0))
+                self.reports.append(encode(top, cause, 0, 0, 0))
         due = self.watched | moved
         may_rest = at_bound and not immediate
         asked = {index for index in self.book.touched if may_rest or due >> index & 1} | stranded
@@ -109,9 +126,9 @@ class Expectation:
         for index in sorted(asked):
             self._review(cause, index, stranded=index in stranded)
 
-    def _review(self, cause: messages.Cause, instrument: int, *, stranded: bool) -> None:
+    def _review(self, cause: Cause, instrument: int, *, stranded: bool) -> None:
         top = self.book.top(instrument)
-        sides = [self.book.resting(instrument, side) for side in (messages.Side.BUY, messages.Side.SELL)]
+        sides = [self.book.resting(instrument, side) for side in (Side.BUY, Side.SELL)]
         review = {
             "instrument": instrument,
             "bid_any": int(bool(sides[0])),
@@ -124,9 +141,9 @@ class Expectation:
         self.reviews.append(review)
         verdict = verdict_on(review)
         if verdict["changed"]:
-            state = messages.TradingState(verdict["state"])
-            changed = messages.TradingStateChanged(messages.Reason.LIMIT, instrument, state, verdict["until_ns"])
-            self.reports.append(messages.encode(changed, cause, 0, 0, 0))
+            state = TradingState(verdict["state"])
+            changed = TradingStateChanged(Reason.LIMIT, instrument, state, verdict["until_ns"])
+            self.reports.append(encode(changed, cause, 0, 0, 0))
 
 
 def bits(layout: type, fields: dict[str, object]) -> int:
@@ -173,14 +190,14 @@ class Sender:
         self._bases = [rng.choice((0, 1000, (1 << 32) - self._window_ticks)) for _ in range(config.instruments)]
         self.reserve_quote = 0
 
-    def _cause(self, instrument: int) -> messages.Cause:
+    def _cause(self, instrument: int) -> Cause:
         self._number += 1
         self._instrument = instrument
-        return messages.Cause(
+        return Cause(
             time_ns=self._rng.getrandbits(40), link=self._rng.choice((0, 0, 0, 1)), command_number=self._number
         )
 
-    def _walker(self, action: Action, cause: messages.Cause, body: bytes, **fields: object) -> Walker:
+    def _walker(self, action: Action, cause: Cause, body: bytes, **fields: object) -> Walker:
         cause_fields = {
             "link": cause.link,
             "number": cause.command_number,
@@ -218,7 +235,7 @@ class Sender:
             self._window_ticks.bit_length() - 1,
             wire.InstrumentFlags.TOP_OF_BOOK.value + depth,
         )
-        self.expected.send(cause, [messages.Done(instrument)])
+        self.expected.send(cause, [Done(instrument)])
         return self._walker(Action.SET_INSTRUMENT, cause, body)
 
     def _collects(self, instrument: int) -> bool:
@@ -231,15 +248,15 @@ class Sender:
         rng, book = self._rng, self.expected.book
         cause = self._cause(rng.randrange(self._config.instruments))
         collects = self._collects(self._instrument)
-        side = rng.choice(list(messages.Side))
+        side = rng.choice(list(Side))
         market = rng.random() < 0.2
-        force = rng.choice(list(messages.TimeInForce))
+        force = rng.choice(list(TimeInForce))
         if collects:
-            force = messages.TimeInForce.GTC
+            force = TimeInForce.GTC
         if market:
-            force = messages.TimeInForce.IOC
-        mode = rng.choice(list(messages.SelfTradePrevention))
-        post_only = force is messages.TimeInForce.GTC and not collects and rng.random() < 0.2
+            force = TimeInForce.IOC
+        mode = rng.choice(list(SelfTradePrevention))
+        post_only = force is TimeInForce.GTC and not collects and rng.random() < 0.2
         reduce_only = cause.link == 0 and rng.random() < 0.2
         token = rng.randrange(self._config.orders)
         self._generations[token] = rng.choice((self._generations[token], *[rng.randrange(1, 1 << 16)] * 4))
@@ -257,11 +274,11 @@ class Sender:
         )
         flags = post_only * wire.OrderFlags.POST_ONLY.value + reduce_only * wire.OrderFlags.REDUCE_ONLY.value
         sent_price = rng.choice((order.price_ticks, 0))  # what was sent may differ from the effective price
-        order_type = messages.OrderType.MARKET if market else messages.OrderType.LIMIT
+        order_type = OrderType.MARKET if market else OrderType.LIMIT
         tail = pack("<BBBBB", side, order_type, force, mode, flags)
         body = self._order_body(sent_price, order.open_lots, order.account, token, order.generation, tail)
         at_bound = rng.random() < 0.3
-        immediate = force is not messages.TimeInForce.GTC and not collects
+        immediate = force is not TimeInForce.GTC and not collects
         beat = self._walker(
             Action.NEW,
             cause,
@@ -274,7 +291,7 @@ class Sender:
         if reason is not None:
             if not reduce_only:
                 self.expected.releases.append((order.account, self._instrument, order.price_ticks, order.open_lots))
-            self.expected.send(cause, [messages.Rejected(reason, self._instrument, side, body[8:24])])
+            self.expected.send(cause, [Rejected(reason, self._instrument, side, body[8:24])])
         elif collects:
             order.market = market
             self.expected.send(cause, book.collect(order), at_bound=at_bound)
@@ -289,7 +306,7 @@ class Sender:
         """Instrument, account and token of an order to cancel or replace, mostly one that rests."""
         rng, book = self._rng, self.expected.book
         token = rng.randrange(self._config.orders)
-        sides = [book.resting(index, side) for index in range(self._config.instruments) for side in messages.Side]
+        sides = [book.resting(index, side) for index in range(self._config.instruments) for side in Side]
         resting = [order.token for orders in sides for order in orders]
         if resting and rng.random() < 0.7:
             token = rng.choice(resting)
@@ -306,20 +323,20 @@ class Sender:
         cause = self._cause(instrument)
         generation = self._generations[token]
         body = pack("<16xIHH8x", account, token, generation)
-        command = messages.decode(pack("<BBHI", wire.Opcode.CANCEL.value, instrument, 1, 1) + body[8:])
+        command = decode(pack("<BBHI", wire.Opcode.CANCEL.value, instrument, 1, 1) + body[8:])
         book = self.expected.book
         reason = book.refuse_cancel(command)
         if reason is None:
-            self.expected.send(cause, [book.cancel(token, messages.Reason.REQUESTED)])
+            self.expected.send(cause, [book.cancel(token, Reason.REQUESTED)])
         else:
-            self.expected.send(cause, [messages.Rejected(reason, instrument, 0, body[8:24])])
+            self.expected.send(cause, [Rejected(reason, instrument, 0, body[8:24])])
         return [self._walker(Action.CANCEL, cause, body)]
 
     def replace(self) -> list[Walker]:
         rng, book = self._rng, self.expected.book
         instrument, account, token, order = self._named()
         cause = self._cause(instrument)
-        side = order.side if order and rng.random() < 0.9 else rng.choice(list(messages.Side))
+        side = order.side if order and rng.random() < 0.9 else rng.choice(list(Side))
         price = self._bases[instrument] + rng.randrange(self._window_ticks)
         if order and order.instrument == instrument and rng.random() < 0.5:
             price = order.price_ticks
@@ -327,7 +344,7 @@ class Sender:
         expected = rng.choice((0, 0, 0, order.open_lots if order else 1, 7))
         body = self._order_body(price, quantity, account, token, self._generations[token], bytes([side]))
         body = body[:28] + pack("<I", expected)
-        command = messages.decode(pack("<BBHI", wire.Opcode.REPLACE.value, instrument, 1, 1) + body[8:])
+        command = decode(pack("<BBHI", wire.Opcode.REPLACE.value, instrument, 1, 1) + body[8:])
         collects, halted, at_bound = self._collects(instrument), rng.random() < 0.2, rng.random() < 0.3
         # The gate lets reserves below 2**46 through; beyond, credit shall not matter here.
         reserve = price * quantity * 3
@@ -365,7 +382,7 @@ class Sender:
             self.expected.send(cause, reports, at_bound=at_bound, stopped=limit_ticks != price)
         else:
             self.expected.releases.append((account, instrument, price, quantity))
-            self.expected.send(cause, [messages.Rejected(reason, instrument, side, body[8:24])])
+            self.expected.send(cause, [Rejected(reason, instrument, side, body[8:24])])
         return [beat]
 
     def sweep(self) -> list[Walker]:
@@ -374,26 +391,26 @@ class Sender:
         body = pack("<16xI12x", account)
         book = self.expected.book
         if self._rng.random() < 0.5:
-            reports = book.cancel_all(messages.Reason.WATCHDOG)
-            done = messages.Done(count=count_canceled(reports), reason=messages.Reason.WATCHDOG)
-            beat = self._walker(Action.SWEEP, cause, body, everyone=1, reason=Reason.WATCHDOG)
+            reports = book.cancel_all(Reason.WATCHDOG)
+            done = Done(count=count_canceled(reports), reason=Reason.WATCHDOG)
+            beat = self._walker(Action.SWEEP, cause, body, everyone=1, reason=WireReason.WATCHDOG)
         else:
-            reports = book.cancel_account(account, messages.Reason.MASS_CANCEL)
-            done = messages.Done(count=count_canceled(reports), account=account)
-            beat = self._walker(Action.SWEEP, cause, body, reason=Reason.MASS_CANCEL)
+            reports = book.cancel_account(account, Reason.MASS_CANCEL)
+            done = Done(count=count_canceled(reports), account=account)
+            beat = self._walker(Action.SWEEP, cause, body, reason=WireReason.MASS_CANCEL)
         self.expected.send(cause, [*reports, done])
         return [beat]
 
-    def _state(self, cause: messages.Cause) -> tuple[Walker, messages.Report]:
+    def _state(self, cause: Cause) -> tuple[Walker, Report]:
         """The report that ends what a timer does."""
-        state = messages.TradingState.CALL
-        reported = messages.TradingStateChanged(messages.Reason.CALL_OVER, self._instrument, state, 7)
+        state = TradingState.CALL
+        reported = TradingStateChanged(Reason.CALL_OVER, self._instrument, state, 7)
         beat = self._walker(
-            Action.ANSWER, cause, reported.body(), kind=ReportKind.TRADING_STATE, reason=Reason.CALL_OVER, last=1
+            Action.ANSWER, cause, reported.body(), kind=WireKind.TRADING_STATE, reason=WireReason.CALL_OVER, last=1
         )
         return beat, reported
 
-    def _move_band(self, cause: messages.Cause, last: int) -> tuple[Walker, list[messages.Report]]:
+    def _move_band(self, cause: Cause, last: int) -> tuple[Walker, list[Report]]:
         base = self._bases[self._instrument]
         lower, upper, force_lower, force_upper = sorted(
             base + self._rng.randrange(self._window_ticks) for _ in range(4)
@@ -401,9 +418,9 @@ class Sender:
         if self._rng.random() < 0.5:
             lower, upper, force_lower, force_upper = force_lower, force_upper, lower, upper
         body = pack("<8xIIIB3xII", lower, upper, lower, wire.BandPolicy.CLAMP.value, force_lower, force_upper)
-        moved = messages.BandMoved(self._instrument, lower, upper, lower, messages.BandPolicy.CLAMP)
+        moved = BandMoved(self._instrument, lower, upper, lower, BandPolicy.CLAMP)
         reports = self.expected.book.cancel_beyond(self._instrument, force_lower, force_upper)
-        return self._walker(Action.MOVE_BAND, cause, body, reason=Reason.BAND_MOVED, last=last), [*reports, moved]
+        return self._walker(Action.MOVE_BAND, cause, body, reason=WireReason.BAND_MOVED, last=last), [*reports, moved]
 
     def move_band(self) -> list[Walker]:
         cause = self._cause(self._rng.randrange(self._config.instruments))
@@ -418,8 +435,8 @@ class Sender:
         base = self._bases[instrument] + rng.randint(-self._window_ticks * 5 // 4, self._window_ticks * 5 // 4)
         base = self._bases[instrument] = min(max(base, 0), (1 << 32) - self._window_ticks)
         reports = self.expected.book.cancel_outside(instrument, range(base, base + self._window_ticks))
-        self.expected.send(cause, [*reports, messages.Done(instrument, count=count_canceled(reports))])
-        return [self._walker(Action.MOVE_WINDOW, cause, pack("<8xI20x", base), reason=Reason.WINDOW_MOVED)]
+        self.expected.send(cause, [*reports, Done(instrument, count=count_canceled(reports))])
+        return [self._walker(Action.MOVE_WINDOW, cause, pack("<8xI20x", base), reason=WireReason.WINDOW_MOVED)]
 
     def switch(self) -> list[Walker | Switch]:
         """An instrument begins to collect, or ends where its book allows it; the rest is drawn anew for each."""
@@ -427,7 +444,7 @@ class Sender:
         expected = self.expected
         index = rng.randrange(self._config.instruments)
         top = expected.book.top(index)
-        crossed = expected.book.would_trade(index, messages.Side.BUY, top.bid_price_ticks) and top.bid_quantity_lots
+        crossed = expected.book.would_trade(index, Side.BUY, top.bid_price_ticks) and top.bid_quantity_lots
         if not self._collects(index) or not crossed:
             expected.collecting ^= 1 << index
         instruments = self._config.instruments
@@ -455,7 +472,7 @@ class Sender:
         cause = self._cause(self._rng.randrange(self._config.instruments))
         body, instrument, reference, _ = self._call_end()
         clearing = self.expected.book.clearing(instrument, reference)
-        self.expected.send(cause, [model.auction_report(messages.ReportKind.INDICATIVE, instrument, clearing)])
+        self.expected.send(cause, [model.auction_report(ReportKind.INDICATIVE, instrument, clearing)])
         return [self._walker(Action.INDICATE, cause, body)]
 
     def auction(self) -> list[Walker | Switch]:
@@ -468,17 +485,17 @@ class Sender:
         body, instrument, reference, bounds = self._call_end()
         clearing = expected.book.clearing(instrument, reference)
         walkers: list[Walker | Switch] = [self._walker(Action.UNCROSS, cause, body)]
-        reports: list[messages.Report] = []
+        reports: list[Report] = []
         price_ticks = clearing.price_ticks if clearing else 0
         within = clearing is None or bounds is None or price_ticks in bounds
         if within:
             reports += (
                 expected.book.uncross(instrument, clearing)
                 if clearing
-                else [model.auction_report(messages.ReportKind.UNCROSSED, instrument, None)]
+                else [model.auction_report(ReportKind.UNCROSSED, instrument, None)]
             )
             reports += expected.book.cancel_markets(instrument)
-            walkers.append(self._walker(Action.SWEEP, cause, bytes(32), markets=1, reason=Reason.IMMEDIATE_REST))
+            walkers.append(self._walker(Action.SWEEP, cause, bytes(32), markets=1, reason=WireReason.IMMEDIATE_REST))
             if rng.random() < 0.5:
                 beat, moved = self._move_band(cause, 0)
                 walkers.append(beat)
@@ -510,5 +527,5 @@ class Sender:
         return walkers
 
 
-def count_canceled(reports: list[messages.Report]) -> int:
-    return sum(report.kind is messages.ReportKind.CANCELED for report in reports)
+def count_canceled(reports: list[Report]) -> int:
+    return sum(report.kind is ReportKind.CANCELED for report in reports)

@@ -14,7 +14,7 @@ from amaranth.lib import data
 from bandgap.hdl.protocol.commands import COMMANDS, Opcode
 from bandgap.hdl.protocol.reports import REPORTS, ReportKind
 from bandgap.host.wire import COMMAND_DTYPES, REPORT_DTYPES, new_commands, to_bytes
-from bandgap.sim.model import messages
+from bandgap.sim.model import commands, reports
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ GOLDEN_COMMANDS = [
             "self_trade_prevention": 5,
             "flags": 3,
         },
-        messages.NewOrder(
+        commands.NewOrder(
             instrument=2,
             epoch=3,
             number=123_456_789,
@@ -76,10 +76,10 @@ GOLDEN_COMMANDS = [
             account=42,
             token=12_345,
             generation=65_534,
-            side=messages.Side.SELL,
-            order_type=messages.OrderType.LIMIT,
-            time_in_force=messages.TimeInForce.GTC,
-            self_trade_prevention=messages.SelfTradePrevention.DECREMENT,
+            side=commands.Side.SELL,
+            order_type=commands.OrderType.LIMIT,
+            time_in_force=commands.TimeInForce.GTC,
+            self_trade_prevention=commands.SelfTradePrevention.DECREMENT,
             post_only=True,
             reduce_only=True,
         ),
@@ -106,7 +106,7 @@ GOLDEN_COMMANDS = [
             "token": 4_096,
             "generation": 7,
         },
-        messages.Cancel(instrument=1, epoch=65_535, number=1, account=65_536, token=4_096, generation=7),
+        commands.Cancel(instrument=1, epoch=65_535, number=1, account=65_536, token=4_096, generation=7),
     ),
     Golden(
         "replace",
@@ -137,7 +137,7 @@ GOLDEN_COMMANDS = [
             "side": 1,
             "expected_quantity_lots": 1_000,
         },
-        messages.Replace(
+        commands.Replace(
             instrument=0,
             epoch=1,
             number=256,
@@ -146,7 +146,7 @@ GOLDEN_COMMANDS = [
             account=3,
             token=4,
             generation=5,
-            side=messages.Side.BUY,
+            side=commands.Side.BUY,
             expected_quantity_lots=1_000,
         ),
     ),
@@ -162,7 +162,7 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 21, "instrument": 0, "epoch": 1, "number": 2, "account": 1_023},
-        messages.AccountCommand(messages.Opcode.KILL_ACCOUNT, instrument=0, epoch=1, number=2, account=1_023),
+        commands.AccountCommand(commands.Opcode.KILL_ACCOUNT, instrument=0, epoch=1, number=2, account=1_023),
     ),
     Golden(
         "set instrument",
@@ -189,7 +189,7 @@ GOLDEN_COMMANDS = [
             "window_log2": 11,
             "flags": 2,
         },
-        messages.SetInstrument(
+        commands.SetInstrument(
             instrument=7,
             epoch=1,
             number=3,
@@ -224,7 +224,7 @@ GOLDEN_COMMANDS = [
             "reference_ticks": 100_572,
             "policy": 2,
         },
-        messages.SetBand(7, 1, 4, 100_536, 100_608, 100_572, messages.BandPolicy.CLAMP),
+        commands.SetBand(7, 1, 4, 100_536, 100_608, 100_572, commands.BandPolicy.CLAMP),
     ),
     Golden(
         "resume all",
@@ -236,7 +236,7 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 19, "instrument": 255, "epoch": 1, "number": 5},
-        messages.PlainCommand(messages.Opcode.RESUME, instrument=255, epoch=1, number=5),
+        commands.PlainCommand(commands.Opcode.RESUME, instrument=255, epoch=1, number=5),
     ),
     Golden(
         "grant credit, taken back",
@@ -250,7 +250,7 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 20, "instrument": 0, "epoch": 1, "number": 6, "amount_quote": -2, "account": 9},
-        messages.GrantCredit(instrument=0, epoch=1, number=6, amount_quote=-2, account=9),
+        commands.GrantCredit(instrument=0, epoch=1, number=6, amount_quote=-2, account=9),
     ),
     Golden(
         "heartbeat",
@@ -264,7 +264,7 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 23, "instrument": 0, "epoch": 1, "number": 7, "timeout_ns": 1_000_000_000, "action": 2},
-        messages.Heartbeat(0, 1, 7, 1_000_000_000, messages.ExpiryAction.HALT_AND_CANCEL),
+        commands.Heartbeat(0, 1, 7, 1_000_000_000, commands.ExpiryAction.HALT_AND_CANCEL),
     ),
     Golden(
         "halt all for a time",
@@ -277,7 +277,7 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 18, "instrument": 255, "epoch": 1, "number": 8, "duration_us": 300_000_000},
-        messages.StateCommand(messages.Opcode.HALT, instrument=255, epoch=1, number=8, duration_us=300_000_000),
+        commands.StateCommand(commands.Opcode.HALT, instrument=255, epoch=1, number=8, duration_us=300_000_000),
     ),
     Golden(
         "call",
@@ -290,7 +290,7 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 28, "instrument": 3, "epoch": 1, "number": 9, "duration_us": 0},
-        messages.StateCommand(messages.Opcode.CALL, instrument=3, epoch=1, number=9, duration_us=0),
+        commands.StateCommand(commands.Opcode.CALL, instrument=3, epoch=1, number=9, duration_us=0),
     ),
     Golden(
         "set breaker",
@@ -321,7 +321,7 @@ GOLDEN_COMMANDS = [
             "mode": 2,
             "flags": 1,
         },
-        messages.SetBreaker(
+        commands.SetBreaker(
             instrument=7,
             epoch=1,
             number=10,
@@ -330,7 +330,7 @@ GOLDEN_COMMANDS = [
             call_us=100_000_000,
             extension_us=1_000,
             indicative_us=1_000_000,
-            mode=messages.TradingMode.BATCH,
+            mode=commands.TradingMode.BATCH,
             collects=True,
         ),
     ),
@@ -361,7 +361,7 @@ GOLDEN_COMMANDS = [
             "short_buckets": 4,
             "long_buckets": 60,
         },
-        messages.SetDynamicBand(
+        commands.SetDynamicBand(
             instrument=7,
             epoch=1,
             number=11,
@@ -402,7 +402,7 @@ GOLDEN_COMMANDS = [
             "source": 2,
             "trades_log2": 6,
         },
-        messages.SetReferenceRule(
+        commands.SetReferenceRule(
             instrument=7,
             epoch=1,
             number=12,
@@ -411,7 +411,7 @@ GOLDEN_COMMANDS = [
             auction_width_ticks=10,
             move_ppm=10_000,
             hold_us=30_000_000,
-            source=messages.ReferenceSource.LAST_TRADES,
+            source=commands.ReferenceSource.LAST_TRADES,
             trades_log2=6,
         ),
     ),
@@ -426,7 +426,7 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 29, "instrument": 7, "epoch": 1, "number": 13, "extra_us": 1_234_567},
-        messages.SetCallEnd(instrument=7, epoch=1, number=13, extra_us=1_234_567),
+        commands.SetCallEnd(instrument=7, epoch=1, number=13, extra_us=1_234_567),
     ),
     Golden(
         "set schedule",
@@ -449,7 +449,7 @@ GOLDEN_COMMANDS = [
             "duration_us": 100_000_000,
             "state": 3,
         },
-        messages.SetSchedule(7, 1, 14, 10_000_000_000, 100_000_000, messages.ScheduledState.CLOSING_CALL),
+        commands.SetSchedule(7, 1, 14, 10_000_000_000, 100_000_000, commands.ScheduledState.CLOSING_CALL),
     ),
     Golden(
         "move window",
@@ -462,11 +462,11 @@ GOLDEN_COMMANDS = [
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"opcode": 31, "instrument": 7, "epoch": 1, "number": 15, "window_base_ticks": 2**32 - 2_048},
-        messages.MoveWindow(instrument=7, epoch=1, number=15, window_base_ticks=2**32 - 2_048),
+        commands.MoveWindow(instrument=7, epoch=1, number=15, window_base_ticks=2**32 - 2_048),
     ),
 ]
 
-CAUSE = messages.Cause(time_ns=0x0102_0304_0506_0708, link=1, command_number=99)
+CAUSE = reports.Cause(time_ns=0x0102_0304_0506_0708, link=1, command_number=99)
 """What caused every report below; its number is 258 in epoch 3."""
 
 _CAUSED = {"link": 1, "number": 258, "time_ns": 0x0102_0304_0506_0708, "command_number": 99, "epoch": 3}
@@ -508,7 +508,7 @@ GOLDEN_REPORTS = [
             "generation": 65_534,
             "remaining_lots": 7,
         },
-        messages.OrderReport(messages.ReportKind.CANCELED, 35, 2, 1, 10_000, 5, 42, 12_345, 65_534, 7),
+        reports.OrderReport(reports.ReportKind.CANCELED, 35, 2, 1, 10_000, 5, 42, 12_345, 65_534, 7),
     ),
     Golden(
         "rejected",
@@ -536,7 +536,7 @@ GOLDEN_REPORTS = [
             "generation": 5,
             "remaining_lots": 0,
         },
-        messages.Rejected(messages.Reason.CREDIT, 0, 2, bytes.fromhex("01000000020000000300000004000500")),
+        reports.Rejected(reports.Reason.CREDIT, 0, 2, bytes.fromhex("01000000020000000300000004000500")),
     ),
     Golden(
         "trade",
@@ -573,7 +573,7 @@ GOLDEN_REPORTS = [
             "maker_generation": 17,
             "maker_remaining_lots": 18,
         },
-        messages.Trade(2, 2, 100, 10, 11, 12, 13, 14, 15, 16, 17, 18),
+        reports.Trade(2, 2, 100, 10, 11, 12, 13, 14, 15, 16, 17, 18),
     ),
     Golden(
         "done",
@@ -599,7 +599,7 @@ GOLDEN_REPORTS = [
             "account": 9,
             "balance_quote": -1,
         },
-        messages.Done(count=3, account=9, balance_quote=-1),
+        reports.Done(count=3, account=9, balance_quote=-1),
     ),
     Golden(
         "band moved",
@@ -623,7 +623,7 @@ GOLDEN_REPORTS = [
             "reference_ticks": 100_572,
             "policy": 2,
         },
-        messages.BandMoved(7, 100_536, 100_608, 100_572, messages.BandPolicy.CLAMP),
+        reports.BandMoved(7, 100_536, 100_608, 100_572, commands.BandPolicy.CLAMP),
     ),
     Golden(
         "trading state",
@@ -638,7 +638,7 @@ GOLDEN_REPORTS = [
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
         """,
         {"kind": 8, "reason": 49, "instrument": 5, "side": 0, "flags": 0, "until_ns": 10_000_000_000, "state": 1},
-        messages.TradingStateChanged(messages.Reason.WATCHDOG, 5, messages.TradingState.HALTED, 10_000_000_000),
+        reports.TradingStateChanged(reports.Reason.WATCHDOG, 5, reports.TradingState.HALTED, 10_000_000_000),
     ),
     Golden(
         "top of book",
@@ -664,7 +664,7 @@ GOLDEN_REPORTS = [
             "bid_quantity_lots": 2**32,
             "ask_quantity_lots": 5,
         },
-        messages.TopOfBook(1, 99, 101, 2**32, 5),
+        reports.TopOfBook(1, 99, 101, 2**32, 5),
     ),
     Golden(
         "level",
@@ -686,7 +686,7 @@ GOLDEN_REPORTS = [
             "price_ticks": 100_000,
             "quantity_lots": 2**32 + 5,
         },
-        messages.LevelChanged(1, messages.Side.SELL, 100_000, 2**32 + 5),
+        reports.LevelChanged(1, commands.Side.SELL, 100_000, 2**32 + 5),
     ),
     Golden(
         "indicative",
@@ -712,7 +712,7 @@ GOLDEN_REPORTS = [
             "volume_lots": 700,
             "surplus_lots": 1,
         },
-        messages.Auction(messages.ReportKind.INDICATIVE, 1, messages.Side.SELL, 200, 700, 1),
+        reports.Auction(reports.ReportKind.INDICATIVE, 1, commands.Side.SELL, 200, 700, 1),
     ),
     Golden(
         "uncrossed",
@@ -738,7 +738,7 @@ GOLDEN_REPORTS = [
             "volume_lots": 2**32 + 2,
             "surplus_lots": 2**33,
         },
-        messages.Auction(messages.ReportKind.UNCROSSED, 1, messages.Side.BUY, 100_000, 2**32 + 2, 2**33, 3),
+        reports.Auction(reports.ReportKind.UNCROSSED, 1, commands.Side.BUY, 100_000, 2**32 + 2, 2**33, 3),
     ),
     Golden(
         "trade of an auction",
@@ -775,7 +775,7 @@ GOLDEN_REPORTS = [
             "maker_generation": 17,
             "maker_remaining_lots": 18,
         },
-        messages.Trade(2, 0, 100, 10, 11, 12, 13, 14, 15, 16, 17, 18),
+        reports.Trade(2, 0, 100, 10, 11, 12, 13, 14, 15, 16, 17, 18),
     ),
     Golden(
         "band moved, policy halt",
@@ -799,7 +799,7 @@ GOLDEN_REPORTS = [
             "reference_ticks": 2,
             "policy": 3,
         },
-        messages.BandMoved(7, 1, 3, 2, messages.BandPolicy.HALT),
+        reports.BandMoved(7, 1, 3, 2, commands.BandPolicy.HALT),
     ),
     *[
         Golden(
@@ -815,16 +815,16 @@ GOLDEN_REPORTS = [
             00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # reserved
             """,
             {"kind": 8, "reason": reason, "instrument": 5, "side": 0, "flags": 1, "until_ns": 0, "state": state},
-            messages.TradingStateChanged(named_reason, 5, named_state, 0),
+            reports.TradingStateChanged(named_reason, 5, named_state, 0),
         )
         for reason, named_reason, state, named_state in (
-            (48, messages.Reason.OPERATOR, 2, messages.TradingState.TRADING),
-            (50, messages.Reason.LIMIT, 3, messages.TradingState.LIMIT),
-            (51, messages.Reason.HALT_OVER, 4, messages.TradingState.CALL),
-            (52, messages.Reason.CALL_OVER, 2, messages.TradingState.TRADING),
-            (53, messages.Reason.EXTENDED, 4, messages.TradingState.CALL),
-            (54, messages.Reason.SCHEDULE, 5, messages.TradingState.PRE_OPEN),
-            (54, messages.Reason.SCHEDULE, 6, messages.TradingState.CLOSED),
+            (48, reports.Reason.OPERATOR, 2, reports.TradingState.TRADING),
+            (50, reports.Reason.LIMIT, 3, reports.TradingState.LIMIT),
+            (51, reports.Reason.HALT_OVER, 4, reports.TradingState.CALL),
+            (52, reports.Reason.CALL_OVER, 2, reports.TradingState.TRADING),
+            (53, reports.Reason.EXTENDED, 4, reports.TradingState.CALL),
+            (54, reports.Reason.SCHEDULE, 5, reports.TradingState.PRE_OPEN),
+            (54, reports.Reason.SCHEDULE, 6, reports.TradingState.CLOSED),
         )
     ],
 ]
@@ -863,7 +863,7 @@ def test_command(golden: Golden) -> None:
         (command["header"] if name in command["header"].dtype.names else command)[name] = value
     assert to_bytes(command).tobytes() == golden.raw
     assert dtype_fields(to_bytes(command).view(COMMAND_DTYPES[opcode])[0, 0]) == golden.fields
-    assert messages.decode(golden.raw) == golden.model
+    assert commands.decode(golden.raw) == golden.model
 
 
 @pytest.mark.parametrize("golden", GOLDEN_REPORTS, ids=lambda golden: golden.name)
@@ -874,7 +874,7 @@ def test_report(golden: Golden) -> None:
     assert struct_fields(REPORTS[kind], golden.raw) == expected
     (record,) = np.frombuffer(golden.raw, REPORT_DTYPES[kind])
     assert dtype_fields(record) == expected
-    assert messages.encode(golden.model, CAUSE, number=258, epoch=3, flags=golden.fields["flags"]) == golden.raw
+    assert reports.encode(golden.model, CAUSE, number=258, epoch=3, flags=golden.fields["flags"]) == golden.raw
 
 
 def test_every_layout_has_a_golden_message() -> None:

@@ -9,7 +9,7 @@ from bandgap.hdl.protocol import commands
 from bandgap.hdl.protocol.commands import ReferenceSource, ScheduledState, TradingMode
 from bandgap.host.device import operator
 from bandgap.host.wire import Bytes2D, command_headers
-from bandgap.sim.model.messages import decode
+from bandgap.sim.model.commands import decode
 
 DURATIONS = {"limit_us": 1_001, "halt_us": 1_002, "call_us": 1_003, "extension_us": 1_004, "indicative_us": 1_005}
 WINDOWS = {

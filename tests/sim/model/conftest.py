@@ -24,7 +24,7 @@ from bandgap.hdl.protocol.commands import (
 from bandgap.host.wire import new_commands
 from bandgap.sim.lab.describe import report_fields
 from bandgap.sim.model import Appliance
-from bandgap.sim.model.messages import Side as ModelSide
+from bandgap.sim.model.commands import Side as ModelSide
 
 MULTIPLIER_QUOTE = 1_000
 START_QUOTE = 1_000_000_000
@@ -123,6 +123,15 @@ class Market:
         """Replace an order of generation 1 and account 0 unless told otherwise."""
         order = {"token": token, "generation": 1, "side": side.value, "quantity_lots": quantity, "price_ticks": price}
         return self.send(Opcode.REPLACE, **{**order, **fields})
+
+    def trade(self, price: int, at_ns: int) -> list[str]:
+        """One lot trades between accounts 2 and 3, by slots 6 and 7; the reports of timers and of the maker."""
+        self.time_ns = at_ns
+        generation = self.number
+        lines = self.sell(6, 1, price, account=2, generation=generation)
+        assert f"ACCEPTED #6 1@{price}" in lines, lines
+        assert f"TRADE 1@{price} #7 left 0 #6 left 0" in self.buy(7, 1, price, account=3, generation=generation)
+        return lines
 
     def set_instrument(
         self, instrument: int, top_of_book: bool = False, depth: bool = False, **fields: Any

@@ -9,7 +9,7 @@ import pytest
 
 from bandgap.hdl.protocol.commands import BandPolicy, Opcode, OrderType, ReferenceSource, Side, TimeInForce, TradingMode
 from bandgap.sim.model.auction import Clearing, clear
-from bandgap.sim.model.messages import Side as ModelSide
+from bandgap.sim.model.commands import Side as ModelSide
 
 BUY, SELL = ModelSide.BUY, ModelSide.SELL
 MARKET = {"order_type": OrderType.MARKET.value, "time_in_force": TimeInForce.IOC.value}

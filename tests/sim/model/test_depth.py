@@ -18,7 +18,7 @@ from bandgap.hdl.protocol.commands import (
 from bandgap.hdl.protocol.reports import REPORT_BYTES, ReportKind
 from bandgap.host.gateway.depth import Depth
 from bandgap.sim.flow.random_commands import random_episodes
-from bandgap.sim.model.messages import Side as ModelSide
+from bandgap.sim.model.commands import Side as ModelSide
 from bandgap.sim.model_device import open_model
 
 SMALL = BookConfig(instruments=3, orders=32, ticks=32, accounts=8, links=3, word_bits=4)

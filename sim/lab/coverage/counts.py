@@ -1,17 +1,14 @@
 """What a verification run has seen: counts of the coverage points, none of which may stay empty."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich.table import Table
 
 from bandgap.hdl.config import BookConfig
-from bandgap.hdl.protocol.reports import ReportKind as WireKind
-from bandgap.host.wire import REPORT_DTYPES
-from bandgap.sim.model import Appliance, messages
-from bandgap.sim.model.breaker import Breaker, Timer
-from bandgap.sim.model.messages import (
+from bandgap.sim.model import Appliance
+from bandgap.sim.model.breaker import Timer
+from bandgap.sim.model.commands import (
     ALL_INSTRUMENTS,
     AccountCommand,
     BandPolicy,
@@ -25,9 +22,7 @@ from bandgap.sim.model.messages import (
     Opcode,
     OrderType,
     PlainCommand,
-    Reason,
     Replace,
-    ReportKind,
     SelfTradePrevention,
     SetBand,
     SetBreaker,
@@ -37,51 +32,20 @@ from bandgap.sim.model.messages import (
     Side,
     StateCommand,
     TradingMode,
-    TradingState,
+    decode,
 )
-from bandgap.sim.model.rolling import RollingWindow
+from bandgap.sim.model.reports import Reason, ReportKind, TradingState
 
-from .coverage_points import IMPOSSIBLE, POINTS, Point, change_of, words
-from .malformed import broken_rules
+from ..malformed import broken_rules
+from . import fields
+from .answers import by_timer, final_lots, kind_of, outcome_of, parted
+from .auctions import shapes
+from .market_data import MarketData
+from .points import IMPOSSIBLE, POINTS, Point, change_of, words
+from .windows import Windows
 
-
-def _field(kind: WireKind, name: str) -> Callable[[bytes], int]:
-    """Reads one field of a report's bytes; `name` may be one of its header."""
-    layout = REPORT_DTYPES[kind]
-    owner = layout if name in (layout.names or ()) else layout["header"]
-    assert owner.fields is not None
-    dtype, start = owner.fields[name][:2]
-    end, signed = start + dtype.itemsize, dtype.kind == "i"
-    return lambda report: int.from_bytes(report[start:end], "little", signed=signed)
-
-
-_price = _field(WireKind.ACCEPTED, "price_ticks")
-_quantity = _field(WireKind.ACCEPTED, "quantity_lots")
-_account = _field(WireKind.ACCEPTED, "account")
-_token = _field(WireKind.ACCEPTED, "token")
-_remaining = _field(WireKind.ACCEPTED, "remaining_lots")
-_maker_account = _field(WireKind.TRADE, "maker_account")
-_maker_token = _field(WireKind.TRADE, "maker_token")
-_maker_remaining = _field(WireKind.TRADE, "maker_remaining_lots")
-_flags = _field(WireKind.TRADE, "flags")
-_side = _field(WireKind.TRADE, "side")
-_instrument = _field(WireKind.TRADE, "instrument")
-_count = _field(WireKind.DONE, "count")
-_balance = _field(WireKind.DONE, "balance_quote")
-_state = _field(WireKind.TRADING_STATE, "state")
-_until = _field(WireKind.TRADING_STATE, "until_ns")
-_time = _field(WireKind.TRADING_STATE, "time_ns")
-_lower = _field(WireKind.BAND_MOVED, "lower_ticks")
-_upper = _field(WireKind.BAND_MOVED, "upper_ticks")
-_reference = _field(WireKind.BAND_MOVED, "reference_ticks")
-_policy = _field(WireKind.BAND_MOVED, "policy")
-_auction_price = _field(WireKind.UNCROSSED, "price_ticks")
-_auction_trades = _field(WireKind.UNCROSSED, "trades")
-_auction_volume = _field(WireKind.UNCROSSED, "volume_lots")
-_level_price = _field(WireKind.LEVEL, "price_ticks")
-_level_quantity = _field(WireKind.LEVEL, "quantity_lots")
-_bid_quantity = _field(WireKind.TOP_OF_BOOK, "bid_quantity_lots")
-_ask_quantity = _field(WireKind.TOP_OF_BOOK, "ask_quantity_lots")
+_KNOWN = frozenset(POINTS)
+_OPCODES = frozenset(Opcode)
 
 
 @dataclass(slots=True)
@@ -112,17 +76,7 @@ class _Phase:
     """What must be remembered of an instrument's state to name how it ends."""
 
     tripped: bool = False
-    closes: bool = False
     extensions: int = 0
-
-
-@dataclass(slots=True)
-class _Seen:
-    """How a rolling window was when it was looked at last."""
-
-    window: RollingWindow | None = None
-    deadline_ns: int | None = None
-    bounds_ticks: tuple[int, int] | None = None
 
 
 class Coverage:
@@ -147,12 +101,10 @@ class Coverage:
         self._phases: defaultdict[int, _Phase] = defaultdict(_Phase)
         self._durations: dict[int, SetBreaker] = {}
         self._rules: dict[int, SetReferenceRule] = {}
-        self._seen: defaultdict[tuple[int, str], _Seen] = defaultdict(_Seen)
         self._killed: set[int] = set()
         self._orders: dict[int, _Resting] = {}
-        self._bids: set[int] = set()
-        self._asks: set[int] = set()
-        self._levels: dict[tuple[int, str, int], int] = {}  # quantity by instrument, side and price
+        self._market_data = MarketData(self._see)
+        self._rolling = Windows(self._config.instruments, self._see)
 
     def missing(self) -> list[Point]:
         """The possible points that were not seen."""
@@ -181,9 +133,9 @@ class Coverage:
 
     def add(self, command: bytes, link: int, reports: list[bytes]) -> None:
         """Count what a command and all its reports show."""
-        answer, behind = _answer(reports)
+        answer, behind = parted(reports)
         try:
-            decoded = messages.decode(command)
+            decoded = decode(command)
         except MalformedError as error:
             self._add_undecodable(command, str(error))
             return
@@ -202,8 +154,7 @@ class Coverage:
         self._follow(answer)
         self._follow(behind)
         removes = isinstance(decoded, AccountCommand | SetBand | MoveWindow)
-        self._add_levels(reports, removes=removes, uncrosses=False)
-        self._add_tops(reports)
+        self._market_data.add(reports, removes=removes, uncrosses=False)
 
     def add_deadline(self, timers: list[tuple[int, int, int]]) -> None:
         """Count which timers are due next: deadline, instrument (-1: the watchdog) and kind of all that run."""
@@ -221,26 +172,29 @@ class Coverage:
 
     def add_timers(self, reports: list[bytes]) -> None:
         """Count what the reports of some timers show."""
-        for timer in _split(reports):
+        for timer in by_timer(reports):
             self._add_timer(timer)
 
+    def look(self, model: Appliance) -> None:
+        """Look at the rolling windows of all instruments, which no report tells of."""
+        self._rolling.look(model)
+
     def _add_timer(self, reports: list[bytes]) -> None:
-        answer, behind = _answer(reports)
+        answer, behind = parted(reports)
         if answer:
             if answer[-1][0] == ReportKind.DONE:
                 halts = any(report[0] == ReportKind.TRADING_STATE for report in answer)
                 self._see("watchdog", "expires: halts" if halts else "expires: nothing trades")
-                if _count(answer[-1]):
+                if fields.count(answer[-1]):
                     self._see("watchdog", "expires: cancels")
             self._add_auction(answer)
             self._follow(answer)
             for group, kind in (("top of book", ReportKind.TOP_OF_BOOK), ("depth", ReportKind.LEVEL)):
                 if any(report[0] == kind for report in reports):
                     self._see(group, "after a timer")
-            self._add_levels(reports, removes=True, uncrosses=True)
-            self._add_tops(reports)
+            self._market_data.add(reports, removes=True, uncrosses=True)
         for report in behind:
-            state = TradingState(_state(report))
+            state = TradingState(fields.state(report))
             self._see("limit state", "begins by a timer" if state is TradingState.LIMIT else "ends by a timer")
         self._follow(behind)
 
@@ -259,17 +213,21 @@ class Coverage:
         for report in answer:
             match report[0]:
                 case ReportKind.TRADE:
-                    self._reduce(_token(report), _remaining(report))
-                    self._reduce(_maker_token(report), _maker_remaining(report))
+                    self._reduce(fields.token(report), fields.remaining(report))
+                    self._reduce(fields.maker_token(report), fields.maker_remaining(report))
                 case ReportKind.CANCELED:
-                    self._reduce(_token(report), _remaining(report))
+                    self._reduce(fields.token(report), fields.remaining(report))
                 case ReportKind.REPLACED:
-                    order = self._orders[_token(report)]
-                    order.market &= _price(report) == order.price_ticks and _quantity(report) <= order.open_lots
-                    order.price_ticks, order.open_lots = _price(report), _quantity(report)
+                    order = self._orders[fields.token(report)]
+                    order.market &= (
+                        fields.price(report) == order.price_ticks and fields.quantity(report) <= order.open_lots
+                    )
+                    order.price_ticks, order.open_lots = fields.price(report), fields.quantity(report)
                 case ReportKind.BAND_MOVED:
-                    band = _Band(_lower(report), _upper(report), _reference(report), _policy(report))
-                    self._bands[_instrument(report)] = band
+                    band = _Band(
+                        fields.lower(report), fields.upper(report), fields.reference(report), fields.policy(report)
+                    )
+                    self._bands[fields.instrument(report)] = band
                 case ReportKind.TRADING_STATE:
                     self._change_state(report)
 
@@ -297,7 +255,7 @@ class Coverage:
                     and band.lower_ticks <= command.price_ticks <= band.upper_ticks
                 ):
                     self._see("dynamic band", "rejects what the static band lets through")
-                self._see(f"order, {state}", f"{_order_name(command)}: rejected")
+                self._see(f"order, {state}", f"{kind_of(command)}: rejected")
             case Replace():
                 self._see(f"replace, {state}", "rejected")
             case Cancel():
@@ -315,8 +273,8 @@ class Coverage:
     # Orders
 
     def _add_order(self, command: NewOrder, link: int, answer: list[bytes]) -> None:
-        price_ticks = _price(answer[0])
-        state, name = self._state_of(command.instrument), _order_name(command)
+        price_ticks = fields.price(answer[0])
+        state, name = self._state_of(command.instrument), kind_of(command)
         self._orders[command.token] = _Resting(
             command.instrument,
             command.side,
@@ -326,10 +284,10 @@ class Coverage:
             command.reduce_only,
             market=name == "market",
         )
-        self._see(f"order, {state}", f"{name}: {_outcome(command.token, command.quantity_lots, answer)}")
+        self._see(f"order, {state}", f"{name}: {outcome_of(command.token, command.quantity_lots, answer)}")
         self._add_trip(command, price_ticks, answer)
         self._add_taking("GTC" if name == "post-only" else name, command.token, command.account, answer)
-        self._add_price(command, price_ticks, _final_lots(command.token, command.quantity_lots, answer) > 0, name)
+        self._add_price(command, price_ticks, final_lots(command.token, command.quantity_lots, answer) > 0, name)
         if link:
             self._see("link", "another than link 0 trades")
         if command.reduce_only:
@@ -337,11 +295,11 @@ class Coverage:
 
     def _add_replace(self, command: Replace, answer: list[bytes]) -> None:
         order = self._orders[command.token]
-        price_ticks = _price(answer[0])
+        price_ticks = fields.price(answer[0])
         if price_ticks == order.price_ticks and command.quantity_lots <= order.open_lots:
             outcome = "keeps its place, smaller" if command.quantity_lots < order.open_lots else "keeps its place"
         else:
-            outcome = f"moves: {_outcome(command.token, command.quantity_lots, answer)}"
+            outcome = f"moves: {outcome_of(command.token, command.quantity_lots, answer)}"
             self._add_taking("replace", command.token, command.account, answer)
         self._see(f"replace, {self._state_of(command.instrument)}", outcome)
         if price_ticks != command.price_ticks:
@@ -390,7 +348,7 @@ class Coverage:
         mode = self._orders[token].mode
         match mode:
             case SelfTradePrevention.OFF:
-                if any(_maker_account(trade) == account for trade in trades):
+                if any(fields.maker_account(trade) == account for trade in trades):
                     self._see("self-trade", f"{taker}, off: trades with its own maker")
             case SelfTradePrevention.CANCEL_NEWEST | SelfTradePrevention.CANCEL_BOTH:
                 if prevented:
@@ -398,23 +356,23 @@ class Coverage:
                     self._see("self-trade", f"{taker}, {words(mode)}: {when}")
             case SelfTradePrevention.CANCEL_OLDEST:
                 if prevented:
-                    filled = answer[-1][0] == ReportKind.TRADE and not _remaining(answer[-1])
+                    filled = answer[-1][0] == ReportKind.TRADE and not fields.remaining(answer[-1])
                     self._see("self-trade", f"{taker}, cancel oldest: then {'filled' if filled else 'not filled'}")
             case SelfTradePrevention.DECREMENT:
                 for maker, own in zip(prevented[::2], prevented[1::2], strict=True):
-                    if _remaining(maker):
+                    if fields.remaining(maker):
                         event = "the maker stays"
                     else:
-                        event = "the taker goes on" if _remaining(own) else "both are gone"
+                        event = "the taker goes on" if fields.remaining(own) else "both are gone"
                     self._see("self-trade", f"{taker}, decrement: {event}")
 
     def _add_trades(self, token: int, trades: list[bytes]) -> None:
         for trade in trades:
-            if _maker_remaining(trade):
+            if fields.maker_remaining(trade):
                 self._see("trade", "the maker stays")
             else:
-                self._see("trade", "the taker goes on" if _remaining(trade) else "both are gone")
-        prices = [_price(trade) for trade in trades]
+                self._see("trade", "the taker goes on" if fields.remaining(trade) else "both are gone")
+        prices = [fields.price(trade) for trade in trades]
         if len(set(prices)) > 1:
             self._see("trade", "several prices")
         if len(set(prices)) < len(prices):
@@ -425,7 +383,7 @@ class Coverage:
     # Operator commands and market data
 
     def _add_operator(self, command: Command, answer: list[bytes]) -> None:
-        count = _count(answer[-1])
+        count = fields.count(answer[-1])
         match command:
             case AccountCommand(opcode=Opcode.RESTORE_ACCOUNT):
                 self._killed.discard(command.account)
@@ -443,10 +401,10 @@ class Coverage:
                     known.pop(command.instrument, None)
             case SetBand():
                 self._see("reference", "host")
-                side = {0: "no order outside", Side.BUY: "bids", Side.SELL: "asks"}[_side(answer[0])]
+                side = {0: "no order outside", Side.BUY: "bids", Side.SELL: "asks"}[fields.side(answer[0])]
                 self._see("band", f"{self._state_of(command.instrument)}: {side}")
             case GrantCredit():
-                balance_quote = _balance(answer[0])
+                balance_quote = fields.balance(answer[0])
                 sign = "zero" if balance_quote == 0 else "above zero" if balance_quote > 0 else "below zero"
                 self._see("credit", f"balance {sign}")
             case Heartbeat():
@@ -461,7 +419,7 @@ class Coverage:
             case SetSchedule():
                 if not command.at_ns:
                     self._see("timetable", "taken out")
-                elif command.at_ns < _time(answer[0]):
+                elif command.at_ns < fields.time(answer[0]):
                     self._see("timetable", "passed")
                 if command.duration_us:
                     self._see("timetable", "with its own duration")
@@ -476,8 +434,8 @@ class Coverage:
 
     def _change_state(self, report: bytes) -> None:
         """An instrument changes its state."""
-        instrument, reason = _instrument(report), Reason(report[1])
-        before, after = self._states[instrument], TradingState(_state(report))
+        instrument, reason = fields.instrument(report), Reason(report[1])
+        before, after = self._states[instrument], TradingState(fields.state(report))
         self.counts[change_of(before, after, reason)] += 1
         self._states[instrument] = after
         phase, band = self._phases[instrument], self._bands.get(instrument)
@@ -489,12 +447,12 @@ class Coverage:
                 where = "in" if before is TradingState.LIMIT else "behind"
                 self._see("limit state", f"tripped: halts {where} it")
             elif after is TradingState.HALTED:
-                self._see("limit state", f"over: halts {'for a time' if _until(report) else 'until told'}")
+                self._see("limit state", f"over: halts {'for a time' if fields.until(report) else 'until told'}")
             if after is not TradingState.HALTED:
                 return
         if reason is Reason.EXTENDED:
             self._see("call", "extended again" if phase.extensions else "extended")
-            if not _until(report):
+            if not fields.until(report):
                 self._see("call", "extended until told")
             phase.extensions += 1
             return
@@ -521,7 +479,7 @@ class Coverage:
             way = "disjoint"
         else:
             way = "up" if moved_ticks > 0 else "down" if moved_ticks else "stays"
-        match sorted({_side(report) for report in answer[:-1]}):
+        match sorted({fields.side(report) for report in answer[:-1]}):
             case [Side.BUY]:
                 what = "bids alone"
             case [Side.SELL]:
@@ -534,229 +492,57 @@ class Coverage:
 
     def _add_auction(self, answer: list[bytes]) -> None:
         """What a timer does to a call or a reference."""
-        (*_, last), instrument = answer, _instrument(answer[-1])
+        (*_, last), instrument = answer, fields.instrument(answer[-1])
         kinds = [report[0] for report in answer]
         batch = instrument in self._durations and self._durations[instrument].mode is TradingMode.BATCH
         if last[0] == ReportKind.INDICATIVE:
-            self._see("call", f"indicative: {'trades' if _auction_volume(last) else 'nothing trades'}")
+            self._see("call", f"indicative: {'trades' if fields.auction_volume(last) else 'nothing trades'}")
         elif last[0] == ReportKind.BAND_MOVED:
             self._see("reference", words(self._rules[instrument].source))
             if ReportKind.CANCELED in kinds:
                 self._see("reference", "cancels orders")
         elif ReportKind.UNCROSSED in kinds:
             self._add_uncross(instrument, answer)
-            moved = [_reference(report) for report in answer if report[0] == ReportKind.BAND_MOVED]
+            moved = [fields.reference(report) for report in answer if report[0] == ReportKind.BAND_MOVED]
             band = self._bands.get(instrument)
             if moved and band and (moved[0] != band.reference_ticks):
                 self._see("reference", f"auction: {'batch' if batch else 'continuous'}")
 
     def _add_uncross(self, instrument: int, answer: list[bytes]) -> None:
         """An auction, before its reports are followed."""
-        orders = [order for order in self._orders.values() if order.instrument == instrument]
+        bids, asks = (
+            [
+                (order.price_ticks, order.open_lots)
+                for order in self._orders.values()
+                if order.instrument == instrument and order.side is side
+            ]
+            for side in (Side.BUY, Side.SELL)
+        )
         band = self._bands.get(instrument)
-        for shape in _shapes(orders, band.reference_ticks if band else 0):
+        for shape in shapes(bids, asks, band.reference_ticks if band else 0):
             self._see("auction", shape)
         uncrossed = next(report for report in answer if report[0] == ReportKind.UNCROSSED)
         for side, name in ((Side.BUY, "cancels bids"), (Side.SELL, "cancels asks")):
             if any(
-                report[:2] == bytes((ReportKind.CANCELED, Reason.BAND_MOVED)) and _side(report) == side
+                report[:2] == bytes((ReportKind.CANCELED, Reason.BAND_MOVED)) and fields.side(report) == side
                 for report in answer
             ):
                 self._see("auction", name)
         if any(report[:2] == bytes((ReportKind.CANCELED, Reason.IMMEDIATE_REST)) for report in answer):
             self._see("auction", "market order is left")
-        if not _auction_volume(uncrossed):
+        if not fields.auction_volume(uncrossed):
             return
         self._see(
-            "auction", {0: "no surplus", Side.BUY: "surplus of bids", Side.SELL: "surplus of asks"}[_side(uncrossed)]
+            "auction",
+            {0: "no surplus", Side.BUY: "surplus of bids", Side.SELL: "surplus of asks"}[fields.side(uncrossed)],
         )
-        self._see("auction", "one trade" if _auction_trades(uncrossed) == 1 else "several trades")
+        self._see("auction", "one trade" if fields.auction_trades(uncrossed) == 1 else "several trades")
         if band is None:
             self._see("auction", "without a band")
-        elif not band.lower_ticks <= _auction_price(uncrossed) <= band.upper_ticks:
+        elif not band.lower_ticks <= fields.auction_price(uncrossed) <= band.upper_ticks:
             self._see("auction", "outside the static band")
         trades = [report for report in answer if report[0] == ReportKind.TRADE]
-        if any(_account(trade) == _maker_account(trade) for trade in trades):
+        if any(fields.account(trade) == fields.maker_account(trade) for trade in trades):
             self._see("auction", "an account with itself")
-        if any(self._orders[token(trade)].market for trade in trades for token in (_token, _maker_token)):
+        if any(self._orders[token(trade)].market for trade in trades for token in (fields.token, fields.maker_token)):
             self._see("auction", "market order trades")
-
-    def look(self, model: Appliance) -> None:
-        """Look at the rolling windows of all instruments, which no report tells of."""
-        for index in range(self._config.instruments):
-            if breaker := model.breaker(index):
-                self._look_at(index, breaker, model.time_ns)
-
-    def _look_at(self, index: int, breaker: Breaker, now_ns: int) -> None:
-        band = breaker.band
-        narrow = []
-        changed = False
-        for name, window in (("short", breaker.short), ("long", breaker.long)):
-            seen = self._seen[index, name]
-            if window is not seen.window:
-                self._seen[index, name] = seen = _Seen(window)
-            if window is None:
-                continue
-            was_ns, is_ns = seen.deadline_ns, window.deadline_ns
-            was_ticks, bounds_ticks = seen.bounds_ticks, window.bounds()
-            seen.deadline_ns, seen.bounds_ticks = is_ns, bounds_ticks
-            if band and bounds_ticks and (bounds_ticks[0] > band.lower_ticks or bounds_ticks[1] < band.upper_ticks):
-                narrow.append(name)
-            if was_ns == is_ns and was_ticks == bounds_ticks:
-                continue
-            changed = True
-            if was_ns is None:
-                self._see("dynamic band", f"{name}: first trade")
-            elif is_ns is None:
-                self._see("dynamic band", f"{name}: emptied {'by time' if now_ns == was_ns else 'otherwise'}")
-                if band and was_ticks and (was_ticks[0] > band.upper_ticks or was_ticks[1] < band.lower_ticks):
-                    self._see("dynamic band", "parted from the static band")
-            elif was_ns != is_ns and was_ticks != bounds_ticks:
-                self._see("dynamic band", f"{name}: bucket leaves")
-        if changed:
-            for name in narrow:
-                self._see("dynamic band", f"{name}: narrows the band")
-            if len(narrow) > 1:
-                self._see("dynamic band", "both narrow")
-
-    def _add_levels(self, reports: list[bytes], *, removes: bool, uncrosses: bool) -> None:
-        last = next(place for place, report in enumerate(reports) if _flags(report) & messages.LAST)
-        if behind := sum(report[0] == ReportKind.LEVEL for report in reports[last:]):
-            self._see("depth", ("one at the end", "two at the end")[behind - 1])
-        for place, report in enumerate(reports):
-            if report[0] != ReportKind.LEVEL:
-                continue
-            if place < last:
-                cause = next(report[0] for report in reversed(reports[:place]) if report[0] != ReportKind.LEVEL)
-                if uncrosses and cause == ReportKind.TRADE:
-                    where = "behind an auction's trade"
-                elif removes:
-                    where = "behind a removed order"
-                else:
-                    where = "behind a replace" if cause == ReportKind.REPLACED else "before a taker's next level"
-                self._see("depth", where)
-            side = "bid" if _side(report) == Side.BUY else "ask"
-            level, quantity_lots = (_instrument(report), side, _level_price(report)), _level_quantity(report)
-            known_lots = self._levels.pop(level, 0)
-            if quantity_lots:
-                self._levels[level] = quantity_lots
-            if quantity_lots == known_lots:
-                self._see("depth", "stays as it was")
-            else:
-                what = "goes" if not quantity_lots else "changes" if known_lots else "appears"
-                self._see("depth", f"{side} {what}")
-            if quantity_lots >= 1 << 32:
-                self._see("depth", "quantity above 32 bits")
-
-    def _add_tops(self, reports: list[bytes]) -> None:
-        for report in reports:
-            if report[0] != ReportKind.TOP_OF_BOOK:
-                continue
-            instrument = _instrument(report)
-            for side, quantity_lots, known in (
-                ("bid", _bid_quantity(report), self._bids),
-                ("ask", _ask_quantity(report), self._asks),
-            ):
-                if quantity_lots:
-                    known.add(instrument)
-                    self._see("top of book", f"{side} appears or moves")
-                elif instrument in known:
-                    known.discard(instrument)
-                    self._see("top of book", f"{side} goes")
-                if quantity_lots >= 1 << 32:
-                    self._see("top of book", "quantity above 32 bits")
-
-
-_KNOWN = frozenset(POINTS)
-_MARKET_DATA = (ReportKind.TOP_OF_BOOK, ReportKind.LEVEL)
-_OPCODES = frozenset(Opcode)
-
-
-def _answer(reports: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """An answer up to its last report without market data, and the limit states that begin or end behind it."""
-    last = max((place for place, report in enumerate(reports) if _flags(report) & messages.LAST), default=-1)
-    answer = [report for report in reports[: last + 1] if report[0] not in _MARKET_DATA]
-    return answer, [report for report in reports[last + 1 :] if report[0] not in _MARKET_DATA]
-
-
-def _split(reports: list[bytes]) -> Iterator[list[bytes]]:
-    """The reports of several timers, timer by timer; what a silent one leads to goes with the timer before it."""
-    group: list[bytes] = []
-    over = False
-    for report in reports:
-        follows = report[0] in _MARKET_DATA or (report[0] == ReportKind.TRADING_STATE and report[1] == Reason.LIMIT)
-        if over and not (follows and not _flags(report) & messages.LAST):
-            yield group
-            group, over = [], False
-        group.append(report)
-        over |= bool(_flags(report) & messages.LAST)
-    if group:
-        yield group
-
-
-def _shapes(orders: list[_Resting], reference_ticks: int) -> Iterator[str]:
-    """What decides the price of an auction."""
-    bids = [order for order in orders if order.side is Side.BUY]
-    asks = [order for order in orders if order.side is Side.SELL]
-    if not (bids and asks):
-        yield "bids alone" if bids else "asks alone" if asks else "no order"
-        return
-    lowest, highest = min(ask.price_ticks for ask in asks), max(bid.price_ticks for bid in bids)
-    if lowest > highest:
-        yield "not crossed"
-        return
-    surpluses: dict[int, int] = {}
-    volumes: dict[int, int] = {}
-    for price_ticks in range(lowest, highest + 1):
-        demand = sum(bid.open_lots for bid in bids if bid.price_ticks >= price_ticks)
-        supply = sum(ask.open_lots for ask in asks if ask.price_ticks <= price_ticks)
-        surpluses[price_ticks], volumes[price_ticks] = demand - supply, min(demand, supply)
-    most = max(volumes.values())
-    left = [price_ticks for price_ticks, volume in volumes.items() if volume == most]
-    if len(left) == 1:
-        yield "one tick left by volume"
-        return
-    least = min(abs(surpluses[price_ticks]) for price_ticks in left)
-    left = [price_ticks for price_ticks in left if abs(surpluses[price_ticks]) == least]
-    signs = {(surpluses[price_ticks] > 0) - (surpluses[price_ticks] < 0) for price_ticks in left}
-    if len(left) == 1:
-        yield "one tick left by surplus"
-    elif signs == {1}:
-        yield "highest of a surplus of bids"
-    elif signs == {-1}:
-        yield "lowest of a surplus of asks"
-    elif signs == {0}:
-        among = "among them" if left[0] <= reference_ticks <= left[-1] else ""
-        yield f"balanced: reference {among or ('below' if reference_ticks < left[0] else 'above')}"
-    else:
-        lower = max(price_ticks for price_ticks in left if surpluses[price_ticks] > 0)
-        yield f"middle ticks: the {'lower' if reference_ticks <= lower else 'upper'}"
-
-
-def _order_name(command: NewOrder) -> str:
-    if command.order_type is OrderType.MARKET:
-        return "market"
-    return "post-only" if command.post_only else command.time_in_force.name
-
-
-def _final_lots(token: int, quantity_lots: int, answer: list[bytes]) -> int:
-    """What is left of an order after all reports of its command."""
-    for report in answer:
-        if report[0] in (ReportKind.TRADE, ReportKind.CANCELED) and _token(report) == token:
-            quantity_lots = _remaining(report)
-    return quantity_lots
-
-
-def _outcome(token: int, quantity_lots: int, answer: list[bytes]) -> str:
-    """How it ends for an order that was accepted or moved."""
-    traded = any(report[0] == ReportKind.TRADE for report in answer)
-    if _final_lots(token, quantity_lots, answer):
-        return "trades and rests" if traded else "rests"
-    match answer[-1][1]:
-        case Reason.IMMEDIATE_REST:
-            return "trades and is canceled" if traded else "canceled"
-        case Reason.NOT_FILLABLE:
-            return "not fillable"
-        case Reason.SELF_TRADE:
-            return "ended by self-trade prevention"
-    return "filled"

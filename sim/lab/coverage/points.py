@@ -4,13 +4,14 @@ A point is a group and a name. What the rules exclude is listed in `IMPOSSIBLE` 
 it happens all the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import product
 from typing import NamedTuple
 
 from bandgap.sim.model.breaker import Timer
-from bandgap.sim.model.messages import Opcode, Reason, TradingState
+from bandgap.sim.model.commands import Opcode
+from bandgap.sim.model.reports import Reason, TradingState
 
 
 class Point(NamedTuple):
@@ -18,6 +19,10 @@ class Point(NamedTuple):
 
     group: str
     name: str
+
+
+See = Callable[[str, str], None]
+"""Counts the point of a group and a name."""
 
 
 def words(member: Enum) -> str:
