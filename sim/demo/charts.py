@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.reports import TradingState
-from bandgap.sim.lab.statistics import GOAL_CLOCK_MHZ, QUANTILES, Latencies, nanoseconds
+from bandgap.sim.lab.statistics import QUANTILES, Latencies
 
 from .session import STEP_NS, Chart
 from .tape import Bounds, Phase, Track
@@ -220,8 +220,7 @@ def latency_chart(latencies: Latencies) -> go.Figure:
         x=cycles.tolist(),
         y=shown[cycles].tolist(),
         marker={"color": TRADE, "line": {"width": 0}},
-        customdata=[nanoseconds(cycle) for cycle in cycles.tolist()],
-        hovertemplate=f"%{{x}} cycles (%{{customdata:,}} ns at {GOAL_CLOCK_MHZ} MHz): %{{y:,}} commands<extra></extra>",
+        hovertemplate="%{x} cycles: %{y:,} commands<extra></extra>",
     )
     for name in ("p50", "p99", "p99.9"):
         figure.add_vline(

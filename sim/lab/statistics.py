@@ -11,21 +11,12 @@ from bandgap.hdl.protocol.reports import Reason, ReportFlags, ReportKind
 from bandgap.host.gateway.order_entry import Refusal
 from bandgap.host.wire import Bytes2D, as_reports, report_headers
 
-GOAL_CLOCK_MHZ = 125
-"""The clock that turns cycles into time: the core's goal, see `targets`. No board keeps it yet, so where such times are
-shown it stands beside them."""
-
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 _ORDER_KINDS = [
     kind.value
     for kind in (ReportKind.ACCEPTED, ReportKind.REJECTED, ReportKind.TRADE, ReportKind.CANCELED, ReportKind.REPLACED)
 ]
-
-
-def nanoseconds(cycles: int) -> int:
-    """Duration of `cycles` at the goal's clock."""
-    return cycles * 1_000 // GOAL_CLOCK_MHZ
 
 
 class Latencies:

@@ -1,17 +1,14 @@
 """The table at the end of a run."""
 
 from collections import Counter
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .statistics import GOAL_CLOCK_MHZ, QUANTILES, FlowStatistics, nanoseconds
-from .timing import TIMING, read_timing
-
-_CHECKOUT = Path(__file__).parents[2]
+from .statistics import QUANTILES, FlowStatistics
+from .timing import placed
 
 Line = tuple[str, str, str]
 """What is told, its value, and a remark."""
@@ -22,10 +19,10 @@ Check = tuple[str, bool, str]
 
 
 def clock_note() -> str:
-    """What the latencies mean; with the placed-and-routed clock when the checkout holds its measurement."""
-    timing = read_timing(_CHECKOUT / TIMING)
-    placed = f", what was placed and routed last can keep {timing.clock_mhz} MHz" if timing else ""
-    return f"from an order command first seen to its last report; {GOAL_CLOCK_MHZ} MHz is the core's goal{placed}"
+    """What the latencies mean, and where the clock comes from that turns cycles into nanoseconds."""
+    timing = placed()
+    note = "from an order command first seen to its last report"
+    return f"{note}; {timing.clock_mhz} MHz is what {timing.preset}, placed and routed, can keep" if timing else note
 
 
 def lines_of(statistics: FlowStatistics) -> list[Line]:
@@ -38,9 +35,11 @@ def lines_of(statistics: FlowStatistics) -> list[Line]:
         ("canceled", f"{sum(statistics.cancels.values()):,}", _parts(statistics.cancels)),
         ("rejected", f"{sum(statistics.rejects.values()):,}", _parts(statistics.rejects)),
     ]
+    timing = placed()
     for name, fraction in QUANTILES.items() if statistics.latencies.measured else ():
         cycles = statistics.latencies.quantile(fraction)
-        lines.append((f"latency {name}", f"{cycles:,} cycles", f"{nanoseconds(cycles):,} ns at {GOAL_CLOCK_MHZ} MHz"))
+        duration = f"{timing.nanoseconds(cycles):,} ns at {timing.clock_mhz} MHz" if timing else ""
+        lines.append((f"latency {name}", f"{cycles:,} cycles", duration))
     if statistics.latencies.measured:
         lines.append(("", "", clock_note()))
     return lines

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TIMING = Path("docs/results/timing.json")
+_CHECKOUT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,19 @@ class Timing:
     tools: dict[str, str]
     commit: str
 
+    def nanoseconds(self, cycles: int) -> int:
+        """Duration of `cycles` at the clock that the result can keep, rounded."""
+        return round(cycles * 1_000 / self.clock_mhz)
+
 
 def read_timing(path: Path) -> Timing | None:
     """What was written; None when nothing was."""
     return Timing(**json.loads(path.read_text())) if path.exists() else None
+
+
+def placed() -> Timing | None:
+    """What this checkout holds of the last `make timing`; None where it holds nothing."""
+    return read_timing(_CHECKOUT / TIMING)
 
 
 def write_timing(path: Path, timing: Timing) -> None:
