@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bandgap.host.config import load_config
+from bandgap.host.config import ConfigError, load_config
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
+from bandgap.host.recovery import JournalMismatchError
 from bandgap.host.service import serve
 from bandgap.host.settlement.store import Store, StoreError
 
@@ -30,7 +31,8 @@ def run(
     """Run a venue until SIGTERM or Ctrl-C; a store that exists is recovered first.
 
     Orders and oracle quotes come in as JSON lines at the address that the venue file names. Exit status 2: the venue
-    file or the store is bad; 1: the device cannot be opened or the venue failed, and a restart may help.
+    file is bad or does not fit the device, the store is bad, of another venue, or does not come out as it did; 1: the
+    device cannot be opened or the venue failed, and a restart may help.
 
     Examples:
 
@@ -49,7 +51,10 @@ def run(
                 transport = opened.enter_context(closing(open_transport(venue.device)))
             except (ValueError, StoreError) as error:
                 raise _fail(console, error, _BAD_INPUT) from error
-            daemon = Daemon(venue, transport, store)
+            try:
+                daemon = Daemon(venue, transport, store)
+            except (ConfigError, StoreError, JournalMismatchError) as error:
+                raise _fail(console, error, _BAD_INPUT) from error
             if daemon.sequence:
                 console.print(f"recovered {daemon.sequence} batches from {venue.store}")
             asyncio.run(serve(venue, daemon, console))

@@ -31,7 +31,7 @@ _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 
 
 class ConfigError(ValueError):
-    """The venue file cannot be used; the message names file, key and what is wrong with it."""
+    """The venue file cannot be used, or not with this device; the message names what is wrong with it."""
 
 
 class _Section(BaseModel):

@@ -94,7 +94,7 @@ class Daemon:
 
     Raises
     ------
-    DaemonError : The venue does not fit into the device.
+    ConfigError : The venue does not fit into the device.
     StoreError : The store is of another venue.
     JournalMismatchError : The journal does not come out as it did.
     """

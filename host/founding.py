@@ -5,11 +5,10 @@ from dataclasses import asdict
 
 from bandgap.hdl.protocol.commands import BandPolicy, ReferenceSource, TradingMode
 from bandgap.host.breaker import Breaker, BreakerMove
-from bandgap.host.config import PPM, InstrumentConfig, TimetableConfig, VenueConfig
+from bandgap.host.config import PPM, ConfigError, InstrumentConfig, TimetableConfig, VenueConfig
 from bandgap.host.device import operator
 from bandgap.host.device.device import DeviceSizes
 from bandgap.host.margin.requirements import InstrumentRates
-from bandgap.host.recovery import DaemonError
 from bandgap.host.timetable import Timetable
 from bandgap.host.wire import Bytes2D
 
@@ -22,7 +21,7 @@ def check_fit(config: VenueConfig, sizes: DeviceSizes) -> None:
 
     Raises
     ------
-    DaemonError : It does not; the message names what is too small.
+    ConfigError : It does not; the message names what is too small.
     """
     needs = {
         "instruments": len(config.instruments),
@@ -32,7 +31,7 @@ def check_fit(config: VenueConfig, sizes: DeviceSizes) -> None:
     }
     for name, needed in needs.items():
         if needed > getattr(sizes, name):
-            raise DaemonError(f"the venue needs {needed} {name}, the device has {getattr(sizes, name)}")
+            raise ConfigError(f"the venue needs {needed} {name}, the device has {getattr(sizes, name)}")
 
 
 def instrument_commands(instruments: Sequence[InstrumentConfig]) -> list[Bytes2D]:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from devices import Liar
 from typer.testing import CliRunner
 
+from bandgap.hdl.config import PRESETS
 from bandgap.host import cli
 from bandgap.host.cli import build_app
 
@@ -152,9 +154,19 @@ def test_changed_venue_file_is_told_apart(venue_file: Path) -> None:
         hear(connection, 1)
     venue_file.write_text(venue_file.read_text().replace("quorum = 2", "quorum = 1"))
     refused = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert refused.output.count("\n") == 1
     assert "oracle.quorum is 2 there, 1 here; restore it, or name another store" in refused.output
+
+
+def test_a_journal_that_comes_out_otherwise_ends_it_for_good(venue_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(venue_file, signal.SIGTERM) as (connection, _):
+        say(connection, *QUOTES, {"type": "mass_cancel", "account": "alice"})
+        hear(connection, 1)
+    monkeypatch.setattr(cli, "open_transport", lambda _: Liar(PRESETS["ecp5"], report=1, byte=40))
+    ended = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
+    assert ended.exit_code == 2
+    assert "batch 0, report 1: " in ended.output
 
 
 STOPPED_EARLY = """
@@ -199,7 +211,7 @@ def test_wait_for_a_venue_is_limited() -> None:
         ("model:ecp5", "serial:/dev/nowhere", 1, "there is no port /dev/nowhere"),
         ("model:ecp5", "pcie:03:00.0", 2, "'03:00.0' is no PCI address"),
         ("model:ecp5", "pcie:ffff:1f:1f.7", 1, "there is no PCI device ffff:1f:1f.7"),
-        ("window_ticks = 4_096", "window_ticks = 16_384", 1, "needs 18432 ticks, the device has 8192"),
+        ("window_ticks = 4_096", "window_ticks = 16_384", 2, "needs 18432 ticks, the device has 8192"),
     ],
 )
 def test_bad_venue_is_explained(venue_file: Path, old: str, new: str, status: int, message: str) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from devices import DEVICE
+from devices import DEVICE, Liar
 from numpy.typing import NDArray
 
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import Side
+from bandgap.host.config import ConfigError
 from bandgap.host.daemon import Daemon
 from bandgap.host.device import operator
 from bandgap.host.oracle.oracle import Quote
@@ -75,12 +76,12 @@ def test_bad_input_changes_nothing(open_venue: Open, name: str) -> None:
     ],
 )
 def test_venue_that_does_not_fit_the_device(open_venue: Open, config: dict[str, Any], message: str) -> None:
-    with pytest.raises(DaemonError, match=message):
+    with pytest.raises(ConfigError, match=message):
         open_venue(**config)
 
 
 def test_device_with_one_link_is_refused(open_venue: Open) -> None:
-    with pytest.raises(DaemonError, match="needs 2 links"):
+    with pytest.raises(ConfigError, match="needs 2 links"):
         open_venue(device=BookConfig(instruments=2, orders=64, ticks=2048, accounts=8, links=1))
 
 
@@ -109,20 +110,6 @@ def test_commands_are_in_the_journal_before_they_are_sent(open_venue: Open, make
     daemon.step(StepInput(5, order, [Quote(source, 0, 1000, 5) for source in range(3)]))
     assert witness.seen > 1
     daemon.close()
-
-
-class Liar(ModelTransport):
-    """A model whose reports are changed on the way."""
-
-    def __init__(self, config: BookConfig, report: int, byte: int) -> None:
-        super().__init__(config)
-        self._lie_at = report, byte
-
-    def receive(self) -> Bytes2D:
-        reports = super().receive().copy()
-        if len(reports) > self._lie_at[0]:
-            reports[self._lie_at] ^= 1
-        return reports
 
 
 def test_restart_finds_a_device_that_answers_otherwise(open_venue: Open, tmp_path: Any) -> None:
