@@ -30,9 +30,9 @@ class Figure:
     commit: str
 
 
-def source_commit() -> str:
-    """The commit of the sources; `-dirty` follows it where gateware or simulation differ from it."""
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", "hdl", "sim")
+def source_commit(*folders: str) -> str:
+    """The commit of the sources; `-dirty` follows it where gateware, simulation or these folders differ from it."""
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", "hdl", "sim", *folders)
     return _git("rev-parse", "HEAD") + ("-dirty" if changes else "")
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from prove import PAGE, PROOFS, RESULTS, filled, netlist, prove
+from prove import PAGE, PROOFS, RESULTS, filled, main, netlist, prove
 
 
 @pytest.mark.formal
@@ -23,3 +23,10 @@ def test_page_and_results_agree() -> None:
     assert filled(page, results) == page, "run make formal"
     assert [one["name"] for one in results["proofs"]] == list(PROOFS)
     assert [one["says"] for one in results["proofs"]] == [proof.says for proof in PROOFS.values()]
+
+
+def test_an_unknown_proof_is_named_beside_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["credit", "gate"]) == 2
+    said = capsys.readouterr().out
+    assert said.startswith("no proof gate; known: report-slot, ")
+    assert "gate-trading" in said
