@@ -36,10 +36,11 @@ _VERILOG, _CONSTRAINTS, _NETLIST, _ROUTED = "bandgap.v", "bandgap.lpf", "bandgap
 _OSCILLATOR = "oscillator"
 _TIGHT = {"ecp5": ("--placer", "static", "--router", "router2", "--tmg-ripup")}
 _ROOMY = ("--placer-heap-timingweight", "40", "--placer-heap-critexp", "4")
-"""How presets are placed and routed that nearly fill their device, and others. `heap` by nextpnr's own weights (10, 2)
-put an `ecp5` 18 % slower than by these. So placed, an hour of `router1` did not suffice for one: `static` makes it a
-fifth shorter in wire, and `router2` comes to an end with that in five minutes, with a look at the clock by
-`--tmg-ripup`. Of smaller ones it makes slower clocks (docs/performance.md)."""
+"""nextpnr's options for presets that nearly fill their device, and for all others.
+
+Of others the placer `heap` makes faster clocks than `static`, with these weights than with its own. Where a device is
+nearly full, `router1` does not end within an hour on what `heap` has placed; on what `static` has placed `router2` ends
+within minutes. `--tmg-ripup` has it route anew what the clock waits for. docs/performance.md has the attempts."""
 _ROUTER_LINE = re.compile(r"Info: +(?:\d+ \|[^|]*\|[^|]*\| +|iter=\d+ wires=\d+ overused=)(\d+)")
 """What nextpnr tells as it routes: of `router1` the connections that are still to be routed, of `router2` the wires
 that two of them share."""
@@ -134,7 +135,7 @@ def build(
     seed: int = SEED,
     step: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
-    """Build a bitstream and write it and its manifest into the folder `target`; takes minutes.
+    """Build a bitstream and write it and its manifest into the folder `target`; takes minutes to hours.
 
     Arguments
     ---------
