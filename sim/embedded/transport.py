@@ -15,8 +15,8 @@ from bandgap.host.device.transport import Bytes2D, Transport, arrivals_of
 from . import build
 
 PATIENCE_CYCLES = 1 << 20
-"""A healthy appliance moves a message, or finishes, well within this: its longest silences (clearing its memories,
-walking over all slots for an account without orders) take a few cycles an entry, at most 131,072 entries."""
+"""A healthy appliance moves a message, or finishes, within this: its longest silences (a fill-or-kill's count, the
+search for an auction's price) take some ten cycles an order, of 65,536 orders at most."""
 
 
 class DeviceHungError(RuntimeError):

@@ -19,7 +19,7 @@ BOARD = BOARDS["ecp5-evaluation"]
 
 
 def place_and_route(preset: str, folder: Path) -> Timing:
-    """Build a preset's bitstream into a folder; takes minutes.
+    """Build a preset's bitstream into a folder; takes half an hour or more.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The gate before the book: who may send what, window, band, trading state, credit, kill and watchdog.
 
-Rows 1 to 13 and 22 to 25 of the rejection table are decided here, in their order.
+Rows 1 to 13 and 22 to 24 of the rejection table are decided here, in their order.
 """
 
 from collections import defaultdict
@@ -190,7 +190,7 @@ class Gate:
                 return _too_short(command.duration_us) if call else command.duration_us != 0
         return False
 
-    # Rows 2 to 12, one method for each column of the table
+    # The rejection table, one method for each of its columns
 
     def refuse_any(self, command: Command) -> Reason | None:
         """Why any command is rejected, None when it is not."""
