@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from bandgap.hdl.protocol.reports import TradingState
-from bandgap.sim.lab.statistics import QUANTILES, Latencies
+from bandgap.sim.statistics import QUANTILES, Latencies
 
 from .session import STEP_NS, Chart
 from .tape import Bounds, Phase, Track

@@ -15,7 +15,7 @@ from bandgap.host.recovery import DaemonError
 from bandgap.host.settlement.store import Store, StoreError
 from bandgap.host.wire import Bytes2D
 from bandgap.sim.embedded import DeviceHungError
-from bandgap.sim.lab.summary import Check
+from bandgap.sim.summary import Check
 
 from .tape import Tape
 

@@ -17,7 +17,7 @@ from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
 from bandgap.sim.command_line import FAILED, errors_as_exit_status
 from bandgap.sim.flow.flash_crash import flash_crash
-from bandgap.sim.lab.summary import Line, lines_of, print_summary, speed_line
+from bandgap.sim.summary import Line, lines_of, print_summary, speed_line
 from bandgap.sim.whole_file import whole_file
 
 from .checks import check_bands, check_journal, check_ledger, check_model

@@ -10,8 +10,8 @@ from plotly.offline import get_plotlyjs
 from bandgap.hdl.protocol.reports import TradingState
 from bandgap.host.config import VenueConfig
 from bandgap.sim.flow.flash_crash import Session
-from bandgap.sim.lab.statistics import QUANTILES
-from bandgap.sim.lab.summary import Check, Line, clock_note
+from bandgap.sim.statistics import QUANTILES
+from bandgap.sim.summary import Check, Line, clock_note
 
 from .charts import close_up_chart, latency_chart, oracle_chart, price_chart
 from .session import Recording, Stop

@@ -16,7 +16,7 @@ from bandgap.host.oracle.oracle import Quote
 from bandgap.host.step import StepInput, StepResult
 from bandgap.host.wire import select_reports
 from bandgap.sim.flow.flash_crash import Session
-from bandgap.sim.lab.statistics import FlowStatistics
+from bandgap.sim.statistics import FlowStatistics
 
 from .tape import Auction, Tape
 

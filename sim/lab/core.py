@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bandgap.hdl.config import PRESETS
+from bandgap.sim.timing import TIMING, read_timing
 
 from .loaded import loaded
 from .performance import PAGE, number, update
 from .results import Figure, source_commit, write_figures
 from .targets import Target, targets
-from .timing import TIMING, read_timing
 from .unloaded import unloaded
 from .worst import worst_cases
 

@@ -13,10 +13,10 @@ from bandgap.host.wire import report_headers
 from bandgap.sim.embedded import open_config
 from bandgap.sim.flow.flash_crash import flash_crash
 from bandgap.sim.flow.market import MIXED, NORMAL, QUIET, WIDE_SWING, Mood, market
+from bandgap.sim.statistics import Latencies
 
 from .probe import Measurement, MeasurementError, latency_cycles
 from .recorder import Recorder, record_requests
-from .statistics import Latencies
 
 MESSAGES = 100_000
 RESTING = 2_000

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bandgap.sim.timing import TIMING, Timing, read_timing
+
 from .loaded import CANCELED, LATENCY, REPORTS, SUSTAINED, TAILS
 from .results import Figure, read_figures
 from .targets import targets
-from .timing import TIMING, Timing, read_timing
 from .unloaded import CANCEL, FIRST_TRADE, FURTHER_FILL, FURTHER_LEVEL, RESTS
 from .worst import WORST_CASE
 

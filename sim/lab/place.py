@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 
 from bandgap.hdl.tools.bitstream import BOARDS, FOLDER, build, clock_of, folder_of
+from bandgap.sim.timing import TIMING, Timing, write_timing
 
 from .performance import update
 from .results import source_commit
-from .timing import TIMING, Timing, write_timing
 
 BOARD = BOARDS["ecp5-evaluation"]
 

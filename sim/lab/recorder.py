@@ -9,8 +9,7 @@ from bandgap.host.device.device import Device
 from bandgap.host.device.transport import Bytes2D, Transport
 from bandgap.sim.flow.file import CHUNK_ROWS, Chunk, PriceRange, Survey
 from bandgap.sim.replay.session import ReplaySession
-
-from .statistics import FlowStatistics
+from bandgap.sim.statistics import FlowStatistics
 
 Call = tuple[Bytes2D, NDArray[np.uint64] | None, int]
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bandgap.hdl.config import PRESETS
+from bandgap.sim.timing import Timing
 
 from .loaded import BACK_TO_BACK, SUSTAINED
 from .results import Figure
-from .timing import Timing
 from .unloaded import CANCEL, FIRST_TRADE, FURTHER_FILL, FURTHER_LEVEL, RESTS
 from .worst import WORST_CASE, bound_cycles
 

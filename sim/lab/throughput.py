@@ -13,10 +13,10 @@ from rich.console import Console
 from bandgap.hdl.config import PRESETS
 from bandgap.sim.embedded import EmbeddedTransport, open_config
 from bandgap.sim.flow.flash_crash import flash_crash
+from bandgap.sim.statistics import QUANTILES, FlowStatistics
 
 from .recorder import Recorder, record_requests
 from .results import Figure, source_commit, write_figures
-from .statistics import QUANTILES, FlowStatistics
 
 RESULTS = Path("docs/results/embedded.json")
 RUNS = 5

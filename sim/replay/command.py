@@ -18,7 +18,7 @@ from bandgap.host.device.device import Device
 from bandgap.host.device.transport import open_transport
 from bandgap.sim.command_line import FAILED, errors_as_exit_status, progress_bar
 from bandgap.sim.flow.file import FlowFile
-from bandgap.sim.lab.summary import lines_of, print_summary, speed_line
+from bandgap.sim.summary import lines_of, print_summary, speed_line
 from bandgap.sim.whole_file import whole_file
 
 from .report_rows import COLUMNS, DETAILS

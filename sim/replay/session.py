@@ -22,8 +22,8 @@ from bandgap.host.wire import (
     to_bytes,
 )
 from bandgap.sim.flow.file import CHUNK_ROWS, Chunk, PriceRange, Survey
-from bandgap.sim.lab.statistics import FlowStatistics
-from bandgap.sim.lab.summary import Check
+from bandgap.sim.statistics import FlowStatistics
+from bandgap.sim.summary import Check
 
 from .report_rows import report_rows
 

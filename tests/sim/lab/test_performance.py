@@ -7,8 +7,8 @@ import pytest
 
 from bandgap.sim.lab.performance import CORE, PAGE, PageError, filled, number, tables
 from bandgap.sim.lab.results import Figure, read_figures
-from bandgap.sim.lab.timing import TIMING, Timing, read_timing, write_timing
 from bandgap.sim.lab.unloaded import FIRST_TRADE
+from bandgap.sim.timing import TIMING, Timing, read_timing, write_timing
 
 ROOT = Path(__file__).parents[3]
 

@@ -13,9 +13,9 @@ from bandgap.hdl.protocol.commands import Opcode
 from bandgap.hdl.protocol.reports import REPORT_BYTES, Reason, ReportFlags, ReportKind
 from bandgap.host.gateway.order_entry import Refusal
 from bandgap.host.wire import as_reports
-from bandgap.sim.lab.statistics import FlowStatistics, Latencies
-from bandgap.sim.lab.summary import clock_note, lines_of, print_summary, speed_line
-from bandgap.sim.lab.timing import TIMING, read_timing, write_timing
+from bandgap.sim.statistics import FlowStatistics, Latencies
+from bandgap.sim.summary import clock_note, lines_of, print_summary, speed_line
+from bandgap.sim.timing import TIMING, read_timing, write_timing
 
 
 def reports(*rows: tuple[ReportKind, Reason | None, int, bool]) -> np.ndarray:
@@ -102,10 +102,10 @@ def test_nanoseconds_are_of_the_clock_that_was_placed_and_routed(
 ) -> None:
     statistics = FlowStatistics()
     statistics.add_reports(reports((ReportKind.ACCEPTED, None, 17, True)))
-    monkeypatch.setattr("bandgap.sim.lab.timing._CHECKOUT", tmp_path)
+    monkeypatch.setattr("bandgap.sim.timing._CHECKOUT", tmp_path)
     assert ("latency max", "17 cycles", "") in lines_of(statistics), "nothing was placed"
     assert clock_note() == "from an order command first seen to its last report"
-    timing = read_timing(Path(__file__).parents[3] / TIMING)
+    timing = read_timing(Path(__file__).parents[2] / TIMING)
     assert timing
     write_timing(tmp_path / TIMING, replace(timing, clock_mhz=66.6))
     assert ("latency max", "17 cycles", "255 ns at 66.6 MHz") in lines_of(statistics), "255.3 ns"

@@ -1,11 +1,11 @@
-"""The placed-and-routed clock, as `docs/results` keeps it; `place.py` measures it."""
+"""The placed-and-routed clock, as `docs/results` keeps it; `sim/lab/place.py` measures it."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TIMING = Path("docs/results/timing.json")
-_CHECKOUT = Path(__file__).parents[2]
+_CHECKOUT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
