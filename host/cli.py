@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bandgap.host.config import ConfigError, load_config
 from bandgap.host.daemon import Daemon
-from bandgap.host.device.transport import open_transport
+from bandgap.host.device.transport import DeviceUrlError, open_transport
 from bandgap.host.recovery import JournalMismatchError
 from bandgap.host.service import serve
 from bandgap.host.settlement.store import Store, StoreError
@@ -49,7 +49,7 @@ def run(
                 venue = load_config(config)
                 store = opened.enter_context(closing(Store(venue.store)))
                 transport = opened.enter_context(closing(open_transport(venue.device)))
-            except (ValueError, StoreError) as error:
+            except (ConfigError, DeviceUrlError, StoreError) as error:
                 raise _fail(console, error, _BAD_INPUT) from error
             try:
                 daemon = Daemon(venue, transport, store)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from bandgap.host.device.device import DeviceError
+from bandgap.host.device.transport import DeviceUrlError
 from bandgap.sim.embedded import DeviceHungError
 
 FAILED, BAD_INPUT = 1, 2
@@ -27,16 +28,20 @@ def progress_bar(console: Console) -> Progress:
 
 
 @contextmanager
-def errors_as_exit_status(*, waves: bool = False) -> Iterator[None]:
+def errors_as_exit_status(*bad_input: type[ValueError], waves: bool = False) -> Iterator[None]:
     """End the command with one line on standard error: status 2 for bad input, 1 when device, build or host fail.
+
+    Any other error is a mistake in Bandgap: it goes on, and shows where it comes from.
 
     Arguments
     ---------
+    bad_input : What the command raises when its input is bad, beside device URLs and files that cannot be used.
     waves : The command has the option --waves, by which to look at a device that fails.
     """
+    named: tuple[type[Exception], ...] = (DeviceUrlError, OSError, *bad_input)
     try:
         yield
-    except (ValueError, OSError) as error:
+    except named as error:
         _end(str(error), BAD_INPUT)
     except (DeviceError, DeviceHungError) as error:
         message = f"the device failed: {error}; --waves FILE.vcd, of the embedded device, shows what it did"

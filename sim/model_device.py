@@ -10,7 +10,7 @@ from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.registers import BY_NAME, MAGIC, REGISTERS, STATUS_READY, Access, Register
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.hdl.protocol.version import layout_hash
-from bandgap.host.device.transport import Bytes2D, Transport, arrivals_of
+from bandgap.host.device.transport import Bytes2D, DeviceUrlError, Transport, arrivals_of
 
 from .model import Appliance
 
@@ -111,8 +111,8 @@ def open_device(preset: str) -> ModelTransport:
 
     Raises
     ------
-    ValueError : There is no such preset.
+    DeviceUrlError : There is no such preset.
     """
     if preset not in PRESETS:
-        raise ValueError(f"no preset {preset!r}; known: {', '.join(PRESETS)}")
+        raise DeviceUrlError(f"no preset {preset!r}; known: {', '.join(PRESETS)}")
     return ModelTransport(PRESETS[preset])

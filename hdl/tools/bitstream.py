@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..boards import ecp5_evaluation, ulx3s
-from ..boards.ecp5 import Ecp5Board, Ecp5Top
+from ..boards.ecp5 import Ecp5Board, Ecp5Top, pll
 from ..boards.serial import SerialBoard
 from ..build import build_identity, core, to_verilog
 from ..config import PRESETS, BookConfig
@@ -44,6 +44,10 @@ within minutes. `--tmg-ripup` has it route anew what the clock waits for. docs/p
 _ROUTER_LINE = re.compile(r"Info: +(?:\d+ \|[^|]*\|[^|]*\| +|iter=\d+ wires=\d+ overused=)(\d+)")
 """What nextpnr tells as it routes: of `router1` the connections that are still to be routed, of `router2` the wires
 that two of them share."""
+
+
+class ChoiceError(ValueError):
+    """There is no such board, preset or clock; the message says what there is."""
 
 
 class TimingNotMetError(RuntimeError):
@@ -96,12 +100,12 @@ def sizes(preset: str) -> BookConfig | None:
 
     Raises
     ------
-    ValueError : There is no such preset.
+    ChoiceError : There is no such preset.
     """
     if preset == LOOPBACK:
         return None
     if preset not in PRESETS:
-        raise ValueError(f"no preset {preset!r}; known: {', '.join([*PRESETS, LOOPBACK])}")
+        raise ChoiceError(f"no preset {preset!r}; known: {', '.join([*PRESETS, LOOPBACK])}")
     return PRESETS[preset]
 
 
@@ -115,8 +119,9 @@ def sources(board: Ecp5Board, preset: str, clock_hz: int) -> tuple[str, str]:
 
     Raises
     ------
-    ValueError : No such preset, or neither the PLL nor the serial port can do with that clock.
+    ChoiceError : No such preset, or the board cannot make that clock.
     """
+    check_clock(board, clock_hz)
     serial_board = SerialBoard(core(sizes(preset)), cycles_per_bit(clock_hz, BAUD), clock_hz=clock_hz)
     return to_verilog(Ecp5Top(board, clock_hz, serial_board)), board.constraints()
 
@@ -145,7 +150,7 @@ def build(
 
     Raises
     ------
-    ValueError : No such preset, or the board cannot make that clock.
+    ChoiceError : No such preset, or the board cannot make that clock.
     ToolError : A tool is missing or failed.
     TimingNotMetError : The clock is too fast for the design. Nothing is written.
     """
@@ -189,16 +194,30 @@ def build(
     return manifest
 
 
+def check_clock(board: Ecp5Board, clock_hz: int) -> None:
+    """See that a board can make a clock.
+
+    Raises
+    ------
+    ChoiceError : The PLL cannot make it, or the serial port cannot do with it.
+    """
+    try:
+        pll(board.oscillator_hz, clock_hz)
+        cycles_per_bit(clock_hz, BAUD)
+    except ValueError as error:
+        raise ChoiceError(str(error)) from error
+
+
 def clock_of(board: Ecp5Board, preset: str) -> int:
     """The core's clock on a board, in Hz.
 
     Raises
     ------
-    ValueError : The board has none for that preset.
+    ChoiceError : The board has none for that preset.
     """
     if preset not in board.clocks_hz:
         known = ", ".join(board.clocks_hz)
-        raise ValueError(
+        raise ChoiceError(
             f"the {board.title} has no clock for preset {preset!r}; known: {known}; or name one: --clock-mhz"
         )
     return board.clocks_hz[preset]

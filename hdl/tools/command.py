@@ -14,8 +14,22 @@ from rich.table import Table
 from rich.text import Text
 
 from ..boards import u50
-from ..boards.ecp5 import Ecp5Board, pll
-from .bitstream import BITSTREAM, BOARDS, FOLDER, LOOPBACK, SEED, Manifest, build, clock_of, folder_of, sizes
+from ..boards.ecp5 import Ecp5Board
+from .bitstream import (
+    BITSTREAM,
+    BOARDS,
+    FOLDER,
+    LOOPBACK,
+    SEED,
+    ChoiceError,
+    Manifest,
+    ManifestError,
+    build,
+    check_clock,
+    clock_of,
+    folder_of,
+    sizes,
+)
 from .flash import checked
 from .flash import flash as load
 from .vivado import SCRIPT, write_project
@@ -64,14 +78,14 @@ def bitstream(
     with _errors_as_exit_status(console):
         if board == u50.NAME:
             if clock_mhz is not None or seed is not None:
-                raise ValueError(f"--clock-mhz and --seed are for boards placed here, not for the {u50.TITLE}")
+                raise ChoiceError(f"--clock-mhz and --seed are for boards placed here, not for the {u50.TITLE}")
             _write_project(console, preset or u50.PRESET, folder / u50.NAME)
             return
         known = _known(board)
         preset = preset or known.preset
         sizes(preset)
         clock_hz = clock_of(known, preset) if clock_mhz is None else _whole_hz(clock_mhz)
-        pll(known.oscillator_hz, clock_hz)
+        check_clock(known, clock_hz)
         target = folder_of(known.name, preset, folder)
         console.print(f"{known.title}, {preset}: this takes {_MINUTES.get(preset, 'a few minutes')}")
         with _steps(console) as step:
@@ -127,16 +141,16 @@ def _write_project(console: Console, preset: str, target: Path) -> None:
 
 def _known(board: str) -> Ecp5Board:
     if board == u50.NAME:
-        raise ValueError(f"the {u50.TITLE} is programmed by Vivado: docs/deployment.md says how")
+        raise ChoiceError(f"the {u50.TITLE} is programmed by Vivado: docs/deployment.md says how")
     if board not in BOARDS:
-        raise ValueError(f"no board {board!r}; known: {', '.join(_ALL_BOARDS)}")
+        raise ChoiceError(f"no board {board!r}; known: {', '.join(_ALL_BOARDS)}")
     return BOARDS[board]
 
 
 def _whole_hz(clock_mhz: float) -> int:
     clock_hz = Fraction(str(clock_mhz)) * 1_000_000
     if clock_hz <= 0 or clock_hz.denominator != 1:
-        raise ValueError(f"--clock-mhz must be positive and a whole number of Hz, not {clock_mhz}")
+        raise ChoiceError(f"--clock-mhz must be positive and a whole number of Hz, not {clock_mhz}")
     return int(clock_hz)
 
 
@@ -179,7 +193,7 @@ def _steps(console: Console) -> Iterator:
 def _errors_as_exit_status(console: Console) -> Iterator[None]:
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ChoiceError, ManifestError, OSError) as error:
         _end(console, error, _BAD_INPUT)
     except RuntimeError as error:
         _end(console, error, _FAILED)

@@ -11,7 +11,7 @@ from typing import Any
 from ..boards import u50
 from ..build import build_identity, pcie_verilog, to_verilog
 from ..protocol.version import layout_hash, link_layout_hash
-from .bitstream import MANIFEST, sizes
+from .bitstream import MANIFEST, ChoiceError, sizes
 from .fpga_tools import SYNTHESIS, run_tool, tool_version
 
 CHECKED_PRESET = "formal"
@@ -115,12 +115,12 @@ def write_project(preset: str, target: Path, step: Callable[[str], None] = lambd
 
     Raises
     ------
-    ValueError : No such preset, or the loopback image, which has no PCIe link.
+    ChoiceError : No such preset, or the loopback image, which has no PCIe link.
     ToolError : Yosys is missing or failed.
     """
     config = sizes(preset)
     if config is None:
-        raise ValueError(f"there is no loopback image for the {u50.TITLE}: it checks serial cables")
+        raise ChoiceError(f"there is no loopback image for the {u50.TITLE}: it checks serial cables")
     step("writing Verilog")
     files = {
         TOP: to_verilog(u50.U50Top(config, build_identity(config))),

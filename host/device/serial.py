@@ -18,7 +18,7 @@ from bandgap.hdl.protocol.reports import REPORT_BYTES
 
 from .device import DeviceError, UnavailableError
 from .session import Session
-from .transport import Bytes2D, Transport, arrivals_of
+from .transport import Bytes2D, DeviceUrlError, Transport, arrivals_of
 
 DEFAULT_BAUD = 3_000_000
 TIMEOUT_S = 0.25
@@ -216,21 +216,21 @@ def open_device(address: str) -> SerialTransport:
 
     Raises
     ------
-    ValueError : The address is malformed.
+    DeviceUrlError : The address is malformed.
     PortError : The port cannot be opened now.
     SerialLinkError : The device does not answer.
     """
     port, _, query = address.partition("?")
     options = parse_qs(query, keep_blank_values=True)
     if not port:
-        raise ValueError(
+        raise DeviceUrlError(
             f"no port in device 'serial:{address}'; write serial:/dev/ttyUSB0 or serial:socket://HOST:PORT"
         )
     if unknown := options.keys() - {"baud"}:
-        raise ValueError(f"no option {', '.join(sorted(unknown))} in device 'serial:{address}'; known: baud")
+        raise DeviceUrlError(f"no option {', '.join(sorted(unknown))} in device 'serial:{address}'; known: baud")
     text = options.get("baud", [str(DEFAULT_BAUD)])[-1]
     if not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"baud is a positive whole number, not {text!r}, in device 'serial:{address}'")
+        raise DeviceUrlError(f"baud is a positive whole number, not {text!r}, in device 'serial:{address}'")
     return SerialTransport(lambda: open_port(port, int(text)))
 
 
@@ -240,14 +240,14 @@ def open_port(port: str, baud: int) -> serial.SerialBase:
     Raises
     ------
     PortError : It cannot be opened now.
-    ValueError : There can be no such port, or it cannot do that rate.
+    DeviceUrlError : There can be no such port, or it cannot do that rate.
     """
     try:
         return serial.serial_for_url(port, baudrate=baud, timeout=_POLL_S, exclusive=True)
     except OSError as error:
         raise PortError(_why(port, baud, error)) from error
     except ValueError as error:
-        raise ValueError(f"port {port} cannot be opened at {baud} baud: {error}") from error
+        raise DeviceUrlError(f"port {port} cannot be opened at {baud} baud: {error}") from error
 
 
 def _why(port: str, baud: int, error: OSError) -> str:

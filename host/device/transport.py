@@ -76,8 +76,8 @@ def arrivals_of(
     return arrivals
 
 
-class UnknownDeviceError(ValueError):
-    """No transport has this scheme."""
+class DeviceUrlError(ValueError):
+    """A device URL names nothing that could be opened; the message says why."""
 
 
 def open_transport(url: str) -> Transport:
@@ -87,12 +87,13 @@ def open_transport(url: str) -> Transport:
 
     Raises
     ------
-    UnknownDeviceError : No transport is registered for the scheme; the message lists those that are.
+    DeviceUrlError : No transport is registered for the scheme (the message lists those that are), or the transport does
+        not take the rest.
     """
     scheme, _, rest = url.partition(":")
     known = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
     if scheme not in known:
-        raise UnknownDeviceError(f"no transport {scheme!r} for device {url!r}; known: {', '.join(sorted(known))}")
+        raise DeviceUrlError(f"no transport {scheme!r} for device {url!r}; known: {', '.join(sorted(known))}")
     transport = known[scheme].load()(rest)
     assert isinstance(transport, Transport)
     return transport

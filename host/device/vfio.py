@@ -19,6 +19,7 @@ from bandgap.hdl.protocol.pcie import BAR_BYTES, INTERRUPT_TABLE_OFFSET, WINDOWS
 
 from .device import UnavailableError
 from .pcie import DmaMemory, PcieAccess, PcieTransport
+from .transport import DeviceUrlError
 
 ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 DRIVER = "vfio-pci"
@@ -84,7 +85,7 @@ class VfioAccess(PcieAccess):
 
     Raises
     ------
-    ValueError : The address is malformed.
+    DeviceUrlError : The address is malformed.
     VfioError : The function cannot be used now.
     """
 
@@ -241,7 +242,7 @@ assert _LINE.size == COMMAND_BYTES
 def _checked_group(address: str, functions: Path, files: Path) -> str:
     """The IOMMU group of a function, once it is clear that it can be used."""
     if not ADDRESS.fullmatch(address):
-        raise ValueError(f"{address!r} is no PCI address; write it like pcie:0000:03:00.0 (`lspci -D` lists them)")
+        raise DeviceUrlError(f"{address!r} is no PCI address; write it like pcie:0000:03:00.0 (`lspci -D` lists them)")
     function = functions / address
     if not function.exists():
         raise VfioError(
@@ -303,7 +304,7 @@ def open_device(address: str) -> PcieTransport:
 
     Raises
     ------
-    ValueError : The address is malformed.
+    DeviceUrlError : The address is malformed.
     VfioError : The function cannot be used now.
     HandshakeError : What answers is no appliance, or its link is laid out otherwise.
     PcieLinkError : The device does not answer.

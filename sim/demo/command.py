@@ -60,9 +60,9 @@ def demo(
       bandgap demo --messages 200 --waves demo.vcd
     """
     console = Console(highlight=False)
+    if waves and device == "model":
+        raise typer.BadParameter("only the embedded device writes waves", param_hint="--waves")
     with errors_as_exit_status(waves=True), whole_file(report) as unfinished, tempfile.TemporaryDirectory() as folder:
-        if waves and device == "model":
-            raise ValueError("--waves are those of the embedded device: the model has no gateware")
         url = f"{device}:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
         session = flash_crash(seed, messages, list(START_TICKS.values()), ACCOUNTS)
         venue = demo_venue(seed, url, Path(folder) / "venue.sqlite")

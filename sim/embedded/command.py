@@ -47,9 +47,9 @@ def serve(
       bandgap run --config venue.toml     # with device = "serial:/tmp/bandgap"
     """
     console = Console(highlight=False, soft_wrap=True)
+    if not pty:
+        raise typer.BadParameter("add --pty: a device is served behind a pseudo-terminal")
     with errors_as_exit_status():
-        if not pty:
-            raise ValueError("a device is served behind a pseudo-terminal: add --pty")
         with closing(open_serial_device(PRESETS.get(preset))) as served, closing(PtyServer(served)) as server:
             stop = _stop_descriptor()
             if link is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
-from bandgap.host.device.transport import Bytes2D, Transport, arrivals_of
+from bandgap.host.device.transport import Bytes2D, DeviceUrlError, Transport, arrivals_of
 
 from . import build
 
@@ -156,12 +156,12 @@ def open_config(
 
     Raises
     ------
-    ValueError : The waves' suffix is neither.
+    DeviceUrlError : The waves' suffix is neither.
     OSError : The waves cannot be written.
     build.BuildError : It cannot be built on this machine.
     """
     if waves is not None and waves.suffix not in build.WAVE_FLAGS:
-        raise ValueError(f"waves are written as .vcd or .fst, not {waves.name!r}")
+        raise DeviceUrlError(f"waves are written as .vcd or .fst, not {waves.name!r}")
     if waves is not None:
         waves.touch()
     library = build.library(build.verilog(config), waves.suffix if waves else None)
@@ -173,9 +173,9 @@ def open_device(address: str) -> EmbeddedTransport:
     preset, _, query = address.partition("?")
     options = parse_qs(query, keep_blank_values=True)
     if preset not in PRESETS:
-        raise ValueError(f"no preset {preset!r} in device 'embedded:{address}'; known: {', '.join(PRESETS)}")
+        raise DeviceUrlError(f"no preset {preset!r} in device 'embedded:{address}'; known: {', '.join(PRESETS)}")
     if unknown := options.keys() - {"waves"}:
-        raise ValueError(f"no option {', '.join(sorted(unknown))} in device 'embedded:{address}'; known: waves")
+        raise DeviceUrlError(f"no option {', '.join(sorted(unknown))} in device 'embedded:{address}'; known: waves")
     waves = Path(options["waves"][0]) if "waves" in options else None
     return open_config(PRESETS[preset], waves)
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from bandgap.host.device.device import Device
 from bandgap.host.device.transport import open_transport
 from bandgap.sim.command_line import FAILED, errors_as_exit_status, progress_bar
-from bandgap.sim.flow.file import FlowFile
+from bandgap.sim.flow.file import FlowError, FlowFile
 from bandgap.sim.summary import lines_of, print_summary, speed_line
 from bandgap.sim.whole_file import whole_file
 
@@ -55,11 +55,11 @@ def replay(
       bandgap replay AAPL_2012-06-21_message_10.csv --waves aapl.vcd
     """
     console = Console(highlight=False)
-    with errors_as_exit_status(waves=True):
+    if waves is not None and device != "embedded":
+        raise typer.BadParameter("only the embedded device writes waves", param_hint="--waves")
+    with errors_as_exit_status(FlowError, ReplayError, waves=True):
         flow = FlowFile(file)
         survey = flow.survey()
-        if waves is not None and device != "embedded":
-            raise ReplayError("only the embedded device writes waves")
         url = f"{device}:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
         with closing(Device(open_transport(url))) as opened, _writer(reports) as output:
             session = ReplaySession(opened, survey, window_base)

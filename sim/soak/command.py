@@ -38,9 +38,9 @@ def soak(
       bandgap soak --seed 7 --case formal --piece 12
     """
     console = Console(highlight=False)
+    pieces = _chosen(case, piece)
     try:
         with errors_as_exit_status():
-            pieces = _chosen(case, piece)
             done, spent_s, wall_s = _run(console, seed, pieces, commands, jobs)
     except DifferenceError as error:
         console.print(str(error), style="red", markup=False)
@@ -53,10 +53,10 @@ def soak(
 def _chosen(case: str | None, piece: int | None) -> Iterable[Piece]:
     if case is None:
         if piece is not None:
-            raise ValueError("--piece needs --case")
+            raise typer.BadParameter("a piece is one of a case: name it by --case", param_hint="--piece")
         return all_pieces()
     if case not in CASES:
-        raise ValueError(f"no case {case!r}; known: {', '.join(CASES)}")
+        raise typer.BadParameter(f"no case {case!r}; known: {', '.join(CASES)}", param_hint="--case")
     if piece is not None:
         return [Piece(case, piece)]
     return (one for one in all_pieces() if one.case == case)

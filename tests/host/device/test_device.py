@@ -8,7 +8,7 @@ from bandgap.hdl.protocol.commands import Opcode
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import ReportKind
 from bandgap.host.device.device import Device, DeviceSizes, HandshakeError, NotReadyError, ReportGapError
-from bandgap.host.device.transport import Bytes2D, UnknownDeviceError, open_transport
+from bandgap.host.device.transport import Bytes2D, DeviceUrlError, open_transport
 from bandgap.host.wire import command_headers, new_commands, report_headers, select_reports, to_bytes
 from bandgap.sim.model_device import ModelTransport
 
@@ -132,5 +132,5 @@ def test_token_range_is_checked_before_it_is_written() -> None:
 
 
 def test_unknown_scheme_lists_the_known() -> None:
-    with pytest.raises(UnknownDeviceError, match=r"known: .*model"):
+    with pytest.raises(DeviceUrlError, match=r"known: .*model"):
         open_transport("nothing:ecp5")

@@ -28,7 +28,7 @@ LIMIT_NS, HALT_NS, CALL_NS = 2 * 10**9, 5 * 10**9, 3 * 10**9
 
 
 def bandgap(*arguments: object) -> Result:
-    return CliRunner().invoke(build_app(), ["demo", *map(str, arguments)])
+    return CliRunner().invoke(build_app(), ["demo", *map(str, arguments)], env={"COLUMNS": "120"})
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_a_failed_check_ends_with_status_1_and_is_reported(monkeypatch: pytest.M
         (["--report", "{folder}/demo.html", "--waves", "{folder}/demo.wlf"], "waves are written as .vcd or .fst"),
         (
             ["--report", "{folder}/demo.html", "--waves", "{folder}/demo.fst", "--device", "model"],
-            "--waves are those of the embedded device",
+            "only the embedded device writes waves",
         ),
     ],
 )

@@ -21,7 +21,7 @@ needs_real_flow = pytest.mark.skipif(not DATA.is_dir(), reason=f"real order flow
 
 
 def bandgap(*arguments: object) -> Result:
-    return CliRunner().invoke(build_app(), ["replay", *map(str, arguments)])
+    return CliRunner().invoke(build_app(), ["replay", *map(str, arguments)], env={"COLUMNS": "120"})
 
 
 @pytest.fixture
@@ -78,6 +78,16 @@ def test_bad_input_ends_with_status_2_and_nothing_half_done(
     assert result.exit_code == 2
     assert message in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["flow.csv"]
+
+
+def test_a_mistake_of_ours_is_not_told_as_bad_input(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: ReplaySession, chunk: object) -> None:
+        raise ValueError("arrivals go backwards")
+
+    monkeypatch.setattr(ReplaySession, "run", fail)
+    result = bandgap(flow, "--device", "model")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ValueError)
 
 
 def test_a_report_file_that_cannot_be_written_is_bad_input(flow: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_run_ends_when_it_has_compared_enough(
     ("arguments", "said"),
     [
         (["--case", "huge"], "no case 'huge'; known: one instrument, two slots"),
-        (["--piece", "3"], "--piece needs --case"),
+        (["--piece", "3"], "a piece is one of a case: name it by --case"),
     ],
 )
 def test_bad_input_is_named(
