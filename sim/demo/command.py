@@ -15,7 +15,7 @@ from rich.text import Text
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import open_transport
 from bandgap.host.settlement.store import Store
-from bandgap.sim.command_line import FAILED, errors_as_exit_status
+from bandgap.sim.command_line import FAILED, errors_as_exit_status, keep_apart
 from bandgap.sim.flow.flash_crash import flash_crash
 from bandgap.sim.summary import Line, lines_of, print_summary, speed_line
 from bandgap.sim.whole_file import whole_file
@@ -62,7 +62,8 @@ def demo(
     console = Console(highlight=False)
     if waves and device == "model":
         raise typer.BadParameter("only the embedded device writes waves", param_hint="--waves")
-    with errors_as_exit_status(waves=True), whole_file(report) as unfinished, tempfile.TemporaryDirectory() as folder:
+    keep_apart({"--report": report, "--waves": waves})
+    with errors_as_exit_status(waves=True), whole_file(report) as page, tempfile.TemporaryDirectory() as folder:
         url = f"{device}:{preset}" + (f"?waves={quote(str(waves))}" if waves else "")
         session = flash_crash(seed, messages, list(START_TICKS.values()), ACCOUNTS)
         venue = demo_venue(seed, url, Path(folder) / "venue.sqlite")
@@ -81,7 +82,7 @@ def demo(
             ]
         lines = lines_of(recording.statistics) + _story(recording, [one.name for one in venue.instruments])
         title = f"{messages:,} messages through {device}:{preset}, seed {seed}"
-        write_page(unfinished, title, venue, session, recording, lines, checks)
+        write_page(page, title, venue, session, recording, lines, checks)
     print_summary(console, title, [*lines, speed_line(recording.statistics, wall_s)], checks)
     console.print(Text(f"report: {report}"), soft_wrap=True)
     if not all(passed for _, passed, _ in checks):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 import jinja2
 import plotly.graph_objects as go
@@ -22,7 +23,7 @@ CLOSE_UP_MARGIN_NS = 8_000_000_000
 
 
 def write_page(
-    path: Path,
+    file: BinaryIO,
     title: str,
     venue: VenueConfig,
     session: Session,
@@ -34,7 +35,7 @@ def write_page(
 
     Arguments
     ---------
-    path : Where to.
+    file : Where to.
     title : What was run, in a few words.
     venue, session, recording : What it was run on, what came in, and what happened.
     lines : The summary table.
@@ -74,7 +75,7 @@ def write_page(
         closing_orders=recording.closing_orders,
         covered_quote=recording.covered_quote,
     )
-    path.write_text(page, encoding="utf-8")
+    file.write(page.encode())
 
 
 def clock(time_ns: int) -> str:

@@ -15,6 +15,7 @@ from bandgap.host.device.check import check_way
 from bandgap.host.device.serial import SerialTransport
 from bandgap.host.device.transport import open_transport
 from bandgap.sim.command_line import errors_as_exit_status, progress_bar
+from bandgap.sim.whole_file import opening
 
 from .pty_server import PtyServer
 from .serial_device import open_serial_device
@@ -53,7 +54,8 @@ def serve(
         with closing(open_serial_device(PRESETS.get(preset))) as served, closing(PtyServer(served)) as server:
             stop = _stop_descriptor()
             if link is not None:
-                link.symlink_to(server.port)
+                with opening(link):
+                    link.symlink_to(server.port)
             try:
                 console.print(f"serial:{link or server.port}")
                 server.serve(stop)
@@ -66,7 +68,7 @@ def serve(
 def check(
     url: Annotated[str, typer.Argument(help="The device.", metavar="URL")],
     messages: Annotated[int, typer.Option(min=1, help="How many commands to send.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="What the commands are made of.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="What the commands are made of.")] = 1,
 ) -> None:
     """Check the way to a device: send commands of random bytes, and compare what comes back.
 

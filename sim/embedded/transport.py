@@ -11,6 +11,7 @@ from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.device.transport import Bytes2D, DeviceUrlError, Transport, arrivals_of
+from bandgap.sim.whole_file import opening
 
 from . import build
 
@@ -157,13 +158,14 @@ def open_config(
     Raises
     ------
     DeviceUrlError : The waves' suffix is neither.
-    OSError : The waves cannot be written.
+    OutputFileError : The waves cannot be written.
     build.BuildError : It cannot be built on this machine.
     """
     if waves is not None and waves.suffix not in build.WAVE_FLAGS:
         raise DeviceUrlError(f"waves are written as .vcd or .fst, not {waves.name!r}")
     if waves is not None:
-        waves.touch()
+        with opening(waves):
+            waves.open("ab").close()
     library = build.library(build.verilog(config), waves.suffix if waves else None)
     return EmbeddedTransport(library, config.links, waves, stall_seed, memory_seed)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bandgap.host.device.device import Device
 from bandgap.host.device.transport import open_transport
-from bandgap.sim.command_line import FAILED, errors_as_exit_status, progress_bar
+from bandgap.sim.command_line import FAILED, errors_as_exit_status, keep_apart, progress_bar
 from bandgap.sim.flow.file import FlowError, FlowFile
 from bandgap.sim.summary import lines_of, print_summary, speed_line
 from bandgap.sim.whole_file import whole_file
@@ -57,6 +57,7 @@ def replay(
     console = Console(highlight=False)
     if waves is not None and device != "embedded":
         raise typer.BadParameter("only the embedded device writes waves", param_hint="--waves")
+    keep_apart({"FILE": file, "--reports": reports, "--waves": waves})
     with errors_as_exit_status(FlowError, ReplayError, waves=True):
         flow = FlowFile(file)
         survey = flow.survey()
@@ -90,7 +91,7 @@ def _writer(path: Path | None) -> Iterator[TextIO | None]:
     if path is None:
         yield None
         return
-    with whole_file(path) as unfinished, unfinished.open("wb") as raw:
+    with whole_file(path) as raw:
         if path.suffix == ".gz":
             with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
                 with TextIOWrapper(packed, encoding="utf-8", newline="") as text:

@@ -49,7 +49,7 @@ def test_hosts_come_and_go_and_it_stops_when_told(tmp_path: Path, stop: signal.S
     ("options", "said"),
     [
         ([], "add --pty: a device is served behind a pseudo-terminal"),
-        (["--pty", "--preset", "formal", "--link", "/nowhere/port"], "No such file or directory"),
+        (["--pty", "--preset", "formal", "--link", "/nowhere/port"], "there is no folder /nowhere"),
     ],
 )
 def test_bad_input_is_named_and_ends_with_status_2(options: list[str], said: str) -> None:

@@ -90,10 +90,40 @@ def test_a_mistake_of_ours_is_not_told_as_bad_input(flow: Path, monkeypatch: pyt
     assert isinstance(result.exception, ValueError)
 
 
-def test_a_report_file_that_cannot_be_written_is_bad_input(flow: Path, tmp_path: Path) -> None:
-    result = bandgap(flow, "--device", "model", "--reports", tmp_path / "nowhere" / "out.csv")
+def test_a_report_file_that_cannot_be_opened_is_bad_input(flow: Path, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "out.csv"
+    result = bandgap(flow, "--device", "model", "--reports", path)
     assert result.exit_code == 2
-    assert "nowhere" in result.stderr
+    assert result.stderr == f"error: {path} cannot be written: there is no folder {path.parent}\n"
+
+
+def test_a_full_disk_is_a_failure_and_names_the_file(flow: Path) -> None:
+    result = bandgap(flow, "--device", "model", "--reports", "/dev/full")
+    assert result.exit_code == 1
+    assert result.stderr == "error: [Errno 28] No space left on device: '/dev/full'\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--reports", "{flow}"], "FILE and --reports are the same file"),
+        (["--reports", "{link}"], "FILE and --reports are the same file"),
+        (["--reports", "{flow}.vcd", "--waves", "{flow}.vcd"], "--reports and --waves are the same file"),
+        (["--reports", "{output}"], "--reports and the standard output are the same file"),
+    ],
+)
+def test_no_file_is_written_over_another(
+    flow: Path, tmp_path: Path, options: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, output = tmp_path / "link.csv", tmp_path / "output.txt"
+    link.hardlink_to(flow)
+    output.touch()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("bandgap.sim.command_line.STANDARD_OUTPUT", output)
+    result = bandgap(flow, *(option.format(flow=flow, link=link, output=output) for option in options))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_failed_check_ends_with_status_1(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
