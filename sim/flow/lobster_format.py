@@ -42,13 +42,14 @@ class LobsterFormat:
 
     def rows(self, stream: TextIO) -> Iterator[Row]:
         """See `Format.rows`."""
-        for number, fields in enumerate(csv.reader(stream), 1):
-            try:
+        lines = csv.reader(stream, strict=True)
+        try:
+            for number, fields in enumerate(lines, 1):
                 request = self._request(number, fields)
-            except ValueError as error:
-                raise RowError(number, str(error)) from error
-            if request is not None:
-                yield number, request
+                if request is not None:
+                    yield number, request
+        except (ValueError, csv.Error) as error:
+            raise RowError(max(1, lines.line_num), str(error)) from error
 
     def _request(self, number: int, fields: list[str]) -> Request | None:
         if len(fields) != _FIELDS:

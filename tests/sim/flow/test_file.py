@@ -236,6 +236,8 @@ def test_lobster_events_become_requests(tmp_path: Path) -> None:
         ("34300,1,13,0,5850000,1", "size is not from 1"),
         ("34300,1,13,100,5850050,1", "price is not a whole number of cents: 5850050"),
         ("34300,1,13,100,5850000,0", "direction is '0', not 1 or -1"),
+        ("34300,1," + "5" * 200_000 + ",100,5850000,1", "field larger than field limit"),
+        ('34300,1,13,100,"5850000,1', "unexpected end of data"),
     ],
 )
 def test_a_bad_lobster_row_is_named_with_its_line(tmp_path: Path, row: str, reason: str) -> None:
