@@ -6,7 +6,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import serial
@@ -21,6 +21,9 @@ from .session import Session
 from .transport import Bytes2D, DeviceUrlError, Transport, arrivals_of
 
 DEFAULT_BAUD = 3_000_000
+MOST_BAUD = (1 << 31) - 1
+"""What an operating system can be asked for."""
+
 TIMEOUT_S = 0.25
 PATIENCE_S = 30.0
 _POLL_S = 0.02
@@ -228,10 +231,24 @@ def open_device(address: str) -> SerialTransport:
         )
     if unknown := options.keys() - {"baud"}:
         raise DeviceUrlError(f"no option {', '.join(sorted(unknown))} in device 'serial:{address}'; known: baud")
+    if port.lower().startswith(("socket://", "rfc2217://")) and not _names_port(port):
+        raise DeviceUrlError(f"no HOST:PORT in device 'serial:{address}'; write serial:socket://HOST:PORT")
     text = options.get("baud", [str(DEFAULT_BAUD)])[-1]
-    if not text.isdecimal() or int(text) == 0:
-        raise DeviceUrlError(f"baud is a positive whole number, not {text!r}, in device 'serial:{address}'")
+    # What has more than ten digits is too much by its first eleven.
+    if not text.isdecimal() or not 0 < int(text[:11]) <= MOST_BAUD:
+        raise DeviceUrlError(
+            f"baud is a positive whole number, not {text!r}, in device 'serial:{address}'; the most is {MOST_BAUD}"
+        )
     return SerialTransport(lambda: open_port(port, int(text)))
+
+
+def _names_port(url: str) -> bool:
+    """Whether a URL has a host and a port number."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname and parts.port)
+    except ValueError:  # the number is none, or no port's
+        return False
 
 
 def open_port(port: str, baud: int) -> serial.SerialBase:

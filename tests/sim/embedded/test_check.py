@@ -103,6 +103,12 @@ def test_what_is_neither_is_refused() -> None:
         ("serial:/dev/nowhere", 1, "there is no port /dev/nowhere: is the cable in?"),
         ("serial:/dev/nowhere?baud=0", 2, "baud is a positive whole number"),
         ("pcie:ffff:1f:1f.7", 1, "there is no PCI device ffff:1f:1f.7"),
+        ("serial:/dev/nowhere?baud=2147483648", 2, "baud is a positive whole number, not '"),
+        ("serial:/dev/nowhere?baud=1" + "0" * 5_000, 2, "baud is a positive whole number, not '"),
+        ("serial:socket://127.0.0.1", 2, "no HOST:PORT in device 'serial:socket://127.0.0.1'; write serial:socket://"),
+        ("serial:socket://:5000", 2, "no HOST:PORT"),
+        ("serial:socket://127.0.0.1:99999", 2, "no HOST:PORT"),
+        ("serial:rfc2217://127.0.0.1", 2, "no HOST:PORT"),
         ("pcie:1f.7", 2, "'1f.7' is no PCI address"),
     ],
 )
@@ -111,3 +117,9 @@ def test_what_cannot_be_opened_is_told_from_what_is_no_device(url: str, status: 
     assert result.exit_code == status
     assert result.stderr.startswith(f"error: {message}")
     assert "--waves" not in result.stderr
+
+
+def test_a_seed_is_not_negative() -> None:
+    result = CliRunner().invoke(build_app(), ["device", "check", "model:formal", "--seed", "-1"])
+    assert result.exit_code == 2
+    assert "'--seed'" in result.stderr
