@@ -42,6 +42,11 @@ _Maker = Callable[[int], Unsent]
 """Makes a command for a link."""
 
 
+RUN_EPISODES = 24 << 12
+"""After so many episodes, 109 years, a run begins at its first time again. It is a multiple of what a piece of a soak
+holds: within none does time go back."""
+
+
 def random_episodes(config: BookConfig, seed: int) -> Iterator[Episode]:
     """Episodes without end for a device of these sizes; the same seed gives the same bytes."""
     index = 0
@@ -53,7 +58,7 @@ def random_episodes(config: BookConfig, seed: int) -> Iterator[Episode]:
 def random_episode(config: BookConfig, seed: int, index: int) -> Episode:
     """One episode of a run by its index, whatever came before it."""
     # Time stays below 2**63 ns, so that the longest heartbeat's deadline is one of 64 bits.
-    begin_ns = Random(f"{seed}").getrandbits(62) + index * EPISODE_NS
+    begin_ns = Random(f"{seed}").getrandbits(62) + index % RUN_EPISODES * EPISODE_NS
     return _Sender(config, Random(f"{seed}/{index}"), index, begin_ns).episode()
 
 

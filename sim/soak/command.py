@@ -21,7 +21,7 @@ from .cases import CASES, Piece, all_pieces, run_piece
 def soak(
     seed: Annotated[int, typer.Option(min=0, help="The same seed sends the same commands.")] = 1,
     commands: Annotated[int, typer.Option(min=1, help="Compare at least so many commands.")] = 1_000_000,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes to use.")] = 1,
     case: Annotated[str | None, typer.Option(help="Run this case alone.", metavar="NAME")] = None,
     piece: Annotated[int | None, typer.Option(min=0, help="Run this piece of the case alone.")] = None,
 ) -> None:

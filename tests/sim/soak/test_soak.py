@@ -14,7 +14,7 @@ from bandgap.sim.flow.random_commands import random_episode
 from bandgap.sim.lab.compare import DifferenceError, run_device
 from bandgap.sim.lab.disturbed import RestartedWhileBusy
 from bandgap.sim.soak import cases
-from bandgap.sim.soak.cases import CASES, Case, Piece, all_pieces, run_piece
+from bandgap.sim.soak.cases import CASES, Case, Piece, all_pieces, random_piece, run_piece
 from bandgap.sim.soak.market import market_episode
 
 FORMAL = PRESETS["formal"]
@@ -61,6 +61,14 @@ def test_restarts_really_cut_work_off() -> None:
     disturbed.close()
 
 
+@pytest.mark.parametrize("number", [4_095, 4_096, 99_999_999])
+def test_time_goes_on_within_every_piece_and_keeps_to_its_bits(number: int) -> None:
+    episodes = list(random_piece(FORMAL, 1, number))
+    begins_ns = [int(episode.arrivals_ns[0]) for episode in episodes]
+    assert begins_ns == sorted(begins_ns)
+    assert episodes[-1].end_ns < 1 << 63
+
+
 def test_a_market_is_an_episode_that_the_seed_repeats() -> None:
     episode = market_episode(PRESETS["ecp5"], 3)
     again = market_episode(PRESETS["ecp5"], 3)
@@ -91,6 +99,7 @@ def test_a_run_ends_when_it_has_compared_enough(
     [
         (["--case", "huge"], "no case 'huge'; known: one instrument, two slots"),
         (["--piece", "3"], "a piece is one of a case: name it by --case"),
+        (["--jobs", "1000000000"], "'--jobs'"),
     ],
 )
 def test_bad_input_is_named(
