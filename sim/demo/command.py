@@ -1,5 +1,6 @@
 """`bandgap demo`: see it happen."""
 
+import math
 import sys
 import tempfile
 import time
@@ -26,9 +27,11 @@ from .page import clock, count_limit_states, length, write_page
 from .session import Recording, run
 from .venue import ACCOUNTS, START_TICKS, demo_venue
 
+SLOWEST_PACE = 0.001
+
 
 def demo(
-    messages: Annotated[int, typer.Option(min=1, help="Requests that participants send.")] = 200_000,
+    messages: Annotated[int, typer.Option(min=1, max=10_000_000, help="Requests that participants send.")] = 200_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same session.")] = 1,
     preset: Annotated[Literal["ecp5", "ultrascale"], typer.Option(help="Sizes of the device.")] = "ecp5",
     device: Annotated[
@@ -60,6 +63,8 @@ def demo(
       bandgap demo --messages 200 --waves demo.vcd
     """
     console = Console(highlight=False)
+    if pace and not SLOWEST_PACE <= pace < math.inf:
+        raise typer.BadParameter(f"0, or from {SLOWEST_PACE} on, not {pace}", param_hint="--pace")
     if waves and device == "model":
         raise typer.BadParameter("only the embedded device writes waves", param_hint="--waves")
     keep_apart({"--report": report, "--waves": waves})

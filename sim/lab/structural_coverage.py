@@ -149,7 +149,7 @@ def covered(verilog: str, seed: int, commands: int) -> Counter[Point]:
 
 def main(
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    commands: Annotated[int, typer.Option(min=2, help="Random commands.")] = 200_000,
+    commands: Annotated[int, typer.Option(min=2, max=10_000_000, help="Random commands.")] = 200_000,
 ) -> None:
     """Run random commands, compare them with the model, and print and write down what of the gateware they covered."""
     console = Console(highlight=False)

@@ -30,8 +30,8 @@ PATIENCE_SUITES = 10
 def main(
     mutants: Annotated[int, typer.Option(min=1, max=60_000)] = 320,
     seed: Annotated[int, typer.Option(min=0, help="Of the mutants and of the commands.")] = 1,
-    commands: Annotated[int, typer.Option(min=1, help="Random commands in the kill suite.")] = 160_000,
-    jobs: Annotated[int, typer.Option(min=1)] = 2,
+    commands: Annotated[int, typer.Option(min=1, max=10_000_000, help="Random commands in the kill suite.")] = 160_000,
+    jobs: Annotated[int, typer.Option(min=1, max=256)] = 2,
 ) -> None:
     """Put faults into guard and book, one at a time, and see whether a comparison with the model notices."""
     console = Console(highlight=False)

@@ -22,7 +22,7 @@ from bandgap.sim.summary import lines_of, print_summary, speed_line
 from bandgap.sim.whole_file import whole_file
 
 from .report_rows import COLUMNS, DETAILS
-from .session import ReplayError, ReplaySession
+from .session import PRICE_LIMIT, ReplayError, ReplaySession
 
 
 def replay(
@@ -36,7 +36,8 @@ def replay(
     ] = None,
     details: Annotated[bool, typer.Option("--details", help=f"Also write {', '.join(DETAILS)}.")] = False,
     window_base: Annotated[
-        int | None, typer.Option(help="Lowest price that can rest, in ticks.", metavar="TICKS")
+        int | None,
+        typer.Option(min=0, max=PRICE_LIMIT - 1, help="Lowest price that can rest, in ticks.", metavar="TICKS"),
     ] = None,
     waves: Annotated[Path | None, typer.Option(help="Write waves, .vcd or .fst.", metavar="FILE")] = None,
 ) -> None:

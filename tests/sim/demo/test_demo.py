@@ -173,6 +173,11 @@ def test_a_failed_check_ends_with_status_1_and_is_reported(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--report", "{folder}/demo.html", "--pace", "nan"], "'--pace'"),
+        (["--report", "{folder}/demo.html", "--pace", "inf"], "0, or from 0.001 on, not inf"),
+        (["--report", "{folder}/demo.html", "--pace", "1e-9"], "0, or from 0.001 on, not 1e-09"),
+        (["--report", "{folder}/demo.html", "--messages", "1000000000000"], "'--messages'"),
+        (["--report", "{folder}/demo.vcd", "--waves", "{folder}/demo.vcd"], "--report and --waves are the same file"),
         (["--report", "{folder}/nowhere/demo.html"], "nowhere"),
         (["--report", "{folder}"], "is a folder"),
         (["--report", "{folder}/demo.html", "--waves", "{folder}/demo.wlf"], "waves are written as .vcd or .fst"),

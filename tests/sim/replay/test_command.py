@@ -67,6 +67,8 @@ def test_details_and_compression_give_the_same_bytes_every_time(flow: Path, tmp_
         ("new,1,buy,100,x,gtc", [], "flow.csv:2: quantity is not a whole number: 'x'"),
         ("new,1,[/x],100,1,gtc", [], "flow.csv:2: side is '[/x]', not one of buy, sell"),
         ("new,1,buy,100,1,gtc", ["--window-base", "4294967295"], "cannot start at 4294967295"),
+        ("new,1,buy,100,1,gtc", ["--window-base", "-1"], "'--window-base'"),
+        ("new,1,buy,100,1,gtc", ["--window-base", "4294967296"], "'--window-base'"),
         ("new,1,buy,100,1,gtc", ["--waves", "run.vcd"], "only the embedded device writes waves"),
     ],
 )
