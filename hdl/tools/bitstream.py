@@ -240,8 +240,10 @@ def read_manifest(folder: Path) -> Manifest:
             f"there is no bitstream in {folder}: {error.filename} is missing; where this is not the checkout, name the "
             "checkout's folder of bitstreams (--folder)"
         ) from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ManifestError(f"{folder / MANIFEST} is no manifest of this version: {error}") from error
+    except OSError as error:
+        raise ManifestError(f"the bitstream in {folder} cannot be read: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ManifestError(f"{folder / MANIFEST} is no manifest of this version") from error
     if hashlib.sha256(content).hexdigest() != manifest.bitstream_hash:
         raise ManifestError(f"{folder / BITSTREAM} is not the bitstream of its manifest: build it anew")
     return manifest

@@ -1,5 +1,7 @@
 """`bandgap bitstream` and `bandgap flash`."""
 
+import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ from .vivado import SCRIPT, write_project
 
 _FAILED, _BAD_INPUT = 1, 2
 _MINUTES = {"ecp5": "half an hour", "ecp5-small": "an hour or more"}
+_MOST_SEED = (1 << 31) - 1
 _ALL_BOARDS = [*BOARDS, u50.NAME]
 
 _Preset = Annotated[
@@ -54,7 +57,9 @@ def bitstream(
     clock_mhz: Annotated[
         float | None, typer.Option(help="The core's clock; by default the board's for the preset.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help=f"Where the placer starts from, by default {SEED}.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=1, max=_MOST_SEED, help=f"Where the placer starts from, by default {SEED}.")
+    ] = None,
     folder: _Folder = FOLDER,
 ) -> None:
     """Build a board's bitstream and its manifest, from the sources to the last bit.
@@ -79,6 +84,7 @@ def bitstream(
         if board == u50.NAME:
             if clock_mhz is not None or seed is not None:
                 raise ChoiceError(f"--clock-mhz and --seed are for boards placed here, not for the {u50.TITLE}")
+            _see_place(folder / u50.NAME)
             _write_project(console, preset or u50.PRESET, folder / u50.NAME)
             return
         known = _known(board)
@@ -87,6 +93,7 @@ def bitstream(
         clock_hz = clock_of(known, preset) if clock_mhz is None else _whole_hz(clock_mhz)
         check_clock(known, clock_hz)
         target = folder_of(known.name, preset, folder)
+        _see_place(target)
         console.print(f"{known.title}, {preset}: this takes {_MINUTES.get(preset, 'a few minutes')}")
         with _steps(console) as step:
             placed_from = SEED if seed is None else seed
@@ -148,10 +155,19 @@ def _known(board: str) -> Ecp5Board:
 
 
 def _whole_hz(clock_mhz: float) -> int:
-    clock_hz = Fraction(str(clock_mhz)) * 1_000_000
-    if clock_hz <= 0 or clock_hz.denominator != 1:
+    clock_hz = Fraction(str(clock_mhz)) * 1_000_000 if math.isfinite(clock_mhz) else None
+    if clock_hz is None or clock_hz <= 0 or clock_hz.denominator != 1:
         raise ChoiceError(f"--clock-mhz must be positive and a whole number of Hz, not {clock_mhz}")
     return int(clock_hz)
+
+
+def _see_place(target: Path) -> None:
+    """See that a folder is or can be made, before it takes long to have something to put there."""
+    there = next(folder for folder in (target, *target.absolute().parents) if os.path.exists(folder))
+    if not there.is_dir():
+        raise ChoiceError(f"{target} cannot be a folder: {there} is a file; name another --folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ChoiceError(f"{target} cannot be written: {there} is not yours to write; name another --folder")
 
 
 def _tell(manifest: Manifest, target: Path) -> None:
@@ -193,9 +209,9 @@ def _steps(console: Console) -> Iterator:
 def _errors_as_exit_status(console: Console) -> Iterator[None]:
     try:
         yield
-    except (ChoiceError, ManifestError, OSError) as error:
+    except (ChoiceError, ManifestError) as error:
         _end(console, error, _BAD_INPUT)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         _end(console, error, _FAILED)
 
 

@@ -173,6 +173,14 @@ def test_bitstream_and_flash_from_the_command_line(tools: Path, tmp_path: Path) 
         (["bitstream", "ulx3s", "--preset", "ultrascale"], 2, "no clock for preset 'ultrascale'"),
         (["bitstream", "ulx3s", "--clock-mhz", "47.3"], 2, "nearest are 46.875 MHz and 47.5 MHz"),
         (["bitstream", "ulx3s", "--clock-mhz", "-1"], 2, "must be positive"),
+        (
+            ["bitstream", "ulx3s", "--clock-mhz", "nan"],
+            2,
+            "--clock-mhz must be positive and a whole number of Hz",
+        ),
+        (["bitstream", "ulx3s", "--clock-mhz", "inf"], 2, "--clock-mhz must be positive"),
+        (["bitstream", "ulx3s", "--seed", "-1"], 2, "'--seed'"),
+        (["bitstream", "ulx3s", "--seed", str(1 << 31)], 2, "'--seed'"),
         (["flash", "ulx3s"], 2, "build it: `bandgap bitstream ulx3s --preset ecp5-small`"),
         (["flash", "ulx3s"], 2, "name the checkout's folder of bitstreams (--folder)"),
         (["flash", "ulx3s", "--preset", "tiny"], 2, "no preset 'tiny'; known: formal,"),
@@ -200,6 +208,24 @@ def test_flash_refuses_what_the_host_would_refuse(tools: Path, tmp_path: Path) -
     assert status == 2
     assert "has layout hash 0x0000000000000001" in output
     assert f"`bandgap bitstream {BOARD.name} --preset loopback`" in output
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[]", b"{}", b'{"cells": []}', b'{"cells": {"LUTs": 1}}'])
+def test_what_is_no_manifest_is_named_with_what_to_do(content: bytes, tmp_path: Path) -> None:
+    folder = folder_of(BOARD.name, LOOPBACK, tmp_path)
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_bytes(content)
+    status, output = run("flash", BOARD.name, "--preset", LOOPBACK, "--folder", str(tmp_path))
+    assert status == 2
+    assert f"{folder / MANIFEST} is no manifest of this version; build it: `bandgap bitstream" in output
+
+
+@pytest.mark.parametrize("board", ["u50", BOARD.name])
+def test_a_place_that_can_be_none_is_told_before_the_build(board: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, output = run("bitstream", board, "--folder", str(tmp_path / "file"))
+    assert (status, output.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'file'} is a file; name another --folder" in output
 
 
 def test_a_missing_tool_is_named(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
