@@ -1,6 +1,5 @@
 """`bandgap bitstream` and `bandgap flash`."""
 
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -38,6 +37,7 @@ from .vivado import SCRIPT, write_project
 
 _FAILED, _BAD_INPUT = 1, 2
 _MINUTES = {"ecp5": "half an hour", "ecp5-small": "an hour or more"}
+_MOST_MHZ = 10_000
 _MOST_SEED = (1 << 31) - 1
 _ALL_BOARDS = [*BOARDS, u50.NAME]
 
@@ -85,10 +85,10 @@ def bitstream(
             if clock_mhz is not None or seed is not None:
                 raise ChoiceError(f"--clock-mhz and --seed are for boards placed here, not for the {u50.TITLE}")
             _see_place(folder / u50.NAME)
-            _write_project(console, preset or u50.PRESET, folder / u50.NAME)
+            _write_project(console, u50.PRESET if preset is None else preset, folder / u50.NAME)
             return
         known = _known(board)
-        preset = preset or known.preset
+        preset = known.preset if preset is None else preset
         sizes(preset)
         clock_hz = clock_of(known, preset) if clock_mhz is None else _whole_hz(clock_mhz)
         check_clock(known, clock_hz)
@@ -123,7 +123,7 @@ def flash(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with _errors_as_exit_status(console):
         known = _known(board)
-        preset = preset or known.preset
+        preset = known.preset if preset is None else preset
         sizes(preset)
         manifest = checked(known.name, preset, folder)
         load(known.name, preset, folder, volatile=volatile)
@@ -155,10 +155,9 @@ def _known(board: str) -> Ecp5Board:
 
 
 def _whole_hz(clock_mhz: float) -> int:
-    clock_hz = Fraction(str(clock_mhz)) * 1_000_000 if math.isfinite(clock_mhz) else None
-    if clock_hz is None or clock_hz <= 0 or clock_hz.denominator != 1:
-        raise ChoiceError(f"--clock-mhz must be positive and a whole number of Hz, not {clock_mhz}")
-    return int(clock_hz)
+    if 0 < clock_mhz < _MOST_MHZ and (clock_hz := Fraction(str(clock_mhz)) * 1_000_000).denominator == 1:
+        return int(clock_hz)
+    raise ChoiceError(f"--clock-mhz must be positive, below {_MOST_MHZ:,} and a whole number of Hz, not {clock_mhz}")
 
 
 def _see_place(target: Path) -> None:
