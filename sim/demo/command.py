@@ -52,7 +52,8 @@ def demo(
 
     Four perpetuals and 128 accounts on the embedded device, behind the same daemon that runs a venue. In the crash
     prices come to their bounds: limit states become halts, halts auction calls, and auctions reopen. Exit status 2:
-    the input is bad; 1: the device cannot be built or failed, or a check did.
+    the input is bad; 1: the device cannot be built or failed, the report cannot be written to its end, or a check
+    did not pass.
 
     Examples:
 

@@ -45,7 +45,7 @@ def replay(
 
     Columns: command,client_order_id,side,price_ticks,quantity,time_in_force; where wanted also account, instrument,
     post_only, self_trade_prevention. The file is checked whole before anything runs. Exit status 2: the input is bad;
-    1: the device cannot be built or failed, or the run did not end in balance.
+    1: the device cannot be built or failed, a file cannot be written to its end, or the run did not end in balance.
 
     Examples:
 
