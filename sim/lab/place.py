@@ -12,8 +12,9 @@ from rich.console import Console
 from bandgap.hdl.tools.bitstream import BOARDS, FOLDER, build, clock_of, folder_of
 from bandgap.sim.timing import TIMING, Timing, write_timing
 
-from .performance import update
-from .results import source_commit
+from .clocked import clocked
+from .performance import CORE, update
+from .results import read_figures, source_commit, write_figures
 
 BOARD = BOARDS["ecp5-evaluation"]
 
@@ -42,16 +43,17 @@ def place_and_route(preset: str, folder: Path) -> Timing:
 
 
 def main() -> None:
-    """Build the board's bitstream, write its clock down, bring the page up to date, and print."""
+    """Build the board's bitstream, write its clock down, bring figures and page up to date, and print."""
     console = Console()
     folder = folder_of(BOARD.name, BOARD.preset, FOLDER)
     console.print(f"building {BOARD.preset} for the {BOARD.title} (about half an hour)")
     timing = place_and_route(BOARD.preset, folder)
     write_timing(TIMING, timing)
+    write_figures(CORE, clocked(read_figures(CORE), timing))
     update()
     console.print(f"{timing.clock_mhz} MHz, {timing.cells}")
     console.print("\n".join(timing.worst_path), highlight=False)
-    console.print(f"written to {TIMING} and {folder}")
+    console.print(f"written to {TIMING}, {CORE} and {folder}")
 
 
 if __name__ == "__main__":

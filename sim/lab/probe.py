@@ -13,6 +13,7 @@ from bandgap.hdl.protocol.commands import (
     OrderType,
     SelfTradePrevention,
     TimeInForce,
+    TradingMode,
 )
 from bandgap.hdl.protocol.reports import ReportFlags, ReportKind
 from bandgap.host.device.device import Device
@@ -22,6 +23,9 @@ from bandgap.sim.embedded import open_config
 
 BASE_TICKS = 10_000
 """The lowest price that can rest."""
+
+BUCKETS, BUCKET_US = 8, 1_000_000
+"""Of a rolling window."""
 
 MARKET = 0
 """The price of a market order."""
@@ -56,8 +60,8 @@ class Probe:
     ----------
     instruments : How many there are; the first one trades.
     slots : Orders that fit in.
-    middle_ticks : The price in the middle of the window.
-    highest_ticks : The highest price of the window; the lowest is `BASE_TICKS`.
+    lowest_ticks, middle_ticks, highest_ticks : The lowest price of the window, `BASE_TICKS` if nothing else was set,
+        the one in its middle, and the highest.
     """
 
     def __init__(self, config: BookConfig, accounts: int) -> None:
@@ -75,13 +79,14 @@ class Probe:
         self.share(1)
         self._set_up(new_commands(Opcode.RESUME, 1))
 
-    def share(self, instruments: int) -> None:
-        """Halt, and set so many instruments instead, on equal parts of the ladder."""
+    def share(self, instruments: int, lowest_ticks: int = BASE_TICKS) -> None:
+        """Halt, and set so many instruments instead, on equal parts of the ladder, from that price on."""
         rows = self._rows // instruments
-        self.highest_ticks, self.middle_ticks = BASE_TICKS + rows - 1, BASE_TICKS + rows // 2
+        self.lowest_ticks, self.middle_ticks = lowest_ticks, lowest_ticks + rows // 2
+        self.highest_ticks = lowest_ticks + rows - 1
         commands = new_commands(Opcode.SET_INSTRUMENT, instruments)
         commands["header"]["instrument"] = np.arange(instruments)
-        commands["window_base_ticks"] = BASE_TICKS
+        commands["window_base_ticks"] = lowest_ticks
         commands["ladder_offset"] = rows * np.arange(instruments)
         commands["window_log2"] = rows.bit_length() - 1
         commands["multiplier_quote"] = 1
@@ -89,16 +94,39 @@ class Probe:
         halt["header"]["instrument"] = ALL_INSTRUMENTS
         self._set_up(halt, commands)
 
-    def collect(self, instrument: int, duration_us: int) -> None:
-        """Begin a call, in a band as wide as the window."""
-        band, call = (new_commands(opcode, 1) for opcode in (Opcode.SET_BAND, Opcode.CALL))
-        band["lower_ticks"], band["upper_ticks"] = BASE_TICKS, self.highest_ticks
-        band["reference_ticks"] = self.middle_ticks
+    def band(self, instrument: int, lower_ticks: int, upper_ticks: int) -> None:
+        """Set an instrument's band."""
+        band = new_commands(Opcode.SET_BAND, 1)
+        band["header"]["instrument"] = instrument
+        band["lower_ticks"], band["upper_ticks"] = lower_ticks, upper_ticks
+        band["reference_ticks"] = (lower_ticks + upper_ticks) // 2
         band["policy"] = BandPolicy.REJECT.value
+        self._set_up(band)
+
+    def collect(self, instrument: int, duration_us: int) -> None:
+        """Begin a call."""
+        call = new_commands(Opcode.CALL, 1)
+        call["header"]["instrument"] = instrument
         call["duration_us"] = duration_us
-        for command in (band, call):
-            command["header"]["instrument"] = instrument
-            self._set_up(command)
+        self._set_up(call)
+
+    def repeat(self, extension_us: int, indicative_us: int) -> None:
+        """By how much the first instrument's calls are extended, and how often their indicative price is told; zero:
+        never."""
+        durations = new_commands(Opcode.SET_BREAKER, 1)
+        durations["call_us"] = durations["extension_us"] = extension_us
+        durations["indicative_us"] = indicative_us
+        durations["mode"] = TradingMode.CONTINUOUS.value
+        self._set_up(durations)
+
+    def roll(self, width_ticks: int) -> None:
+        """Two rolling windows of the first instrument, in a band as wide as its window; zero: without widths."""
+        self.band(0, self.lowest_ticks, self.highest_ticks)
+        windows = new_commands(Opcode.SET_DYNAMIC_BAND, 1)
+        for name in ("short", "long"):
+            windows[f"{name}_width_ticks"], windows[f"{name}_buckets"] = width_ticks, BUCKETS
+            windows[f"{name}_bucket_us"] = BUCKET_US
+        self._set_up(windows)
 
     def wait(self, duration_us: int) -> None:
         """The next commands come so much later."""

@@ -36,6 +36,15 @@ def source_commit(*folders: str) -> str:
     return _git("rev-parse", "HEAD") + ("-dirty" if changes else "")
 
 
+def same_gateware(one: str, other: str) -> bool:
+    """Whether the gateware is the same in two commits, each as `source_commit` has it; hdl/tools only builds it.
+
+    Of a commit with changes, or one that is not in this repository, that is not known: then it is not.
+    """
+    compare = ["git", "diff", "--quiet", one, other, "--", "hdl", ":(exclude)hdl/tools"]
+    return subprocess.run(compare, check=False, capture_output=True).returncode == 0
+
+
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:
     """Write figures as a JSON list of objects."""
     path.parent.mkdir(parents=True, exist_ok=True)

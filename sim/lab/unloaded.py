@@ -16,10 +16,14 @@ MAKERS = 1_000
 SPACINGS_TICKS = (1, 7, 65, 1_025)
 """How far apart levels lie: neighbours, in one occupancy word, in different words, in different words of words."""
 
+WIDTH_TICKS = 4_000
+"""Of rolling windows: wider than anything that trades."""
+
 RESTS = "new order that rests: accepted"
 CANCEL = "cancel: canceled"
 FIRST_TRADE = "marketable order: first trade"
 FURTHER_FILL = "each further fill, same level"
+FURTHER_ROLLING_FILL = "each further fill, same level, rolling windows"
 FURTHER_LEVEL = "each further level emptied"
 
 _BUY, _SELL = Side.BUY.value, Side.SELL.value
@@ -66,12 +70,20 @@ def _single(preset: str, accounts: int, seed: int) -> list[Measurement]:
 
 
 def _same_level(preset: str, accounts: int) -> list[Measurement]:
-    """One order that trades with many at one price."""
-    probe = Probe(PRESETS[preset], accounts)
-    makers = np.arange(MAKERS)
-    probe.rest(probe.orders(_BUY, probe.middle_ticks, 1, makers % accounts))
-    gaps, _ = _sweep(probe, MAKERS)
-    return [Measurement(FURTHER_FILL, f"{MAKERS:,} makers", *of) for of in _middle_and_most(gaps)]
+    """One order that trades with many at one price, in an instrument with rolling windows as well."""
+    measured = []
+    for figure, flow, width_ticks in (
+        (FURTHER_FILL, f"{MAKERS:,} makers", None),
+        (FURTHER_ROLLING_FILL, f"{MAKERS:,} makers, no widths", 0),
+        (FURTHER_ROLLING_FILL, f"{MAKERS:,} makers, widths", WIDTH_TICKS),
+    ):
+        probe = Probe(PRESETS[preset], accounts)
+        if width_ticks is not None:
+            probe.roll(width_ticks)
+        probe.rest(probe.orders(_BUY, probe.middle_ticks, 1, np.arange(MAKERS) % accounts))
+        gaps, _ = _sweep(probe, MAKERS)
+        measured += [Measurement(figure, flow, *of) for of in _middle_and_most(gaps)]
+    return measured
 
 
 def _levels(preset: str, accounts: int) -> list[Measurement]:

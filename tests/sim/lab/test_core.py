@@ -8,7 +8,9 @@ from bandgap.sim.lab import loaded, unloaded
 from bandgap.sim.lab.core import table
 from bandgap.sim.lab.loaded import BACK_TO_BACK, CANCELED, IN_BURSTS, LATENCY, REPORTS, SUSTAINED, TAILS
 from bandgap.sim.lab.probe import MeasurementError, Probe, latency_cycles, of_kind, trade_prices
-from bandgap.sim.lab.targets import Target
+from bandgap.sim.lab.results import Figure
+from bandgap.sim.lab.targets import Target, targets
+from bandgap.sim.lab.worst import STATED_BOUND, WORST_CASE
 
 
 def test_single_commands_are_measured() -> None:
@@ -18,12 +20,15 @@ def test_single_commands_are_measured() -> None:
         unloaded.CANCEL,
         unloaded.FIRST_TRADE,
         unloaded.FURTHER_FILL,
+        unloaded.FURTHER_ROLLING_FILL,
         unloaded.FURTHER_LEVEL,
     }
     middle = {(one.figure, one.flow): one.value for one in measured if one.statistic == "p50"}
     most = {(one.figure, one.flow): one.value for one in measured if one.statistic == "max"}
     assert middle.keys() == most.keys()
     assert all(0 < middle[key] <= most[key] for key in middle)
+    fills = [middle[key] for key in middle if key[0] in (unloaded.FURTHER_FILL, unloaded.FURTHER_ROLLING_FILL)]
+    assert len(fills) == 3 and fills == sorted(set(fills)), "windows cost cycles, and their widths some more"
 
 
 def test_a_sweep_trades_with_the_best_first_and_each_report_has_its_own_latency() -> None:
@@ -77,6 +82,18 @@ def test_a_target_says_which_goal_is_reached(value: float | None, more_is_better
     assert table([row]).row_count == 1
 
 
-def test_a_target_without_more_to_strive_for_can_still_be_missed() -> None:
-    assert Target("x", 6, None, "cycles", 6).verdict == "must reached"
-    assert Target("x", 6, None, "cycles", 7).verdict == "missed"
+def test_a_bound_that_is_stated_is_no_goal_to_be_reached() -> None:
+    assert Target("x", 6, None, "cycles", 6, stated=True).verdict == "stated bound, held"
+    assert Target("x", 6, None, "cycles", 7, stated=True).verdict == "stated bound, not held"
+    assert Target("x", None, None, "cycles", None, stated=True).verdict == "not measured"
+
+
+def test_of_the_worst_cases_the_one_nearest_to_its_bound_is_shown() -> None:
+    figures = [
+        Figure(WORST_CASE, "ecp5", flow, statistic, value, "cycles", "abc")
+        for flow, cycles, bound in (("long", 700, 1_000), ("near", 101, 100), ("short", 1, 10))
+        for statistic, value in (("max", cycles), (STATED_BOUND, bound))
+    ]
+    (shown,) = [row for row in targets(figures) if row.name.startswith(WORST_CASE)]
+    assert (shown.name, shown.must, shown.value) == (f"{WORST_CASE}: near", 100, 101)
+    assert shown.verdict == "stated bound, not held"

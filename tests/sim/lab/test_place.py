@@ -9,7 +9,13 @@ import pytest
 from bandgap.hdl.tools import bitstream, fpga_tools
 from bandgap.hdl.tools.bitstream import read_manifest
 from bandgap.hdl.tools.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
+from bandgap.sim.lab import place
+from bandgap.sim.lab.clocked import CLOCK
+from bandgap.sim.lab.performance import CORE, PAGE, tables
 from bandgap.sim.lab.place import place_and_route
+from bandgap.sim.lab.results import Figure, read_figures, write_figures
+from bandgap.sim.lab.unloaded import RESTS
+from bandgap.sim.timing import TIMING, read_timing
 
 REPORT: dict[str, Any] = {
     "fmax": {"$glbnet$clk": {"achieved": 131.234, "constraint": 125.0}},
@@ -92,3 +98,20 @@ def test_a_report_without_a_path_is_none(tools: Path, work: Path) -> None:
     pretend(tools, PLACE_AND_ROUTE, f"echo '{report}' > report.json")
     with pytest.raises(ToolError, match=f"{PLACE_AND_ROUTE} reports no path from register to register"):
         place_and_route("formal", work)
+
+
+def test_the_clock_goes_to_the_figures_and_the_page(
+    tools: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing = place_and_route("formal", work)
+    monkeypatch.setattr(place, "place_and_route", lambda preset, folder: timing)
+    monkeypatch.chdir(tmp_path)
+    cycles = Figure(RESTS, "ecp5", "apart", "max", 5, "cycles", "abc")
+    write_figures(CORE, [cycles])
+    PAGE.write_text("".join(f"<!-- {name}: generated -->\n<!-- end -->\n" for name in tables([], None)))
+    place.main()
+    written = read_timing(TIMING)
+    assert written is not None and written.clock_mhz == timing.clock_mhz
+    kept, clock = read_figures(CORE)
+    assert (kept, clock.figure, clock.value) == (cycles, CLOCK, timing.clock_mhz)
+    assert "**131.2** | MHz" in PAGE.read_text()

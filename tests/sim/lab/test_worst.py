@@ -4,24 +4,31 @@ import pytest
 
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.sim.lab.probe import MeasurementError, Probe
-from bandgap.sim.lab.worst import BEHIND_CALLS, CASES, WORST_CASE, bound_cycles, worst_cases
+from bandgap.sim.lab.worst import CASES, STATED_BOUND, WORST_CASE, bound_cycles, worst_cases
 
 CONFIG = BookConfig(instruments=2, orders=256, ticks=2_048, accounts=16)
 """So many slots that it is they that count, not what is allowed beside them."""
 
 
 def test_no_command_takes_longer_than_stated() -> None:
-    measured = worst_cases(CONFIG, 4)
-    assert [one.flow for one in measured] == [*CASES, *BEHIND_CALLS]
-    for one in measured:
-        assert one.figure == WORST_CASE
-        assert 0 < one.value <= bound_cycles(CONFIG, calls=one.flow in BEHIND_CALLS), one.flow
+    figures = worst_cases(CONFIG, 4)
+    assert {one.figure for one in figures} == {WORST_CASE}
+    values = {(one.flow, one.statistic): one.value for one in figures}
+    assert list(values) == [(name, statistic) for name in CASES for statistic in ("max", STATED_BOUND)]
+    for name, case in CASES.items():
+        assert values[name, STATED_BOUND] == bound_cycles(CONFIG, case.deadlines)
+        assert 0 < values[name, "max"] <= values[name, STATED_BOUND], name
+
+
+def test_the_bound_grows_with_every_deadline_that_is_due() -> None:
+    bounds = [bound_cycles(PRESETS["ecp5"], deadlines) for deadlines in range(4)]
+    assert bounds == [202_720, 356_808, 445_360, 533_912]
 
 
 def test_a_case_that_is_not_what_it_says_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "IOC through all slots, one level"
-    command = CASES[name]
-    monkeypatch.setitem(CASES, name, lambda probe: (command(probe)[0], 3))
+    case = CASES[name]
+    monkeypatch.setitem(CASES, name, case._replace(prepare=lambda probe: (case.prepare(probe)[0], 3)))
     with pytest.raises(MeasurementError, match="IOC through all slots, one level: 256 reports, not 3"):
         worst_cases(CONFIG, 4)
 
