@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bandgap.host.clock import VenueClock
 from bandgap.host.config import ConfigError, load_config
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import DeviceUrlError, open_transport
@@ -57,7 +58,7 @@ def run(
                 raise _fail(console, error, _BAD_INPUT) from error
             if daemon.sequence:
                 console.print(f"recovered {daemon.sequence} batches from {venue.store}")
-            asyncio.run(serve(venue, daemon, console))
+            asyncio.run(serve(venue, daemon, VenueClock(daemon.time_ns), console))
     except KeyboardInterrupt:
         pass
     except typer.Exit:  # a RuntimeError, too

@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-import time
 
 from rich.console import Console
 
 from bandgap.hdl.protocol.reports import TradingState
+from bandgap.host.clock import VenueClock
 from bandgap.host.config import VenueConfig
 from bandgap.host.daemon import Daemon
 from bandgap.host.gateway.front_door import FrontDoor
@@ -16,13 +16,14 @@ _LONGEST_PAUSE_NS = 500_000_000
 _PAUSES_A_WATCHDOG = 4
 
 
-async def serve(config: VenueConfig, daemon: Daemon, console: Console) -> None:
+async def serve(config: VenueConfig, daemon: Daemon, clock: VenueClock, console: Console) -> None:
     """Serve until SIGTERM or SIGINT; a step is made when something has come in, and often enough for the watchdog.
 
     Parameters
     ----------
     daemon : The venue; it stays open.
-    console : Where halts and liquidations are told.
+    clock : Begins no earlier than the daemon's last step has ended.
+    console : Where halts and liquidations are told, and what is wrong with the computer's clock.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -35,11 +36,13 @@ async def serve(config: VenueConfig, daemon: Daemon, console: Console) -> None:
     try:
         while not stop.is_set():
             intake = await door.take(pause_s)
-            now_ns = max(time.time_ns(), daemon.time_ns)
+            now_ns = clock.now_ns()
             requests = door.requests(intake, now_ns)
             result = daemon.step(StepInput(now_ns, requests, door.quotes(intake, now_ns)))
             door.answer(requests, result)
             _tell(config, result, console)
+            if complaint := clock.complaint():
+                console.print(complaint)
     finally:
         await door.close()
 
