@@ -15,7 +15,7 @@ from bandgap.host.clock import VenueClock
 from bandgap.host.config import ConfigError, load_config
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import DeviceUrlError, open_transport
-from bandgap.host.recovery import JournalMismatchError
+from bandgap.host.recovery import DaemonError, StoodStillError
 from bandgap.host.service import serve
 from bandgap.host.settlement.store import Store, StoreError
 
@@ -32,8 +32,8 @@ def run(
     """Run a venue until SIGTERM or Ctrl-C; a store that exists is recovered first.
 
     Orders and oracle quotes come in as JSON lines at the address that the venue file names. Exit status 2: the venue
-    file is bad or does not fit the device, the store is bad, of another venue, or does not come out as it did; 1: the
-    device cannot be opened or the venue failed, and a restart may help.
+    file is bad or asks for what the device does not take, the store is bad, of another venue, or cannot be carried out
+    again as it was; 1: the device cannot be opened or the venue failed, and a restart may help.
 
     Examples:
 
@@ -54,7 +54,9 @@ def run(
                 raise _fail(console, error, _BAD_INPUT) from error
             try:
                 daemon = Daemon(venue, transport, store)
-            except (ConfigError, StoreError, JournalMismatchError) as error:
+            except StoodStillError:
+                raise
+            except (ConfigError, StoreError, DaemonError) as error:  # the journal comes to the same each time
                 raise _fail(console, error, _BAD_INPUT) from error
             if daemon.sequence:
                 console.print(f"recovered {daemon.sequence} batches from {venue.store}")

@@ -257,7 +257,7 @@ class InstrumentConfig(_Section):
     ----------
     name : Name, unique.
     window_base_ticks : Lowest price that can rest, to begin with.
-    window_ticks : How many prices can rest, a power of two.
+    window_ticks : How many prices can rest, a power of two; the device has a smallest window.
     window_margin_ppm : The window moves when the reference price is nearer to its edge than this share of it, so that
         the reference is in the middle again; zero: it never moves.
     multiplier_quote : Quote units that one lot is worth per tick, 1 to 65535.

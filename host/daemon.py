@@ -39,6 +39,7 @@ from bandgap.host.founding import (
     check_fit,
     instrument_commands,
     rates_of,
+    try_instruments,
 )
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry
 from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
@@ -94,9 +95,10 @@ class Daemon:
 
     Raises
     ------
-    ConfigError : The venue does not fit into the device.
+    ConfigError : The venue does not fit into the device, or the device rejects an instrument; the store is untouched.
     StoreError : The store is of another venue.
-    JournalMismatchError : The journal does not come out as it did.
+    StoodStillError : The host stood still meanwhile; another try may come to the end.
+    DaemonError : Any other: the journal does not come out as it did, or cannot be carried out to its end.
     """
 
     def __init__(self, config: VenueConfig, transport: Transport, store: Store) -> None:
@@ -105,6 +107,8 @@ class Daemon:
         self.device = Device(transport)
         sizes = self.device.sizes
         check_fit(config, sizes)
+        try_instruments(config, self.device)
+        self.device = Device(transport)
         closing_slots = max(1, sizes.orders // _CLOSING_SHARE)
         self.device.set_token_range(OPERATOR_LINK, 0, closing_slots)
         self.device.set_token_range(CLIENT_LINK, closing_slots, sizes.orders - closing_slots)
@@ -349,7 +353,10 @@ class Daemon:
             opcode = int(sent["opcode"][sent["number"] == report["command_number"]][0])
             if opcode >= _FIRST_OPERATOR_OPCODE:
                 reason = Reason(int(report["reason"])).name
-                raise DaemonError(f"batch {self.sequence}: the device rejects {Opcode(opcode).name}: {reason}")
+                raise DaemonError(
+                    f"batch {self.sequence}: the device rejects {Opcode(opcode).name}: {reason}: "
+                    "host and device disagree on the state of the venue"
+                )
 
     def _settle(self, reports: Bytes2D) -> None:
         """Reports become positions, used credit and transfers.

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import numpy as np
+
 from bandgap.hdl.protocol.commands import BandPolicy, ReferenceSource, TradingMode
+from bandgap.hdl.protocol.reports import Reason, ReportKind
 from bandgap.host.breaker import Breaker, BreakerMove
 from bandgap.host.config import PPM, ConfigError, InstrumentConfig, TimetableConfig, VenueConfig
 from bandgap.host.device import operator
-from bandgap.host.device.device import DeviceSizes
+from bandgap.host.device.device import Device, DeviceSizes
 from bandgap.host.margin.requirements import InstrumentRates
 from bandgap.host.timetable import Timetable
-from bandgap.host.wire import Bytes2D
+from bandgap.host.wire import Bytes2D, command_headers, report_headers
 
 OPERATOR_LINK, CLIENT_LINK = 0, 1
 """Operator commands and closing orders come by the privileged link, clients' orders by one that is not."""
@@ -32,6 +35,29 @@ def check_fit(config: VenueConfig, sizes: DeviceSizes) -> None:
     for name, needed in needs.items():
         if needed > getattr(sizes, name):
             raise ConfigError(f"the venue needs {needed} {name}, the device has {getattr(sizes, name)}")
+
+
+def try_instruments(config: VenueConfig, device: Device) -> None:
+    """See that the device takes the instruments, before a journal says that it does; its next epoch forgets them.
+
+    What no register tells decides as well, such as the smallest window.
+
+    Raises
+    ------
+    ConfigError : It rejects one; the message names it and the reason.
+    """
+    commands = np.concatenate(instrument_commands(config.instruments))
+    device.number(commands)
+    device.send(commands, link=OPERATOR_LINK)
+    sent = command_headers(commands)
+    headers = report_headers(device.receive())
+    for report in headers[headers["kind"] == ReportKind.REJECTED.value]:
+        instrument = config.instruments[int(sent["instrument"][sent["number"] == report["command_number"]][0])]
+        raise ConfigError(
+            f"the device takes no instrument as {instrument.name} is ({Reason(int(report['reason'])).name}): "
+            f"window_base_ticks {instrument.window_base_ticks}, window_ticks {instrument.window_ticks} (too small "
+            f"for it?), multiplier_quote {instrument.multiplier_quote}"
+        )
 
 
 def instrument_commands(instruments: Sequence[InstrumentConfig]) -> list[Bytes2D]:

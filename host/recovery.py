@@ -11,6 +11,10 @@ class DaemonError(RuntimeError):
     """The venue cannot go on; a daemon that raised this is started anew from its store."""
 
 
+class StoodStillError(DaemonError):
+    """The host stood still in the middle of a batch: it will come out as it should when it is carried out again."""
+
+
 class JournalMismatchError(DaemonError):
     """Carried out again, a journaled batch came out otherwise; the message names both sides."""
 
@@ -38,7 +42,7 @@ def see_journaled_times(sequence: int, commands: Bytes2D, arrivals_ns: NDArray[n
 
     Raises
     ------
-    DaemonError : A command has another stamp than its arrival, or a timer's is behind the last arrival.
+    StoodStillError : A command has another stamp than its arrival, or a timer's is behind the last arrival.
     """
     headers = report_headers(reports)
     numbers = command_headers(commands)["number"]
@@ -49,7 +53,7 @@ def see_journaled_times(sequence: int, commands: Bytes2D, arrivals_ns: NDArray[n
     wrong = np.flatnonzero(np.where(caused, headers["time_ns"] != due_ns, headers["time_ns"] > due_ns))
     if len(wrong):
         row = wrong[0]
-        raise DaemonError(
+        raise StoodStillError(
             f"batch {sequence}: the device's time was {headers['time_ns'][row]} ns, not {due_ns[row]} ns: this host "
             "stood still for longer than the device's clock waits; started anew, it carries the batch out again"
         )

@@ -11,13 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from devices import Liar
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from bandgap.hdl.config import PRESETS
+from bandgap.hdl.protocol.commands import Opcode
 from bandgap.host import cli
 from bandgap.host.cli import build_app
+from bandgap.host.config import load_config
+from bandgap.host.daemon import Daemon
+from bandgap.host.oracle.oracle import Quote
+from bandgap.host.recovery import DaemonError
+from bandgap.host.settlement.store import Store
+from bandgap.host.step import StepInput
+from bandgap.host.wire import Bytes2D, command_headers
+from bandgap.sim.model_device import ModelTransport
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "venue.toml"
 PROGRAM = [sys.executable, "-c", "from bandgap.host.cli import main; main()"]
@@ -167,6 +178,40 @@ def test_a_journal_that_comes_out_otherwise_ends_it_for_good(venue_file: Path, m
     ended = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
     assert ended.exit_code == 2
     assert "batch 0, report 1: " in ended.output
+
+
+class Picky(ModelTransport):
+    """A model that takes no band."""
+
+    def send(self, commands: Bytes2D, arrival_ns: NDArray[np.uint64] | None = None, link: int = 0) -> None:
+        commands = commands.copy()
+        headers = command_headers(commands)
+        headers["opcode"][headers["opcode"] == Opcode.SET_BAND.value] = 0xFF
+        super().send(commands, arrival_ns, link)
+
+
+def test_journal_that_the_device_rejects_ends_it_for_good(venue_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(venue_file)
+    daemon = Daemon(config, Picky(PRESETS["ecp5"]), Store(config.store))
+    with pytest.raises(DaemonError, match="rejects SET_BAND"):
+        daemon.step(StepInput(1, quotes=[Quote(source, 0, 10_000, 1) for source in range(2)]))
+    daemon.close()
+    monkeypatch.setattr(cli, "open_transport", lambda _: Picky(PRESETS["ecp5"]))
+    ended = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
+    assert ended.exit_code == 2
+    assert "batch 0: the device rejects SET_BAND: MALFORMED" in ended.output
+
+
+def test_instrument_that_the_device_rejects_is_a_bad_venue_file(venue_file: Path) -> None:
+    """Corrected, the venue begins in the store that the file names."""
+    text = venue_file.read_text()
+    venue_file.write_text(text.replace("window_ticks = 4_096", "window_ticks = 2"))
+    refused = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
+    assert refused.exit_code == 2
+    assert "BTC-PERP is (MALFORMED): window_base_ticks 8192, window_ticks 2 (too small" in refused.output
+    venue_file.write_text(text)
+    with running(venue_file, signal.SIGTERM) as (_, said):
+        assert not any(line.startswith("recovered ") for line in said)
 
 
 STOPPED_EARLY = """
