@@ -201,6 +201,23 @@ def test_rejected_operator_command_stops_the_venue(open_venue: Open) -> None:
         venue.step(mark=1100)
 
 
+def test_liquidations_take_turns_behind_a_restart_too(open_venue: Open, tmp_path: Any) -> None:
+    """Six accounts with 120 lots each and nobody who buys share the four slots for closing orders."""
+    config = {"deposits": (150_000,) * 6 + (100_000_000,), "width_ppm": 30_000}
+    path = tmp_path / "venue.sqlite"
+    venue = open_venue(Store(path), **config)
+    venue.step(mark=1000)
+    for lots in (100, 20):
+        venue.step(venue.new(6, SELL, 1000, 6 * lots), *[venue.new(account, BUY, 1000, lots) for account in range(6)])
+    assert venue.step(mark=880).liquidation.kill == list(range(6))
+    served = []
+    for _ in range(3):
+        served.append([order.account for order in venue.step().liquidation.close])
+        venue.daemon.close()
+        venue = open_venue(Store(path), **config)
+    assert served == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5]]
+
+
 def test_instrument_that_the_device_rejects_leaves_no_venue_in_the_store(open_venue: Open, tmp_path: Any) -> None:
     """No register tells the smallest window; corrected, the venue begins in the same store."""
     path = tmp_path / "venue.sqlite"

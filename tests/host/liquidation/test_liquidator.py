@@ -100,6 +100,34 @@ def test_no_more_orders_than_slots() -> None:
     assert case.round(rounds).close == [ClosingOrder(0, 0, -3), ClosingOrder(1, 0, -3)]
 
 
+def test_rounds_go_on_behind_the_last_position_served() -> None:
+    """Nothing trades; four positions share the two orders of a round, and one that comes late waits its turn."""
+    case, rounds = Case(), liquidator(orders=2)
+    for account in range(2):
+        case.set(account, equity=0)
+    case.set(0, lots=[5, -1])
+    case.round(rounds)
+
+    def served() -> list[tuple[int, int]]:
+        return [(order.account, order.instrument) for order in case.round(rounds).close]
+
+    assert [served(), served()] == [[(0, 0), (0, 1)], [(1, 0), (1, 1)]]
+    case.set(2, equity=0)
+    assert [served(), served()] == [[(0, 0), (0, 1)], [(1, 0), (1, 1)]]
+    assert [served(), served()] == [[(0, 0), (0, 1)], [(2, 1), (1, 0)]]
+
+
+def test_open_orders_keep_their_slots() -> None:
+    """One of two collects for an auction: one other may go out, and a second one waits for the next round."""
+    case, rounds = Case(), liquidator(orders=2)
+    for account in range(3):
+        case.set(account, equity=0)
+    case.round(rounds)
+    case.open_orders = {(1, 1)}
+    closed = [case.round(rounds).close for _ in range(3)]
+    assert [[(one.account, one.instrument) for one in orders] for orders in closed] == [[(0, 0)], [(1, 0)], [(2, 1)]]
+
+
 def test_no_closing_order_goes_out_while_one_is_open() -> None:
     """Account 1 holds 7 and -3; that of its first instrument still collects for an auction."""
     case, one = Case(), liquidator()
