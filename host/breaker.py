@@ -12,7 +12,8 @@ know:
   *batch*, which knows neither, always. A source other than *host* is the device's alone; then the host sets the band
   to begin with, after a halt that it has ordered itself, and where the window moves.
 - **Whether there is a mark price.** Without one, or with one outside the window, the instrument is halted until there
-  is one again. It then reopens by a call, never by `RESUME`: what rests in its book was meant for another time.
+  is one again; a price at which positions would be worth more than margin is worked out for is none. It then reopens
+  by a call, never by `RESUME`: what rests in its book was meant for another time.
 - **Where the window is.** While the band may move and the reference is near the window's edge, the window moves so that
   the reference is in its middle. Behind a mark that has left it, it moves while the instrument is halted: a step at a
   time, and never so far that no tick of it stays, because the band must lie inside before and behind.

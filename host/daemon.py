@@ -45,7 +45,14 @@ from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry
 from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
 from bandgap.host.margin.credit import CreditLines
 from bandgap.host.margin.positions import Positions
-from bandgap.host.margin.requirements import MarginState, ValueLimitError, assess, cost_ppm, credit_target
+from bandgap.host.margin.requirements import (
+    MarginState,
+    ValueLimitError,
+    assess,
+    can_be_valued,
+    cost_ppm,
+    credit_target,
+)
 from bandgap.host.market_halt import MarketHalt
 from bandgap.host.oracle.oracle import Oracle, QuoteError
 from bandgap.host.recovery import (
@@ -207,10 +214,19 @@ class Daemon:
         return result
 
     def _mark(self, given: StepInput) -> list[int | None]:
-        """Take the quotes; the mark price of each instrument now."""
+        """Take the quotes; the mark price of each instrument now, None as well where margin cannot be worked out at it.
+
+        Margin then stays at the last mark. Nothing trades there that would have to be valued: without a mark the
+        instrument is halted in the same step.
+        """
         for quote in given.quotes:
             self.oracle.take(quote)
         marks = [self.oracle.mark_ticks(n, given.time_ns) for n in range(len(self.config.instruments))]
+        most_lots = np.abs(self.positions.lots).max(axis=0).tolist()
+        marks = [
+            mark if mark and can_be_valued(mark, most, rates.multiplier_quote, len(marks)) else None
+            for mark, most, rates in zip(marks, most_lots, self._rates, strict=True)
+        ]
         self._marks_ticks = [new or last for new, last in zip(marks, self._marks_ticks, strict=True)]
         return marks
 

@@ -34,6 +34,10 @@ _PPM = 1_000_000
 VALUE_LIMIT_QUOTE = 1 << 60
 """Value of one position and sum of an account's positions stay below this, so that 64 bits hold every step."""
 
+MARKED_LIMIT_QUOTE = VALUE_LIMIT_QUOTE // 4
+"""A mark at which positions are worth more is not taken; what is filled before the next one then stays below
+`VALUE_LIMIT_QUOTE`, but for deposits that no currency has."""
+
 CREDIT_LIMIT_QUOTE = 1 << 60
 """No account is given more credit than this; the device's own limit is above it."""
 
@@ -65,6 +69,17 @@ class MarginState:
     equity_quote: _Int64
     initial_quote: _Int64
     maintenance_quote: _Int64
+
+
+def can_be_valued(mark_ticks: int, most_lots: int, multiplier_quote: int, instruments: int) -> bool:
+    """Whether margin can be worked out at a mark: it is refused where one position would be worth too much.
+
+    Parameters
+    ----------
+    most_lots : The largest position in the instrument, long or short.
+    instruments : How many there are; each has an equal share of `MARKED_LIMIT_QUOTE`, so that none depends on another.
+    """
+    return most_lots * mark_ticks * multiplier_quote < MARKED_LIMIT_QUOTE // instruments
 
 
 def assess(

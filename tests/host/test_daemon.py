@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.commands import Side
+from bandgap.hdl.protocol.reports import TradingState
 from bandgap.host.config import ConfigError
 from bandgap.host.daemon import Daemon
 from bandgap.host.device import operator
@@ -175,15 +176,26 @@ def test_restart_on_a_device_of_other_sizes_is_refused(open_venue: Open, tmp_pat
         open_venue(Store(path), device=BookConfig(instruments=2, orders=128, ticks=2048, accounts=8))
 
 
-def test_position_worth_too_much_stops_the_venue(open_venue: Open) -> None:
-    """The mark of PERP-1 leaves its window for 2^32 - 1 ticks: 2^31 lots at one quote unit are worth about 2^63."""
-    lots = 1 << 31
-    venue = open_venue(deposits=(1 << 58,) * 2, instruments=2, multiplier_quote=1)
+def test_mark_that_positions_cannot_be_valued_at_is_none(open_venue: Open, tmp_path: Any) -> None:
+    """2^31 lots at one quote unit a tick would be worth about 2^63 at 2^32 - 1 ticks; nobody holds PERP-0."""
+    lots, high = 1 << 31, (1 << 32) - 1
+    config = {"deposits": (1 << 58,) * 2, "instruments": 2, "multiplier_quote": 1}
+    path = tmp_path / "venue.sqlite"
+    venue = open_venue(Store(path), **config)
     venue.step(mark=1000)
     venue.step(venue.new(0, BUY, 1000, lots, instrument=1), venue.new(1, SELL, 1000, lots, instrument=1))
     assert venue.daemon.positions.lots.tolist() == [[0, lots], [0, -lots]]
-    with pytest.raises(DaemonError, match="batch 2: PERP-1: a position of 2147483648 lots at mark 4294967295 is worth"):
-        venue.step(mark=(1 << 32) - 1)
+    equity = venue.daemon.ledger.cash_quote.tolist()
+    halted = venue.step(mark=high)
+    assert halted.marks_ticks == (high, None)
+    assert [(change.instrument, change.trading) for change in halted.trading_changes] == [(0, False), (1, False)]
+    assert venue.daemon.margin.equity_quote.tolist() == equity
+    venue.daemon.close()
+    again = open_venue(Store(path), **config)
+    assert again.daemon.sequence == 3
+    called = again.step(mark=1000)
+    assert called.marks_ticks == (1000, 1000)
+    assert [change.state for change in called.trading_changes] == [TradingState.CALL] * 2
 
 
 def test_rejected_operator_command_stops_the_venue(open_venue: Open) -> None:

@@ -13,6 +13,7 @@ from bandgap.host.margin.requirements import (
     InstrumentRates,
     ValueLimitError,
     assess,
+    can_be_valued,
     cost_ppm,
     credit_target,
 )
@@ -46,6 +47,13 @@ def test_too_much_value_is_an_error_not_an_overflow() -> None:
     with pytest.raises(ValueLimitError, match="1099511627776 lots at mark 524288 is worth too much") as caught:
         assess(np.zeros(2, np.int64), lots, np.zeros((2, 2), np.int64), [1, 1 << 19], RATES)
     assert caught.value.instrument == 1
+
+
+def test_each_instrument_has_its_share_of_what_can_be_valued() -> None:
+    """Of 2^58 for two: 2^57, which 2^30 lots reach at 2^27 ticks of one quote unit."""
+    assert can_be_valued((1 << 27) - 1, 1 << 30, 1, instruments=2)
+    assert not can_be_valued(1 << 27, 1 << 30, 1, instruments=2)
+    assert can_be_valued((1 << 32) - 1, 0, 65_535, instruments=16)
 
 
 def test_cost_by_hand() -> None:
