@@ -344,6 +344,12 @@ class GatewayConfig(_Section):
     port: Annotated[int, Field(ge=0, lt=1 << 16)] = 7171
 
 
+SHORTEST_WATCHDOG_NS = 1_000_000_000
+"""Within a watchdog's time four batches reach the disk and come back from the device, a slow disk's pauses included; a
+shorter one would halt a venue that is well. A board counts a host as silent after 1.07 s (`hdl/boards/clock.py`), so it
+would hardly halt any sooner."""
+
+
 class VenueConfig(_Section):
     """A whole venue.
 
@@ -351,7 +357,7 @@ class VenueConfig(_Section):
     ----------
     device : Device URL, such as `embedded:ecp5`.
     store : SQLite file of journal and ledger, relative to the working directory.
-    watchdog_ns : The device halts when the host is silent for this long.
+    watchdog_ns : The device halts when the host is silent for this long, `SHORTEST_WATCHDOG_NS` at least.
     insurance_fund_quote : What the insurance fund starts with.
     session : How time is cut into sessions.
     timetable : When instruments trade that have no timetable of their own; without one, round the clock.
@@ -364,7 +370,7 @@ class VenueConfig(_Section):
 
     device: str = "embedded:ecp5"
     store: Path = Path("venue.sqlite")
-    watchdog_ns: _DurationNs = 2_000_000_000
+    watchdog_ns: Annotated[int, Field(ge=SHORTEST_WATCHDOG_NS, lt=1 << 62)] = 2_000_000_000
     insurance_fund_quote: _Quote = 0
     session: SessionConfig = SessionConfig()
     timetable: TimetableConfig | None = None

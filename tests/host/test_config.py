@@ -79,7 +79,10 @@ MISTAKES = {
     ),
     'host = "127.0.0.1"': ('host = "0.0.0.0"', "gateway.host: "),
     "port = 7171": ("prot = 7171", "gateway.prot: Extra inputs are not permitted"),
-    "watchdog_ns = 2_000_000_000": ("watchdog_ns = 0", "watchdog_ns: "),
+    "watchdog_ns = 2_000_000_000": (
+        "watchdog_ns = 999_999_999",
+        "watchdog_ns: Input should be greater than or equal to 1000000000",
+    ),
     "[oracle]": ("[orakel]", "oracle: Field required"),
     "[gateway]": ("[gateway", "line"),
 }
