@@ -218,7 +218,7 @@ class FrontDoor:
             if not line:
                 return
             try:
-                message = messages.MESSAGE.validate_json(line)
+                message = messages.read_message(line)
                 self._know_names(message)
             except ValueError as error:
                 _write(writer, {"type": "error", "line": number, "message": _explain(error)})

@@ -1,5 +1,7 @@
 """What clients and oracle sources say to the venue, one JSON object a line, and what they are told."""
 
+import json
+from collections import Counter
 from enum import Enum
 from typing import Annotated, Literal, Self
 
@@ -118,5 +120,26 @@ class OracleQuote(_Message):
 Request = NewOrder | Cancel | Replace | MassCancel
 Message = Request | OracleQuote
 
-MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
-"""Reads and checks one line."""
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+class RepeatedKeyError(ValueError):
+    """A key stands in a message more than once, so that one value would be passed over in silence."""
+
+
+def read_message(line: bytes) -> Message:
+    """Read and check one line.
+
+    Raises
+    ------
+    ValueError : It is no message; a `pydantic.ValidationError`, or `RepeatedKeyError`.
+    """
+    message = _MESSAGE.validate_json(line)
+    json.loads(line, object_pairs_hook=_see_no_key_twice)
+    return message
+
+
+def _see_no_key_twice(pairs: list[tuple[str, object]]) -> None:
+    for key, times in Counter(key for key, _ in pairs).items():
+        if times > 1:
+            raise RepeatedKeyError(f"{key}: stands there {times} times")

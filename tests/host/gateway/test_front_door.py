@@ -206,6 +206,15 @@ BAD_LINES = {
     "unknown type": ('{"type":"buy"}', "does not match any of the expected tags"),
     "missing key": (json.dumps({"type": "cancel", "account": "account-0"}), "client_order_id: Field required"),
     "unknown key": (json.dumps(ORDER | {"colour": "red"}), "colour: Extra inputs"),
+    "repeated key": (
+        '{"type":"cancel","account":"account-0","account":"account-1","client_order_id":1}',
+        "account: stands there 2 times",
+    ),
+    "repeated key, escaped": (
+        '{"type":"mass_cancel","account":"account-0","\\u0061ccount":"account-0"}',
+        "account: stands there 2 times",
+    ),
+    "repeated key, nested": ('{"type":"mass_cancel","account":' + "[" * 2000 + ',"account":"account-0"}', ""),
     "zero quantity": (json.dumps(ORDER | {"quantity_lots": 0}), "quantity_lots: "),
     "too much": (json.dumps(ORDER | {"quantity_lots": 2**32}), "quantity_lots: "),
     "text for a number": (json.dumps(ORDER | {"quantity_lots": "5"}), "quantity_lots: Input should be a valid integer"),
