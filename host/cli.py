@@ -14,7 +14,8 @@ from rich.table import Table
 from bandgap.host.clock import VenueClock
 from bandgap.host.config import ConfigError, load_config
 from bandgap.host.daemon import Daemon
-from bandgap.host.device.transport import DeviceUrlError, open_transport
+from bandgap.host.device.transport import DeviceUrlError, TransportError, open_transport
+from bandgap.host.gateway.front_door import ListenError
 from bandgap.host.recovery import DaemonError, StoodStillError
 from bandgap.host.service import serve
 from bandgap.host.settlement.store import Store, StoreError
@@ -63,9 +64,7 @@ def run(
             asyncio.run(serve(venue, daemon, VenueClock(daemon.time_ns), console))
     except KeyboardInterrupt:
         pass
-    except typer.Exit:  # a RuntimeError, too
-        raise
-    except (RuntimeError, OSError) as error:
+    except (DaemonError, TransportError, StoreError, ListenError) as error:
         raise _fail(console, error, _FAILED) from error
     console.print("stopped")
 

@@ -41,7 +41,7 @@ from bandgap.host.founding import (
     rates_of,
     try_instruments,
 )
-from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry
+from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry, RequestError
 from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
 from bandgap.host.margin.credit import CreditLines
 from bandgap.host.margin.positions import Positions
@@ -469,7 +469,7 @@ class Daemon:
             for quote in given.quotes:
                 self.oracle.check(quote, given.time_ns)
             self._clients.check(given.requests)
-        except (QuoteError, ValueError) as error:
+        except (QuoteError, RequestError) as error:
             raise StepInputError(str(error)) from error
 
 

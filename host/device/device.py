@@ -10,7 +10,7 @@ from bandgap.hdl.protocol.loopback import LOOPBACK_MAGIC
 from bandgap.hdl.protocol.registers import BY_NAME, MAGIC, STATUS_READY
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.hdl.protocol.version import layout_hash
-from bandgap.host.device.transport import Transport
+from bandgap.host.device.transport import Transport, TransportError
 from bandgap.host.wire import Bytes2D, command_headers, report_headers
 
 _READY_POLLS = 1 << 16
@@ -18,7 +18,7 @@ _EPOCHS = 1 << 16
 _NUMBERS = 1 << 32
 
 
-class DeviceError(RuntimeError):
+class DeviceError(TransportError):
     """The device cannot be reached, or does not keep the protocol."""
 
 

@@ -76,6 +76,10 @@ def arrivals_of(
     return arrivals
 
 
+class TransportError(RuntimeError):
+    """A device cannot be opened, or driven any further; the message says why."""
+
+
 class DeviceUrlError(ValueError):
     """A device URL names nothing that could be opened; the message says why."""
 

@@ -33,6 +33,10 @@ UNREAD_BYTES = 1 << 20
 _ORDER_KINDS = (ReportKind.ACCEPTED, ReportKind.REJECTED, ReportKind.CANCELED, ReportKind.REPLACED)
 
 
+class ListenError(RuntimeError):
+    """The address cannot be listened on; the message says why."""
+
+
 class UnknownNameError(ValueError):
     """A message names an account, instrument or source that the venue does not have."""
 
@@ -66,10 +70,19 @@ class FrontDoor:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> int:
-        """Begin to listen; the port."""
-        self._server = await asyncio.start_server(self._serve, self._gateway.host, self._gateway.port, limit=LINE_BYTES)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        """Begin to listen; the port.
+
+        Raises
+        ------
+        ListenError : Another program has the port, or this one may not.
+        """
+        host, port = self._gateway.host, self._gateway.port
+        try:
+            self._server = await asyncio.start_server(self._serve, host, port, limit=LINE_BYTES)
+        except OSError as error:
+            raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        opened: int = self._server.sockets[0].getsockname()[1]
+        return opened
 
     async def close(self) -> None:
         """Stop listening and end every connection."""

@@ -73,6 +73,10 @@ _COPIED_FIELDS = {
 }
 
 
+class RequestError(ValueError):
+    """A request can be no command; the message says which and why."""
+
+
 class Refusal(IntEnum):
     """Why the host answered a request itself; no command was made of it."""
 
@@ -148,7 +152,7 @@ class OrderEntry:
 
         Raises
         ------
-        ValueError : A request has an unknown kind or the client order id zero; nothing was changed.
+        RequestError : A request has an unknown kind or the client order id zero; nothing was changed.
         """
         self.check(requests)
         tokens, refused = self._name_slots(requests)
@@ -210,10 +214,12 @@ class OrderEntry:
         kinds = requests["kind"]
         unknown = np.flatnonzero(~np.isin(kinds, [opcode.value for opcode in _KINDS]))
         if len(unknown):
-            raise ValueError(f"request {unknown[0]}: kind {kinds[unknown[0]]} is not one of {[o.name for o in _KINDS]}")
+            raise RequestError(
+                f"request {unknown[0]}: kind {kinds[unknown[0]]} is not one of {[o.name for o in _KINDS]}"
+            )
         nameless = np.flatnonzero((requests["client_order_id"] == 0) & (kinds != _MASS_CANCEL))
         if len(nameless):
-            raise ValueError(f"request {nameless[0]}: client order id is zero")
+            raise RequestError(f"request {nameless[0]}: client order id is zero")
 
     def _name_slots(self, requests: Records) -> tuple[NDArray[np.intp], list[tuple[int, Refusal]]]:
         """The slot of each request (0 for a mass cancel, -1 for a refused one), taking free ones for new orders."""

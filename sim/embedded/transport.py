@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bandgap.hdl.config import PRESETS, BookConfig
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
-from bandgap.host.device.transport import Bytes2D, DeviceUrlError, Transport, arrivals_of
+from bandgap.host.device.transport import Bytes2D, DeviceUrlError, Transport, TransportError, arrivals_of
 from bandgap.sim.whole_file import opening
 
 from . import build
@@ -20,7 +20,7 @@ PATIENCE_CYCLES = 1 << 20
 search for an auction's price) take some ten cycles an order, of 65,536 orders at most."""
 
 
-class DeviceHungError(RuntimeError):
+class DeviceHungError(TransportError):
     """The appliance neither took a command, nor reported, nor came to rest."""
 
 

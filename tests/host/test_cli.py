@@ -152,6 +152,47 @@ def test_killed_venue_still_has_its_orders_and_trades(venue_file: Path) -> None:
         assert (canceled["quantity_lots"], done["canceled_orders"]) == (3, 1)
 
 
+def test_port_in_use_is_named(venue_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        venue_file.write_text(venue_file.read_text().replace("port = 0", f"port = {port}"))
+        ended = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
+    assert ended.exit_code == 1
+    assert f"error: cannot listen on 127.0.0.1:{port}: " in ended.output
+
+
+MISTAKEN = """
+from bandgap.host import cli
+from bandgap.host.{module} import {owner}
+
+def mistake(*_):
+    {mistake}
+
+{owner}.{method} = mistake
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "method", "mistake", "shown"),
+    [
+        ("daemon", "Daemon", "_settle", "raise RuntimeError('dictionary changed size')", "dictionary changed size"),
+        ("daemon", "Daemon", "_settle", "open('/nowhere/at/all')", "No such file"),
+        ("gateway.order_entry", "OrderEntry", "check", "[].index(3)", "3 is not in list"),
+    ],
+)
+def test_mistake_of_ours_shows_where_it_comes_from(
+    venue_file: Path, module: str, owner: str, method: str, mistake: str, shown: str
+) -> None:
+    program = MISTAKEN.format(module=module, owner=owner, method=method, mistake=mistake)
+    run = [sys.executable, "-c", program, "run", "--config", str(venue_file)]
+    ended = subprocess.run(run, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert "in mistake" in ended.stderr
+    assert shown in ended.stderr
+
+
 def test_store_in_use_is_refused(venue_file: Path) -> None:
     with running(venue_file, signal.SIGTERM):
         refused = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
