@@ -184,7 +184,7 @@ class Daemon:
         self._see_nothing_rejected(commands, reports)
 
         ids = self._clients.follow(reports)
-        self._closing.follow(reports)
+        closing_ids = self._closing.follow(reports)
         self._settle(reports)
         changes = self._follow_trading(commands, reports)
         transfers = self.ledger.take_transfers()
@@ -198,11 +198,13 @@ class Daemon:
             )
         result = StepResult(
             self.sequence,
+            given.time_ns,
             encoded,
             int(command_headers(encoded.commands)["number"][0]) if len(encoded.commands) else 0,
             commands,
             reports,
             ids,
+            closing_ids,
             tuple(marks),
             tuple(changes),
             self.market.index_ppm,

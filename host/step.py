@@ -104,11 +104,13 @@ class StepResult:
     Attributes
     ----------
     sequence : Its number in the journal.
+    time_ns : When it began.
     encoded : Which requests became commands, and which the host refused and why.
     first_number : Number of the first client command; the others follow.
     commands : (m, 32) uint8, the operator commands that went before the clients'.
     reports : (n, 64) uint8, all the device's reports.
     ids : The client order ids that each report speaks of.
+    closing_ids : The same of closing orders, whose ids are the host's own.
     marks_ticks : Mark price of each instrument; None without one.
     trading_changes : Every change of a trading state, in order.
     index_ppm : How far the index has moved since the session began.
@@ -117,11 +119,13 @@ class StepResult:
     """
 
     sequence: int
+    time_ns: int
     encoded: Encoded
     first_number: int
     commands: Bytes2D
     reports: Bytes2D
     ids: ClientIds
+    closing_ids: ClientIds
     marks_ticks: tuple[int | None, ...]
     trading_changes: tuple[TradingChange, ...]
     index_ppm: int

@@ -2,7 +2,8 @@
 
 Each line is one message of `messages.py`. Every line is answered: a line that cannot be taken by
 `{"type": "error", "line": n, "message": ...}`, a request by what the host or the device says to it. The connection that
-last sent a request for an account is told everything that happens to the account's orders.
+last sent a request for an account is told everything that happens to the account's orders, and what its liquidation
+does. `docs/venue.md` lists all messages.
 
 Buffers are bounded: when requests come faster than the venue takes them, reading waits; a client that does not
 read what it is told is disconnected, and so is one that sends a line longer than `LINE_BYTES`.
@@ -146,7 +147,9 @@ class FrontDoor:
         ]
 
     def answer(self, requests: Records, result: StepResult) -> None:
-        """Tell every account what has happened to its requests and orders."""
+        """Tell every account what has happened to it, and to its requests and orders."""
+        for account, answer in self._liquidations(result):
+            self._tell(account, answer)
         encoded = result.encoded
         for row, refusal in zip(encoded.refused_rows.tolist(), encoded.refusals.tolist(), strict=True):
             order_id = int(requests["client_order_id"][row])
@@ -159,12 +162,24 @@ class FrontDoor:
         for account, answer in self._answers(result):
             self._tell(account, answer)
 
+    @staticmethod
+    def _liquidations(result: StepResult) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Account and answer for each that is covered, restored or blocked from this step on."""
+        decided = result.liquidation
+        for account, amount_quote in decided.cover:
+            yield account, {"type": "covered", "amount_quote": amount_quote, "time_ns": result.time_ns}
+        for kind, accounts in (("restored", decided.restore), ("blocked", decided.kill)):
+            for account in accounts:
+                yield account, {"type": kind, "time_ns": result.time_ns}
+
     def _answers(self, result: StepResult) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Account and answer for each report that speaks of a client's order, or ends a mass cancel."""
+        """Account and answer for each report that speaks of its order, a closing one too, or ends a mass cancel."""
         orders = as_reports(result.reports, ReportKind.ACCEPTED)
         trades = as_reports(result.reports, ReportKind.TRADE)
         dones = as_reports(result.reports, ReportKind.DONE)
         ids = zip(result.ids.client_order_id.tolist(), result.ids.maker_client_order_id.tolist(), strict=True)
+        closing = result.closing_ids.client_order_id != 0
+        maker_closing = result.closing_ids.maker_client_order_id != 0
         last_number = result.first_number + len(result.encoded.commands)
         for row, (order_id, maker_order_id) in enumerate(ids):
             order, header = orders[row], orders[row]["header"]
@@ -175,9 +190,9 @@ class FrontDoor:
                 taker_side = Side.BUY if auction else Side(int(header["side"]))
                 maker_side = Side.SELL if taker_side is Side.BUY else Side.BUY
                 taker, maker = ("auction", "auction") if auction else ("taker", "maker")
-                if order_id:
+                if order_id or closing[row]:
                     yield int(trade["account"]), self._describe("trade", trade, order_id, taker_side, taker)
-                if maker_order_id:
+                if maker_order_id or maker_closing[row]:
                     answer = self._describe("trade", trade, maker_order_id, maker_side, maker)
                     answer["remaining_lots"] = int(trade["maker_remaining_lots"])
                     yield int(trade["maker_account"]), answer
@@ -190,9 +205,10 @@ class FrontDoor:
                 yield int(order["account"]), {"type": "done", "canceled_orders": int(dones[row]["count"])}
 
     def _describe(self, kind: str, report: Any, order_id: int, side: Any, role: str | None = None) -> dict[str, Any]:
+        """The answer for an order's report; zero for the id of a closing order, which only trades are told of."""
+        order = {"type": kind, "client_order_id": order_id} if order_id else {"type": "liquidation_trade"}
         answer = {
-            "type": kind,
-            "client_order_id": order_id,
+            **order,
             "instrument": self._instrument_names[report["header"]["instrument"]],
             "side": Side(side).name.lower(),
             "price_ticks": int(report["price_ticks"]),

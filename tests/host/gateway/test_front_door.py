@@ -10,7 +10,7 @@ import pytest
 from bandgap.hdl.protocol import commands
 from bandgap.host.config import VenueConfig
 from bandgap.host.gateway import front_door, messages
-from bandgap.host.gateway.front_door import LINE_BYTES, FrontDoor
+from bandgap.host.gateway.front_door import LINE_BYTES, FrontDoor, Intake
 from bandgap.host.step import StepInput
 
 WAIT_S = 120
@@ -77,14 +77,19 @@ class Hall:
             result = self.venue.daemon.step(StepInput(time_ns, requests, self.door.quotes(intake, time_ns)))
             self.door.answer(requests, result)
 
+    def pass_by(self, mark: int | None = None) -> None:
+        """A step in which no message comes."""
+        result = self.venue.step(mark=mark)
+        self.door.answer(self.door.requests(Intake([], []), result.time_ns), result)
+
 
 @pytest.fixture
-def in_hall(open_venue: Callable[..., Any]) -> Callable[[Callable[[Hall], Awaitable[None]]], None]:
+def in_hall(open_venue: Callable[..., Any]) -> Callable[..., None]:
     """Run a scene in a hall, and close it afterwards."""
 
-    def run(scene: Callable[[Hall], Awaitable[None]]) -> None:
+    def run(scene: Callable[[Hall], Awaitable[None]], **config: Any) -> None:
         async def whole() -> None:
-            hall = Hall(open_venue())
+            hall = Hall(open_venue(**config))
             await hall.open()
             try:
                 await scene(hall)
@@ -146,6 +151,85 @@ def test_both_sides_of_an_auction_are_told(in_hall: Any) -> None:
             assert answer["price_ticks"] == 1000
 
     in_hall(scene)
+
+
+def test_liquidated_account_is_told(in_hall: Any) -> None:
+    """Account 0 buys 120 lots at 1000; at the mark 880 it is blocked, and sold into a bid at 860 in slices of 50."""
+
+    async def scene(hall: Hall) -> None:
+        holder, other = await hall.client(), await hall.client()
+        sell = ORDER | {"account": "account-1", "side": "sell"}
+        for number, lots in ((1, 100), (2, 20)):
+            other.say(sell | {"client_order_id": number, "quantity_lots": lots})
+            await hall.step(1)
+            holder.say(ORDER | {"client_order_id": number, "quantity_lots": lots})
+            await hall.step(1, after_ns=1_000_000_000)
+        holder.say(ORDER | {"client_order_id": 3, "price_ticks": 855, "quantity_lots": 1})
+        await hall.step(1)
+        assert [answer["type"] for answer in await holder.hear(5)] == ["accepted", "trade"] * 2 + ["accepted"]
+        await other.hear(4)
+
+        hall.pass_by(mark=880)
+        blocked, canceled = await holder.hear(2)
+        assert blocked == {"account": "account-0", "type": "blocked", "time_ns": hall.venue.daemon.time_ns}
+        assert (canceled["type"], canceled["reason"]) == ("canceled", "account_killed")
+        other.say(sell | {"side": "buy", "client_order_id": 3, "price_ticks": 860, "quantity_lots": 500})
+        await hall.step(1)
+        await other.hear(1)
+        for lots in (50, 50, 20):
+            hall.pass_by()
+            (closed,), (bought,) = await holder.hear(1), await other.hear(1)
+            assert closed.pop("time_ns") > 0
+            assert closed == {
+                "account": "account-0",
+                "type": "liquidation_trade",
+                "instrument": "PERP-0",
+                "side": "sell",
+                "price_ticks": 860,
+                "quantity_lots": lots,
+                "remaining_lots": 0,
+                "role": "taker",
+            }
+            assert (bought["type"], bought["client_order_id"], bought["role"]) == ("trade", 3, "maker")
+        hall.pass_by()
+        covered, restored = await holder.hear(2)
+        assert (covered["type"], covered["amount_quote"]) == ("covered", 18_000 + 600 + 516)
+        assert restored == {"account": "account-0", "type": "restored", "time_ns": hall.venue.daemon.time_ns}
+
+    in_hall(scene, deposits=(150_000, 10_000_000), width_ppm=30_000)
+
+
+def test_closing_order_that_collects_is_told_as_one_of_an_auction(in_hall: Any) -> None:
+    """As in `test_one_closing_order_at_a_time_waits_for_the_auction`: 40 of 50 lots are sold at 854."""
+
+    async def scene(hall: Hall) -> None:
+        holder, other = await hall.client(), await hall.client()
+        sell = ORDER | {"account": "account-1", "side": "sell"}
+        for number, lots in ((1, 100), (2, 20)):
+            other.say(sell | {"client_order_id": number, "quantity_lots": lots})
+            await hall.step(1)
+            holder.say(ORDER | {"client_order_id": number, "quantity_lots": lots})
+            await hall.step(1, after_ns=1_000_000_000)
+        await holder.hear(4)
+        hall.venue.step(after_ns=31_000_000_000)
+        hall.pass_by(mark=880)
+        other.say(sell | {"side": "buy", "client_order_id": 3, "price_ticks": 870, "quantity_lots": 40})
+        await hall.step(1, after_ns=1_000_000_000)
+        hall.pass_by()
+        hall.pass_by()
+        blocked, closed = await holder.hear(2)
+        assert blocked["type"] == "blocked"
+        told = {key: closed[key] for key in ("type", "role", "side", "price_ticks", "quantity_lots", "remaining_lots")}
+        assert told == {
+            "type": "liquidation_trade",
+            "role": "auction",
+            "side": "sell",
+            "price_ticks": 854,
+            "quantity_lots": 40,
+            "remaining_lots": 10,
+        }
+
+    in_hall(scene, deposits=(150_000, 10_000_000), width_ppm=30_000)
 
 
 def test_cancel_replace_and_mass_cancel(in_hall: Any) -> None:
