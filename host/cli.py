@@ -16,6 +16,7 @@ from bandgap.host.config import ConfigError, load_config
 from bandgap.host.daemon import Daemon
 from bandgap.host.device.transport import DeviceUrlError, TransportError, open_transport
 from bandgap.host.gateway.front_door import ListenError
+from bandgap.host.progress import RecoveryProgress
 from bandgap.host.recovery import DaemonError, StoodStillError
 from bandgap.host.service import serve
 from bandgap.host.settlement.store import Store, StoreError
@@ -54,7 +55,7 @@ def run(
             except (ConfigError, DeviceUrlError, StoreError) as error:
                 raise _fail(console, error, _BAD_INPUT) from error
             try:
-                daemon = Daemon(venue, transport, store)
+                daemon = Daemon(venue, transport, store, RecoveryProgress(console).follow)
             except StoodStillError:
                 raise
             except (ConfigError, StoreError, DaemonError) as error:  # the journal comes to the same each time

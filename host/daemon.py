@@ -10,6 +10,7 @@ journaled batches again, on a fresh device, and comes to the same state, or says
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
@@ -89,6 +90,7 @@ class Daemon:
     config : The venue.
     transport : A fresh device; the daemon owns it from now on.
     store : Journal and ledger; what is in it is carried out again first.
+    follow_recovery : Is told behind each batch of the journal how many have been carried out, and of how many.
 
     Attributes
     ----------
@@ -108,7 +110,13 @@ class Daemon:
     DaemonError : Any other: the journal does not come out as it did, or cannot be carried out to its end.
     """
 
-    def __init__(self, config: VenueConfig, transport: Transport, store: Store) -> None:
+    def __init__(
+        self,
+        config: VenueConfig,
+        transport: Transport,
+        store: Store,
+        follow_recovery: Callable[[int, int], None] = lambda done, batches: None,
+    ) -> None:
         self.config = config
         self._store = store
         self.device = Device(transport)
@@ -146,8 +154,10 @@ class Daemon:
         device_sizes = json.dumps(asdict(sizes))
         store.begin_venue(config.rules(), device_sizes, self.ledger.names)
         self.digest = first_digest(config.rules(), device_sizes)
+        batch_count = store.batch_count
         for batch in store.batches():
             self._carry_out(StepInput.from_bytes(batch.time_ns, batch.requests, batch.quotes, batch.deposits), batch)
+            follow_recovery(self.sequence, batch_count)
 
     def step(self, given: StepInput) -> StepResult:
         """Take in what has come, and carry it through to settled money.

@@ -205,6 +205,12 @@ class Store:
         self._connection.close()
         self._engine.dispose()
 
+    @property
+    def batch_count(self) -> int:
+        """How many batches the journal has, an unfinished one included."""
+        last: int | None = self._read(select(func.max(_BATCHES.c.sequence)))[0][0]
+        return 0 if last is None else last + 1
+
     def begin_venue(self, rules: str, device_sizes: str, ledger_accounts: list[str]) -> None:
         """Write what the venue is, the first time; afterwards, see that it is the same.
 
@@ -268,7 +274,7 @@ class Store:
 
     def batches(self) -> Iterator[Batch]:
         """All batches in order, one at a time; only the last may be unfinished."""
-        count = self._count_batches()
+        count = self.batch_count
         for sequence in range(count):
             query = select(_BATCHES).where(_BATCHES.c.sequence == sequence)
             rows = self._read(query)
@@ -352,10 +358,6 @@ class Store:
         query = select(_TRANSFERS).where(_TRANSFERS.c.batch == sequence).order_by(_TRANSFERS.c.position)
         rows = [(row.kind, row.source, row.target, 0, row.amount_quote) for row in self._read(query)]
         return np.array(rows, TRANSFER_DTYPE)
-
-    def _count_batches(self) -> int:
-        last: int | None = self._read(select(func.max(_BATCHES.c.sequence)))[0][0]
-        return 0 if last is None else last + 1
 
 
 def _as_batch(row: Row[Any]) -> Batch:
