@@ -123,7 +123,7 @@ class Daemon:
         sizes = self.device.sizes
         check_fit(config, sizes)
         try_instruments(config, self.device)
-        self.device = Device(transport)
+        self.device = Device(transport)  # a new epoch: what was tried is forgotten
         closing_slots = max(1, sizes.orders // _CLOSING_SHARE)
         self.device.set_token_range(OPERATOR_LINK, 0, closing_slots)
         self.device.set_token_range(CLIENT_LINK, closing_slots, sizes.orders - closing_slots)

@@ -54,9 +54,9 @@ def try_instruments(config: VenueConfig, device: Device) -> None:
     for report in headers[headers["kind"] == ReportKind.REJECTED.value]:
         instrument = config.instruments[int(sent["instrument"][sent["number"] == report["command_number"]][0])]
         raise ConfigError(
-            f"the device takes no instrument as {instrument.name} is ({Reason(int(report['reason'])).name}): "
-            f"window_base_ticks {instrument.window_base_ticks}, window_ticks {instrument.window_ticks} (too small "
-            f"for it?), multiplier_quote {instrument.multiplier_quote}"
+            f"the device rejects instrument {instrument.name} ({Reason(int(report['reason'])).name}): "
+            f"window_base_ticks {instrument.window_base_ticks}, window_ticks {instrument.window_ticks}, "
+            f"multiplier_quote {instrument.multiplier_quote}; try more window_ticks: each device has a smallest window"
         )
 
 

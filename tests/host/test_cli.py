@@ -249,7 +249,7 @@ def test_instrument_that_the_device_rejects_is_a_bad_venue_file(venue_file: Path
     venue_file.write_text(text.replace("window_ticks = 4_096", "window_ticks = 2"))
     refused = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
     assert refused.exit_code == 2
-    assert "BTC-PERP is (MALFORMED): window_base_ticks 8192, window_ticks 2 (too small" in refused.output
+    assert "rejects instrument BTC-PERP (MALFORMED): window_base_ticks 8192, window_ticks 2, " in refused.output
     venue_file.write_text(text)
     with running(venue_file, signal.SIGTERM) as (_, said):
         assert not any(line.startswith("recovered ") for line in said)

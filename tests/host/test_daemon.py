@@ -198,6 +198,15 @@ def test_mark_that_positions_cannot_be_valued_at_is_none(open_venue: Open, tmp_p
     assert [change.state for change in called.trading_changes] == [TradingState.CALL] * 2
 
 
+def test_position_worth_too_much_at_the_last_mark_stops_the_venue(open_venue: Open) -> None:
+    """No fill of a venue comes to it: 2^50 lots at 1000 ticks of 10 quote units are worth about 2^63."""
+    venue = open_venue()
+    venue.step(mark=1000)
+    venue.daemon.positions.lots[0, 0] = 1 << 50
+    with pytest.raises(DaemonError, match="batch 1: PERP-0: a position of 1125899906842624 lots at mark 1000 is worth"):
+        venue.step()
+
+
 def test_rejected_operator_command_stops_the_venue(open_venue: Open) -> None:
     """Behind the daemon's back the window is moved, so that its next band lies outside."""
     venue = open_venue()
@@ -234,7 +243,7 @@ def test_instrument_that_the_device_rejects_leaves_no_venue_in_the_store(open_ve
     """No register tells the smallest window; corrected, the venue begins in the same store."""
     path = tmp_path / "venue.sqlite"
     store = Store(path)
-    with pytest.raises(ConfigError, match=r"as PERP-0 is \(MALFORMED\): window_base_ticks 512, window_ticks 2 "):
+    with pytest.raises(ConfigError, match=r"PERP-0 \(MALFORMED\): window_base_ticks 512, window_ticks 2, "):
         open_venue(store, window_ticks=2)
     store.close()
     assert open_venue(Store(path)).step(mark=1000).sequence == 0
