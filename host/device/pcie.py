@@ -59,7 +59,16 @@ class PcieLinkError(DeviceError):
 
 
 class ReadFailedError(PcieLinkError):
-    """The device could not read host memory: everything before that read was carried out, nothing behind it."""
+    """The device could not read host memory: everything before that read was carried out, nothing behind it.
+
+    Attributes
+    ----------
+    taken : How many commands the core took in this run, modulo 2**32.
+    """
+
+    def __init__(self, message: str, taken: int) -> None:
+        super().__init__(message)
+        self.taken = taken
 
 
 @dataclass(frozen=True)
@@ -355,9 +364,9 @@ class PcieTransport(Transport):
                 self._post(commands, link)
                 self._until(lambda: self._taken == self._sent)
                 return
-            except ReadFailedError:
+            except ReadFailedError as failure:
                 self.failed_reads += 1
-                taken = self._taken - before
+                taken = (failure.taken - before) % _WORD
                 failures = 1 if taken else failures + 1
                 if failures == READ_ATTEMPTS:
                     raise
@@ -449,10 +458,26 @@ class PcieTransport(Transport):
         return True
 
     def _check_errors(self) -> None:
-        if self._errors & READ_ERRORS.value and self._at_rest and self._received == self._written:
-            raise ReadFailedError(f"the device could not read host memory: {_names(self._errors)}")
+        if self._errors & READ_ERRORS.value and (taken := self._taken_at_the_end()) is not None:
+            raise ReadFailedError(f"the device could not read host memory: {_names(self._errors)}", taken)
         if self._errors & _LOSSES.value:
             raise PcieLinkError(f"commands were lost on the way to the device: {_names(self._errors)}")
+
+    def _taken_at_the_end(self) -> int | None:
+        """How many commands a run took in which a read failed, once it is at its end and its reports are all here.
+
+        The registers say it, not the status in memory: there, errors can be visible before the progress that belongs to
+        them, behind an "at rest" from before the commands. At rest after a failed read is for good, so what was taken
+        is final between two looks at that; a run that is reset has forgotten it.
+        """
+        if not self._runs_at_rest() or self._received != self._read(LINK_BY_NAME["reports_written"]):
+            return None
+        taken = self._read(LINK_BY_NAME["commands_taken"])
+        return taken if self._runs_at_rest() else None
+
+    def _runs_at_rest(self) -> bool:
+        state = self._read(LINK_BY_NAME["state"]) & ~LinkState.BUSY.value
+        return state == LinkState.RUNNING.value | LinkState.AT_REST.value
 
     def _complaint(self) -> str:
         waited = f"for {self._patience_s:g} s"
