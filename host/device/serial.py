@@ -3,9 +3,11 @@
 import errno
 import secrets
 import struct
+import termios
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -170,7 +172,9 @@ class SerialTransport(Transport):
                 self._sort()
                 # What has come is acknowledged at once, not with the next call.
                 if out := session.give(self._clock()):
-                    self._port.write(out)
+                    # What the port does not take is like what the line spoils: it is sent again.
+                    with suppress(serial.SerialTimeoutException):
+                        self._port.write(out)
                 if condition():
                     return
                 session.take(self._port.read(1))
@@ -260,9 +264,11 @@ def open_port(port: str, baud: int) -> serial.SerialBase:
     DeviceUrlError : There can be no such port, or it cannot do that rate.
     """
     try:
-        return serial.serial_for_url(port, baudrate=baud, timeout=_POLL_S, exclusive=True)
+        return serial.serial_for_url(port, baudrate=baud, timeout=_POLL_S, write_timeout=TIMEOUT_S, exclusive=True)
     except OSError as error:
         raise PortError(_why(port, baud, error)) from error
+    except termios.error as error:  # a port that vanishes while it is set up
+        raise PortError(_why(port, baud, OSError(*error.args))) from error
     except ValueError as error:
         raise DeviceUrlError(f"port {port} cannot be opened at {baud} baud: {error}") from error
 

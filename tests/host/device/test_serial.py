@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import struct
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -45,16 +46,19 @@ class Pins:
         return self.end.give(time.monotonic())
 
 
-class SuspendedPort:
-    """A port in time that is counted. The host is suspended for `pause_s` when it has written, while the answer comes.
+class CountedPort:
+    """A port in time that is counted: reading takes a poll's time.
 
-    Reading takes a poll's time.
+    Attributes
+    ----------
+    pause_s : For so long the host is suspended when it has written, while the answer comes.
+    full_s : Until then the port takes half of what is written, and no more for a quarter of a second.
     """
 
     def __init__(self, pins: Pins) -> None:
         self._end = pins.end
         self._received = b""
-        self.now_s = self.pause_s = 0.0
+        self.now_s = self.pause_s = self.full_s = 0.0
 
     @property
     def in_waiting(self) -> int:
@@ -64,7 +68,11 @@ class SuspendedPort:
         return self.now_s
 
     def write(self, data: bytes) -> None:
-        self._end.take(data)
+        full = self.now_s < self.full_s
+        self._end.take(data[: len(data) // 2] if full else data)
+        if full:
+            self.now_s += 0.25
+            raise serial.SerialTimeoutException("Write timeout")
         self._received += self._end.give(self.now_s)
         self.now_s += self.pause_s
 
@@ -193,13 +201,37 @@ def test_a_device_that_hangs_is_told_from_one_that_is_silent() -> None:
 
 
 def test_what_came_while_the_host_was_suspended_counts() -> None:
-    port = SuspendedPort(Pins())
+    port = CountedPort(Pins())
     transport = SerialTransport(lambda: port, clock=port.clock, patience_s=30.0)
     port.pause_s = 100.0
     assert transport.read_register(0x44) == 0x44
     sent = commands(3)
     transport.send(sent)
     assert np.array_equal(transport.receive(), expected(sent))
+
+
+def test_a_port_that_takes_only_part_loses_nothing() -> None:
+    pins = Pins()
+    port = CountedPort(pins)
+    transport = SerialTransport(lambda: port, clock=port.clock)
+    port.full_s = port.now_s + 5.0
+    sent = commands(40)
+    transport.send(sent)
+    assert np.array_equal(transport.receive(), expected(sent))
+    assert len(pins.commands) == 40
+    assert port.now_s > port.full_s
+
+
+def test_a_port_that_takes_nothing_is_given_up() -> None:
+    ours, theirs = os.openpty()
+    port = open_port(os.ttyname(theirs), 115_200)
+    assert port.write_timeout, "it would be waited for without end"
+    with pytest.raises(serial.SerialTimeoutException):
+        port.write(bytes(1 << 20))
+    with pytest.raises(SerialLinkError, match=r"does not answer for 0.3 s: check its power, the cable and the baud"):
+        SerialTransport(lambda: port, patience_s=0.3)
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_silence_is_an_error() -> None:
@@ -277,6 +309,20 @@ def test_a_port_in_use_says_so() -> None:
     with served(Pins()) as url, closing(open_transport(url)):
         with pytest.raises(PortError, match=r"port /dev/pts/\d+ is in use by another program"):
             open_transport(url)
+
+
+def test_a_port_that_vanishes_while_it_is_opened_is_not_there_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pyserial lets through then is none of its errors, nor one of the system's."""
+
+    def vanish(*_: object) -> None:
+        raise termios.error(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(termios, "tcflush", vanish)
+    ours, theirs = os.openpty()
+    with pytest.raises(PortError, match=r"port /dev/pts/\d+ cannot be opened at 115200 baud: .*Input/output error"):
+        open_port(os.ttyname(theirs), 115_200)
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_port_without_permission_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
