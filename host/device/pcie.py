@@ -123,11 +123,13 @@ class PcieAccess(ABC):
 class _HostMemory:
     """What host and device leave for each other: rings, commands, and a line for the status of each run in turn."""
 
-    def __init__(self, access: PcieAccess, report_ring_log2: int) -> None:
+    def __init__(
+        self, access: PcieAccess, report_ring_log2: int, descriptor_ring_log2: int, command_places: int
+    ) -> None:
         self.report_ring, self.slots = _array(access, _SLOT, 1 << report_ring_log2)
-        self.descriptor_ring, self.descriptors = _array(access, _BATCH, 1 << DESCRIPTOR_RING_LOG2)
+        self.descriptor_ring, self.descriptors = _array(access, _BATCH, 1 << descriptor_ring_log2)
         self.status_lines, self.statuses = _array(access, _STATUS, STATUS_LINES)
-        self.command_area, self.commands = _array(access, np.dtype((np.uint8, COMMAND_BYTES)), COMMAND_PLACES)
+        self.command_area, self.commands = _array(access, np.dtype((np.uint8, COMMAND_BYTES)), command_places)
 
 
 def _array(access: PcieAccess, dtype: np.dtype[Any], count: int) -> tuple[int, NDArray[Any]]:
@@ -146,7 +148,8 @@ class PcieTransport(Transport):
     Arguments
     ---------
     access : The way to the function; the transport owns it from now on.
-    report_ring_log2 : Places in the report ring, as a power of two.
+    report_ring_log2, descriptor_ring_log2 : Places in these rings, as a power of two.
+    command_places : Memory has room for so many of the commands that go through the ring.
     bulk_commands : From so many commands for the same time on, they go through the ring.
     batch_commands : A descriptor is of at most so many commands.
     patience_s : Without any progress for so long, the link is given up.
@@ -166,13 +169,15 @@ class PcieTransport(Transport):
         self,
         access: PcieAccess,
         report_ring_log2: int = REPORT_RING_LOG2,
+        descriptor_ring_log2: int = DESCRIPTOR_RING_LOG2,
+        command_places: int = COMMAND_PLACES,
         bulk_commands: int = BULK_COMMANDS,
         batch_commands: int = BATCH_COMMANDS,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._access: PcieAccess | None = access
         self._memory: _HostMemory | None = None
-        self._report_ring_log2 = report_ring_log2
+        self._report_ring_log2, self._descriptor_ring_log2 = report_ring_log2, descriptor_ring_log2
         self._bulk_commands, self._batch_commands = bulk_commands, batch_commands
         self._patience_s = patience_s
         self._reports: list[Bytes2D] = []
@@ -180,12 +185,15 @@ class PcieTransport(Transport):
         self._received = 0  # sequence of the last report that was taken out
         self.failed_reads = 0
         try:
-            _check_settings(report_ring_log2, bulk_commands, batch_commands)
+            _check_settings(
+                {"report_ring_log2": report_ring_log2, "descriptor_ring_log2": descriptor_ring_log2},
+                {"command_places": command_places, "bulk_commands": bulk_commands, "batch_commands": batch_commands},
+            )
             self._check_layout()
             self._window_commands = self._read(LINK_BY_NAME["window_commands"])
             self._links = self._read(BY_NAME["links"])
             self._stop()
-            self._memory = _HostMemory(access, report_ring_log2)
+            self._memory = _HostMemory(access, report_ring_log2, descriptor_ring_log2, command_places)
             self._start()
             self._write_time(0)
         except BaseException:
@@ -309,7 +317,7 @@ class PcieTransport(Transport):
             "report_ring_log2": self._report_ring_log2,
             "reports_taken": self._received,
             "descriptor_ring": memory.descriptor_ring,
-            "descriptor_ring_log2": DESCRIPTOR_RING_LOG2,
+            "descriptor_ring_log2": self._descriptor_ring_log2,
             "descriptors_posted": 0,
             "status_address": memory.status_lines + self._line * STATUS_BYTES,
             "errors": _WORD - 1,
@@ -377,11 +385,12 @@ class PcieTransport(Transport):
     def _post(self, commands: Bytes2D, link: int) -> None:
         """Lay commands out and tell the device, whenever there is room."""
         memory = self._shared()
+        places = len(memory.commands)
         while len(commands):
-            self._until(lambda: self._sent - self._taken < COMMAND_PLACES)
+            self._until(lambda: self._sent - self._taken < places)
             self._until(lambda: self._posted - self._fetched < len(memory.descriptors))
-            place = self._sent % COMMAND_PLACES
-            room = COMMAND_PLACES - max(place, self._sent - self._taken)
+            place = self._sent % places
+            room = places - max(place, self._sent - self._taken)
             count = min(len(commands), self._batch_commands, room)
             memory.commands[place : place + count] = commands[:count]
             descriptor = memory.descriptors[self._posted % len(memory.descriptors) :][0]
@@ -491,10 +500,11 @@ class PcieTransport(Transport):
         return f"the device answers, but does not come to rest {waited}: its core hangs"
 
 
-def _check_settings(report_ring_log2: int, bulk_commands: int, batch_commands: int) -> None:
-    if not 0 <= report_ring_log2 <= RING_LOG2_LIMIT:
-        raise ValueError(f"report_ring_log2 must be 0 to {RING_LOG2_LIMIT}, not {report_ring_log2}")
-    for name, value in (("bulk_commands", bulk_commands), ("batch_commands", batch_commands)):
+def _check_settings(rings_log2: dict[str, int], counts: dict[str, int]) -> None:
+    for name, value in rings_log2.items():
+        if not 0 <= value <= RING_LOG2_LIMIT:
+            raise ValueError(f"{name} must be 0 to {RING_LOG2_LIMIT}, not {value}")
+    for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be positive, not {value}")
 

@@ -36,6 +36,7 @@ COMMANDS = int(os.environ["BANDGAP_COMMANDS"])
 PATIENCE_S = 1e-4
 CLOCK_NS = 4
 RING_LOG2 = 4
+SMALL_RINGS = {"descriptor_ring_log2": 2, "command_places": 32}
 LINK_CYCLES = (2, 3, 4)
 """What the link adds to the core's time, from a command's last beat to each beat of its report."""
 log = logging.getLogger("pcie_bench")
@@ -51,11 +52,11 @@ class Bench:
     access, transport, device : The layers of the real host upon it; there once `connect` was called.
     """
 
-    def __init__(self, dut: SimHandleBase, posted_credits: tuple[int, int] | None = None) -> None:
+    def __init__(self, dut: SimHandleBase, credit_is_short: bool = False) -> None:
         self.dut = dut
         self.rng = Random(SEED)
         log.info("seed %d; repeat with %s", SEED, REPEAT)
-        self.host = SimulatedHost(dut, self.rng, posted_credits)
+        self.host = SimulatedHost(dut, self.rng, credit_is_short)
         self._epoch = 0
 
     async def boot(self) -> "Bench":
@@ -112,8 +113,8 @@ class Bench:
             self.access.pause()
 
 
-async def run(dut: SimHandleBase, scenario: Callable[[Bench], None], **settings: tuple[int, int]) -> None:
-    bench = await Bench(dut, **settings).boot()
+async def run(dut: SimHandleBase, scenario: Callable[[Bench], None], credit_is_short: bool = False) -> None:
+    bench = await Bench(dut, credit_is_short).boot()
     await bridge(scenario)(bench)
 
 
@@ -127,13 +128,13 @@ async def random_commands(dut: SimHandleBase) -> None:
 @cocotb.test()
 async def random_commands_under_pressure(dut: SimHandleBase) -> None:
     """The same, while all streams pause, credit is short, completions overtake each other, and reads fail."""
-    bench = await Bench(dut, posted_credits=(2, 12)).boot()
+    bench = await Bench(dut, credit_is_short=True).boot()
     bench.host.pause_at_random(0.6)
     bench.host.delay_cycles = 100
     for _ in range(300):
         healthy = [None] * bench.rng.randint(4, 15)
         bench.host.faults += [*healthy, bench.rng.choice((Fault.REFUSED, Fault.EMPTY, Fault.POISONED))]
-    await bridge(bench.compare)(COMMANDS // 2, report_ring_log2=2, batch_commands=20)
+    await bridge(bench.compare)(COMMANDS // 2, report_ring_log2=2, **SMALL_RINGS, batch_commands=20)
 
 
 @cocotb.test()
@@ -182,7 +183,7 @@ async def bursts_into_the_window(dut: SimHandleBase) -> None:
 
 @cocotb.test()
 async def everybody_holds_back(dut: SimHandleBase) -> None:
-    """All four streams pause at random, and the root port has room for two writes at a time."""
+    """All four streams pause at random, and the root port has room for two writes and one read at a time."""
 
     def scenario(bench: Bench) -> None:
         bench.connect()
@@ -191,7 +192,7 @@ async def everybody_holds_back(dut: SimHandleBase) -> None:
             bench.echo(bench.rng.randint(1, 40), link=bench.rng.randrange(CONFIG.links))
         assert bench.errors() == LinkError(0)
 
-    await run(dut, scenario, posted_credits=(2, 12))
+    await run(dut, scenario, credit_is_short=True)
 
 
 @cocotb.test()
@@ -220,12 +221,31 @@ async def full_ring(dut: SimHandleBase) -> None:
 
 @cocotb.test()
 async def smallest_ring(dut: SimHandleBase) -> None:
-    """One place: each report waits for the last one to be taken out."""
+    """One place: each report waits for the last one to be taken out, and each command in bulk for the last one."""
 
     def scenario(bench: Bench) -> None:
-        bench.connect(report_ring_log2=0)
+        bench.connect(report_ring_log2=0, descriptor_ring_log2=0, command_places=1)
         for count in (1, 2, 20):
             bench.echo(count)
+
+    await run(dut, scenario)
+
+
+@cocotb.test()
+async def rings_of_bulk_that_wrap(dut: SimHandleBase) -> None:
+    """Places of descriptors and of commands are used over and over; a batch ends where the command area does."""
+
+    def scenario(bench: Bench) -> None:
+        bench.connect(**SMALL_RINGS)
+        bench.host.delay_cycles = 60
+        transport = bench.transport
+        for _ in range(6):
+            transport._batch_commands = bench.rng.randint(1, 20)
+            bench.echo(bench.rng.randint(40, 70))
+        assert transport.failed_reads == 0, "counting began anew"
+        assert transport._posted >= 4 * len(transport._shared().descriptors)
+        assert transport._sent >= 4 * SMALL_RINGS["command_places"]
+        assert bench.errors() == LinkError(0)
 
     await run(dut, scenario)
 

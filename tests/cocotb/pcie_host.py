@@ -23,6 +23,9 @@ PAUSE_CYCLES = 16
 LATE_CYCLES = 1_500
 """Longer than the design's timeout."""
 
+SHORT_CREDIT = {"ph": 2, "pd": 12, "nph": 1}
+"""Writes, 16-byte units of these, and reads that the root port has room for when credit is short."""
+
 
 class Fault(Enum):
     """What can become of a read: it is refused, answered without data, never, late, or with bad data."""
@@ -43,7 +46,7 @@ class SimulatedHost:
     ---------
     dut : The design.
     rng : Draws delays, sizes and pauses.
-    posted_credits : Headers and 16-byte units of writes that the root port has room for; None for plenty.
+    credit_is_short : The root port has room for two writes and one read at a time, not for plenty.
 
     Attributes
     ----------
@@ -54,7 +57,7 @@ class SimulatedHost:
     faults : What happens to the next reads of the device, in turn.
     """
 
-    def __init__(self, dut: SimHandleBase, rng: Random, posted_credits: tuple[int, int] | None = None) -> None:
+    def __init__(self, dut: SimHandleBase, rng: Random, credit_is_short: bool = False) -> None:
         for name in ("cocotb.pcie", "cocotb.bandgap"):
             logging.getLogger(name).setLevel(logging.ERROR)  # every packet is logged
         self.dut = dut
@@ -85,10 +88,9 @@ class SimulatedHost:
             cfg_interrupt_msix_fail=dut.cfg_interrupt_msi_fail,
         )
         port = self.root.make_port()
-        if posted_credits:
-            credits = port.downstream_port.fc_state[0]
-            for kind, count in zip((credits.ph, credits.pd), posted_credits, strict=True):
-                kind.rx_initial_allocation = kind.rx_credits_allocated = count
+        for name, units in SHORT_CREDIT.items() if credit_is_short else ():
+            credit = getattr(port.downstream_port.fc_state[0], name)
+            credit.rx_initial_allocation = credit.rx_credits_allocated = units
         port.connect(self.block)
         self.block.functions[0].configure_bar(0, BAR_BYTES)
         dut.cfg_flr_in_process.value = 0

@@ -350,6 +350,9 @@ def test_sequences_begin_anew_behind_32_bits(kernel: Kernel) -> None:
     [
         ({"report_ring_log2": -1}, "report_ring_log2 must be 0 to 16, not -1"),
         ({"report_ring_log2": 17}, "report_ring_log2 must be 0 to 16, not 17"),
+        ({"descriptor_ring_log2": -1}, "descriptor_ring_log2 must be 0 to 16, not -1"),
+        ({"descriptor_ring_log2": 17}, "descriptor_ring_log2 must be 0 to 16, not 17"),
+        ({"command_places": 0}, "command_places must be positive, not 0"),
         ({"bulk_commands": 0}, "bulk_commands must be positive, not 0"),
         ({"batch_commands": 0}, "batch_commands must be positive, not 0"),
     ],
