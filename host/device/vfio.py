@@ -9,8 +9,8 @@ import re
 import resource
 import struct
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ MEMORY_SPACE, BUS_MASTER = 2, 4
 
 HUGE_PAGE_BYTES = 1 << 21
 MAP_HUGETLB = 0x40000
+ENABLE_REMAPPING = "enable it in the firmware (VT-d, x2APIC), and take intremap=off off the kernel's command line"
 FIRST_DEVICE_ADDRESS = 0x1000_0000
 """Memory is mapped from here on: below what any IOMMU reserves for interrupts."""
 
@@ -156,11 +157,16 @@ class VfioAccess(PcieAccess):
         self._cleanup.callback(os.close, file)
         return file
 
-    def _call(self, file: int, request: int, argument: Any, what: str) -> int:
+    @contextmanager
+    def _asking_to(self, what: str, advice: str = "") -> Iterator[None]:
         try:
-            return self._ioctl(file, request, argument)
+            yield
         except OSError as error:
-            raise VfioError(f"{self._address}: the kernel refuses to {what}: {error.strerror}") from error
+            raise VfioError(f"{self._address}: the kernel refuses to {what}: {error.strerror}{advice}") from error
+
+    def _call(self, file: int, request: int, argument: Any, what: str) -> int:
+        with self._asking_to(what):
+            return self._ioctl(file, request, argument)
 
     def _attach(self, group: int) -> int:
         """Make the group ours; the file of its device."""
@@ -175,7 +181,8 @@ class VfioAccess(PcieAccess):
             raise VfioError(f"{self._address}: its IOMMU group is not handed out: another driver uses part of it")
         container = bytearray(struct.pack("=i", self._container))
         self._call(group, GROUP_SET_CONTAINER, container, "hand out the IOMMU group")
-        self._call(self._container, SET_IOMMU, TYPE1V2_IOMMU, "set up the IOMMU")
+        with self._asking_to("set up the IOMMU", "; without interrupt remapping it does: " + ENABLE_REMAPPING):
+            self._ioctl(self._container, SET_IOMMU, TYPE1V2_IOMMU)
         name = bytearray(self._address.encode() + b"\0")
         device = self._call(group, GROUP_GET_DEVICE_FD, name, "hand out the device")
         self._cleanup.callback(os.close, device)
@@ -207,14 +214,15 @@ class VfioAccess(PcieAccess):
         return registers.cast("I"), windows.cast("Q")
 
     def _map(self, file: int, size: int, offset: int) -> memoryview:
-        mapping = mmap.mmap(file, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
-        return memoryview(mapping)
+        with self._asking_to("map BAR 0", "; `sudo dmesg` may say why"):
+            return memoryview(mmap.mmap(file, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset))
 
     def _let_it_be_master(self) -> None:
         _, _, offset = self._region(CONFIG_REGION)
-        command = int.from_bytes(os.pread(self._device, 2, offset + COMMAND_OFFSET), "little")
-        command |= MEMORY_SPACE | BUS_MASTER
-        os.pwrite(self._device, command.to_bytes(2, "little"), offset + COMMAND_OFFSET)
+        with self._asking_to("let the device reach memory"):
+            command = int.from_bytes(os.pread(self._device, 2, offset + COMMAND_OFFSET), "little")
+            command |= MEMORY_SPACE | BUS_MASTER
+            os.pwrite(self._device, command.to_bytes(2, "little"), offset + COMMAND_OFFSET)
 
     def _add_memory(self, size: int) -> None:
         size += -size % HUGE_PAGE_BYTES
@@ -222,7 +230,10 @@ class VfioAccess(PcieAccess):
         try:
             mapping = mmap.mmap(-1, size, anonymous | MAP_HUGETLB)
         except OSError:
-            mapping = mmap.mmap(-1, size, anonymous)
+            try:
+                mapping = mmap.mmap(-1, size, anonymous)
+            except OSError as error:
+                raise VfioError(f"{size} bytes of memory cannot be had: {error.strerror}; free some") from error
         byte = ctypes.c_char.from_buffer(mapping)
         here = ctypes.addressof(byte)
         del byte

@@ -273,6 +273,38 @@ def test_a_refusal_of_the_kernel_is_passed_on(kernel: Kernel, request_name: str)
         kernel.open()
 
 
+def test_what_interrupt_remapping_has_to_do_with_it_is_said(kernel: Kernel) -> None:
+    kernel.refusals[vfio.SET_IOMMU] = errno.EPERM
+    with pytest.raises(VfioError, match=r"without interrupt remapping it does: enable it in .*intremap=off"):
+        kernel.open()
+
+
+def test_a_bar_that_is_not_mapped_and_memory_that_is_not_there(
+    kernel: Kernel, access: VfioAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with pytest.raises(VfioError, match=r"the kernel refuses to map BAR 0: Cannot allocate memory; `sudo dmesg`"):
+        kernel.open()
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(VfioError, match=r"^2097152 bytes of memory cannot be had: Cannot allocate"):
+        access.allocate(1)
+    assert kernel.mapped == []
+
+
+def test_a_device_that_may_not_reach_memory(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with pytest.raises(VfioError, match=r"the kernel refuses to let the device reach memory: Input/output error"):
+        kernel.open()
+
+
 def test_neighbours_that_do_nothing_do_not_matter(kernel: Kernel) -> None:
     kernel.add_function(NEIGHBOUR, None)
     kernel.add_function("0000:00:01.0", "pcieport")
