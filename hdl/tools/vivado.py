@@ -101,9 +101,11 @@ route_design
 file mkdir out
 report_timing_summary -file out/timing.rpt
 report_utilization -file out/utilization.rpt
-set slack [get_property SLACK [get_timing_paths -delay_type min_max]]
-if {{$slack < 0}} {{
-    error "the timing is not met: the slack is $slack ns, see out/timing.rpt"
+foreach check {{setup hold}} {{
+    set slack [get_property SLACK [get_timing_paths -$check]]
+    if {{$slack < 0}} {{
+        error "the timing is not met: the slack of $check is $slack ns, see out/timing.rpt"
+    }}
 }}
 write_bitstream -force out/bandgap.bit
 write_cfgmem -force -format mcs -size 128 -interface SPIx4 -loadbit {{up 0x01002000 out/bandgap.bit}} out/bandgap.mcs

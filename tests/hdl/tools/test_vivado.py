@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,34 @@ def test_the_script_stays_within_one_flow() -> None:
     assert not {"create_ip_run", "create_run", "launch_runs", "open_run", "wait_on_run"} & set(commands)
     steps = ["create_project", "source", "synth_ip", "synth_design", "place_design", "route_design", "write_bitstream"]
     assert [command for command in commands if command in steps] == steps
+
+
+@pytest.mark.skipif(not shutil.which("tclsh"), reason="needs tclsh")
+@pytest.mark.parametrize(
+    ("setup_ns", "hold_ns", "said"),
+    [
+        (0.012, 0.003, ""),
+        (-0.012, 0.003, "the timing is not met: the slack of setup is -0.012 ns, see out/timing.rpt"),
+        (0.012, -0.003, "the timing is not met: the slack of hold is -0.003 ns, see out/timing.rpt"),
+    ],
+)
+def test_a_bitstream_is_written_where_the_timing_is_met(
+    tmp_path: Path, setup_ns: float, hold_ns: float, said: str
+) -> None:
+    """Of Vivado's commands there are only those that tell a slack; the others do nothing."""
+    (tmp_path / SCRIPT).write_text(script())
+    (tmp_path / BLOCK).touch()
+    (tmp_path / "vivado.tcl").write_text(
+        "proc unknown args {}\n"
+        "proc get_timing_paths {check} { return $check }\n"
+        f"proc get_property {{name path}} {{ dict get {{-setup {setup_ns} -hold {hold_ns}}} $path }}\n"
+        "proc write_bitstream args { puts written }\n"
+        f"source {SCRIPT}\n"
+    )
+    done = subprocess.run(["tclsh", "vivado.tcl"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == ("" if said else "written\n")
+    assert said in done.stderr
+    assert bool(said) == bool(done.returncode)
 
 
 def test_the_committed_project_is_what_is_written() -> None:
