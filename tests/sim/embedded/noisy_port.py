@@ -3,6 +3,7 @@
 from collections import Counter
 from random import Random
 
+from bandgap.hdl.protocol.frames import DELIMITER
 from bandgap.sim.embedded.build import CYCLES_PER_BIT
 from bandgap.sim.embedded.serial_device import SerialDevice
 from bandgap.sim.embedded.uart_line import BYTE_CYCLES, LineReader, levels_of
@@ -74,12 +75,17 @@ class NoisyPort:
     device : At the far end; it stays open.
     noise : Of both directions; none without it.
     life_bytes : The host is killed when it has written so many, which may be in the middle of a frame.
+
+    Attributes
+    ----------
+    died_within_frame : The host was killed in the middle of a frame.
     """
 
     def __init__(self, device: SerialDevice, noise: list[Noise] | None = None, life_bytes: int | None = None) -> None:
         self._device = device
         self._noise = noise
         self._life_bytes = life_bytes
+        self.died_within_frame = False
         self._line = LineReader()
         self._levels = b""
         self._received = bytearray()
@@ -97,6 +103,7 @@ class NoisyPort:
         if self._life_bytes is not None:
             self._life_bytes -= len(alive)
             if self._life_bytes == 0:
+                self.died_within_frame = alive[-1] != DELIMITER
                 while self._levels:
                     self.read(1)
                 raise HostKilledError
