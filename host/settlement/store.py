@@ -10,7 +10,7 @@ SHA-256 digest over its contents and the digest before it.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,26 +20,29 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
     URL,
-    BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     Integer,
     LargeBinary,
     MetaData,
     Row,
     Select,
-    String,
     Table,
+    Text,
     bindparam,
+    case,
     create_engine,
     event,
+    exists,
     func,
     insert,
-    inspect,
+    or_,
     select,
     update,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
 from bandgap.hdl.protocol.reports import REPORT_BYTES
@@ -48,29 +51,34 @@ from bandgap.host.wire import Bytes2D, without_cycles
 
 _LOCK_WAIT_S = 1.0
 
+_UINT32, _INT64 = (1 << 32) - 1, (1 << 63) - 1
+
 _METADATA = MetaData()
+"""Of every number, `least` and `most` in `info` are its range where that is not from zero to what 63 bits hold."""
 
 _VENUE = Table(
     "venue",
     _METADATA,
     Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
-    Column("rules", String, nullable=False),
-    Column("device_sizes", String, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("device_sizes", Text, nullable=False),
+    sqlite_strict=True,
 )
 
 _LEDGER_ACCOUNTS = Table(
     "ledger_accounts",
     _METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", String, nullable=False, unique=True),
-    Column("balance_quote", BigInteger, nullable=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("balance_quote", Integer, nullable=False, info={"least": -_INT64}),
+    sqlite_strict=True,
 )
 
 _BATCHES = Table(
     "batches",
     _METADATA,
     Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("time_ns", BigInteger, nullable=False),
+    Column("time_ns", Integer, nullable=False),
     Column("requests", LargeBinary, nullable=False),
     Column("quotes", LargeBinary, nullable=False),
     Column("deposits", LargeBinary, nullable=False),
@@ -79,6 +87,7 @@ _BATCHES = Table(
     Column("client_arrivals_ns", LargeBinary, nullable=False),
     Column("reports", LargeBinary),
     Column("digest", LargeBinary),
+    sqlite_strict=True,
 )
 
 _TRANSFERS = Table(
@@ -86,10 +95,11 @@ _TRANSFERS = Table(
     _METADATA,
     Column("batch", ForeignKey(_BATCHES.c.sequence), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("kind", Integer, nullable=False),
-    Column("source", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False),
-    Column("target", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False),
-    Column("amount_quote", BigInteger, CheckConstraint("amount_quote > 0"), nullable=False),
+    Column("kind", Integer, nullable=False, info={"most": _UINT32}),
+    Column("source", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False, info={"most": _UINT32}),
+    Column("target", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False, info={"most": _UINT32}),
+    Column("amount_quote", Integer, CheckConstraint("amount_quote > 0"), nullable=False, info={"least": 1}),
+    sqlite_strict=True,
 )
 
 _SET_BALANCE = (
@@ -133,12 +143,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class Verified:
-    """What `Store.verify` has counted: finished batches, reports, transfers; and the last digest."""
+    """What a store was seen to hold.
+
+    Attributes
+    ----------
+    batches, reports, transfers : How many, of finished batches.
+    digest : After the last of them.
+    unfinished : Behind it stands a batch that was journaled, but not finished; nothing is known of what it comes to.
+    """
 
     batches: int
     reports: int
     transfers: int
     digest: bytes
+    unfinished: bool
 
 
 def first_digest(rules: str, device_sizes: str) -> bytes:
@@ -180,16 +198,19 @@ class Store:
 
     Parameters
     ----------
-    path : The SQLite file, made when it is missing; None keeps everything in memory.
+    path : The SQLite file, made when it is missing, and removed again when it is closed and no venue has begun in it;
+        None keeps everything in memory.
     read_only : Only read, to verify: the file must exist and stays as it is.
 
     Raises
     ------
-    StoreError : It is no store, or another process has it.
+    StoreError : It is no store, another process has it, or a table, a column or a value is not as it should be.
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self._path = path
+        self._made = path is not None and not path.exists()
+        _see_a_place(path)
         self._engine = create_engine(_url(path, read_only), connect_args={"timeout": _LOCK_WAIT_S})
         event.listen(self._engine, "connect", _see_a_database if read_only else _make_durable)
         try:
@@ -197,17 +218,30 @@ class Store:
         except (DBAPIError, sqlite3.Error) as error:
             self._engine.dispose()
             raise StoreError(f"{path}: {_cause(error)}") from error
+        try:
+            self._holds_venue = self._see_form()
+        except BaseException:
+            self._let_go()
+            raise
 
     def close(self) -> None:
         """Bring everything to the disk, and let the file go."""
         with self._durably():
             pass
-        self._connection.close()
-        self._engine.dispose()
+        self._let_go()
+        if self._path is not None and self._made and not self._holds_venue:
+            self._path.unlink(missing_ok=True)
+
+    @property
+    def rules(self) -> str | None:
+        """The rules that the venue began with; None before it has begun."""
+        return str(self._venue().rules) if self._holds_venue else None
 
     @property
     def batch_count(self) -> int:
         """How many batches the journal has, an unfinished one included."""
+        if not self._holds_venue:
+            return 0
         last: int | None = self._read(select(func.max(_BATCHES.c.sequence)))[0][0]
         return 0 if last is None else last + 1
 
@@ -218,16 +252,16 @@ class Store:
         ------
         StoreError : The store began with other rules or on a device of other sizes; the first difference is named.
         """
-        with self._durably():
-            _METADATA.create_all(self._connection)
-            row = self._connection.execute(select(_VENUE)).one_or_none()
-            if row is None:
-                accounts = [
-                    {"id": number, "name": name, "balance_quote": 0} for number, name in enumerate(ledger_accounts)
-                ]
+        if not self._holds_venue:
+            accounts = [{"id": number, "name": name, "balance_quote": 0} for number, name in enumerate(ledger_accounts)]
+            with self._durably():
+                self._connection.exec_driver_sql("BEGIN")  # tables, too, come all or not at all
+                _METADATA.create_all(self._connection)
                 self._connection.execute(insert(_VENUE), {"id": 1, "rules": rules, "device_sizes": device_sizes})
                 self._connection.execute(insert(_LEDGER_ACCOUNTS), accounts)
-                return
+            self._holds_venue = True
+            return
+        row = self._venue()
         for what, stored, given in (("rules", row.rules, rules), ("device sizes", row.device_sizes, device_sizes)):
             if stored != given:
                 raise StoreError(
@@ -274,42 +308,49 @@ class Store:
 
     def batches(self) -> Iterator[Batch]:
         """All batches in order, one at a time; only the last may be unfinished."""
-        count = self.batch_count
-        for sequence in range(count):
-            query = select(_BATCHES).where(_BATCHES.c.sequence == sequence)
-            rows = self._read(query)
-            if not rows:
-                raise StoreError(f"batch {sequence} is missing from the journal")
-            row = rows[0]
-            if row.reports is None and sequence < count - 1:
+        batch_count = self.batch_count
+        for sequence in range(batch_count):
+            rows = self._read(select(_BATCHES).where(_BATCHES.c.sequence == sequence))
+            if len(rows) != 1:
+                problem = "stands twice in" if rows else "is missing from"
+                raise StoreError(f"batch {sequence} {problem} the journal")
+            batch = Batch(**rows[0]._mapping)
+            if batch.reports is None and sequence < batch_count - 1:
                 raise StoreError(f"batch {sequence} is unfinished, but not the last")
-            yield _as_batch(row)
+            if (batch.reports is None) != (batch.digest is None):
+                raise StoreError(f"batch {sequence} has reports or a digest, but not both")
+            yield batch
 
     def balances_quote(self) -> dict[str, int]:
         """The balance of every ledger account, by name."""
-        query = select(_LEDGER_ACCOUNTS.c.name, _LEDGER_ACCOUNTS.c.balance_quote).order_by(_LEDGER_ACCOUNTS.c.id)
-        return {row.name: row.balance_quote for row in self._read(query)}
+        rows = self._read(select(_LEDGER_ACCOUNTS).order_by(_LEDGER_ACCOUNTS.c.id))
+        for number, row in enumerate(rows):
+            if row.id != number:
+                raise StoreError(f"table ledger_accounts: where id {number} should be, there is {row.id}")
+        return {row.name: row.balance_quote for row in rows}
 
-    def verify(self) -> Verified:
+    def verify(self, see: Callable[[Batch, Bytes2D, NDArray[np.void]], None] = lambda *_: None) -> Verified:
         """Recompute the chain of digests and every balance from the transfers.
+
+        Parameters
+        ----------
+        see : Is given every finished batch with its reports and transfers, whose digest is right; may raise.
 
         Raises
         ------
         StoreError : The first thing that is not as it should be.
         """
-        with self._errors_named():
-            known = inspect(self._connection).has_table(_VENUE.name)
-        venues = self._read(select(_VENUE)) if known else []
-        if not venues:
-            raise StoreError("this is not the store of a venue")
-        digest = first_digest(venues[0].rules, venues[0].device_sizes)
+        if not self._holds_venue:
+            raise StoreError(f"{self._path}: {_NO_STORE}")
+        venue = self._venue()
+        digest = first_digest(venue.rules, venue.device_sizes)
         stored = self.balances_quote()
         balances = np.zeros(len(stored), np.int64)
         batches = reports = transfers = 0
         for batch in self.batches():
             if batch.reports is None:
                 break
-            moved = self._transfers_of(batch.sequence)
+            moved = self._transfers_of(batch.sequence, len(stored))
             if len(batch.reports) % REPORT_BYTES:
                 raise StoreError(f"batch {batch.sequence}: its reports end after {len(batch.reports)} bytes")
             rows = np.frombuffer(batch.reports, np.uint8).reshape(-1, REPORT_BYTES)
@@ -318,13 +359,63 @@ class Store:
                 raise StoreError(f"batch {batch.sequence}: its digest is not that of its contents")
             np.subtract.at(balances, moved["source"], moved["amount_quote"])
             np.add.at(balances, moved["target"], moved["amount_quote"])
+            see(batch, rows, moved)
             batches, reports, transfers = batches + 1, reports + len(rows), transfers + len(moved)
+        self._see_no_stray_transfer()
         for (name, balance), computed in zip(stored.items(), balances.tolist(), strict=True):
             if balance != computed:
                 raise StoreError(f"ledger account {name}: balance {balance}, but its transfers come to {computed}")
         if sum(stored.values()):
             raise StoreError(f"the ledger sums to {sum(stored.values())}, not zero")
-        return Verified(batches, reports, transfers, digest)
+        return Verified(batches, reports, transfers, digest, unfinished=self.batch_count > batches)
+
+    def _see_form(self) -> bool:
+        """Whether a venue has begun here; where anything is stored, see tables, columns and the type of every value."""
+        there = [name for (name,) in self._read_plain("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if not there:
+            return False
+        if _VENUE.name not in there:
+            raise StoreError(f"{self._path}: {_NO_STORE}")
+        for table in _METADATA.sorted_tables:
+            if table.name not in there:
+                raise StoreError(f"{self._path}: table {table.name} is missing")
+            names = [name for (name,) in self._read_plain(f"SELECT name FROM pragma_table_info('{table.name}')")]
+            for column in table.columns:
+                if column.name not in names:
+                    raise StoreError(f"{self._path}: table {table.name} has no column {column.name}")
+            self._see_values(table)
+        if not self._read(select(_VENUE.c.id)):
+            raise StoreError(f"{self._path}: {_NO_STORE}: table venue is empty")
+        return True
+
+    def _see_values(self, table: Table) -> None:
+        """See that every value of a table is one that its column may have, whoever wrote it."""
+        wrong = [(_is_wrong(column), column) for column in table.columns]
+        query: Select[Any] = select(
+            case(*((is_wrong, column.name) for is_wrong, column in wrong)),
+            case(*((is_wrong, func.substr(func.quote(column), 1, 40)) for is_wrong, column in wrong)),
+            *(func.quote(key) for key in table.primary_key),
+        )
+        for row in self._read(query.where(or_(*(is_wrong for is_wrong, _ in wrong))).limit(1)):
+            name, value, *keys = list(row)
+            place = ", ".join(f"{key.name} {number}" for key, number in zip(table.primary_key, keys, strict=True))
+            raise StoreError(
+                f"{self._path}: table {table.name}, {place}: {name} is {value}, not {_expected(table.c[name])}"
+            )
+
+    def _see_no_stray_transfer(self) -> None:
+        finished = exists().where(_BATCHES.c.sequence == _TRANSFERS.c.batch, _BATCHES.c.digest.is_not(None))
+        for row in self._read(select(_TRANSFERS).where(~finished).limit(1)):
+            raise StoreError(
+                f"table transfers, batch {row.batch}, position {row.position}: the journal has no such finished batch"
+            )
+
+    def _venue(self) -> Row[Any]:
+        return self._read(select(_VENUE))[0]
+
+    def _let_go(self) -> None:
+        self._connection.close()
+        self._engine.dispose()
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -347,6 +438,10 @@ class Store:
         with self._errors_named():
             return self._connection.execute(query).all()
 
+    def _read_plain(self, statement: str) -> Sequence[Row[Any]]:
+        with self._errors_named():
+            return self._connection.exec_driver_sql(statement).all()
+
     @contextmanager
     def _durably(self) -> Iterator[None]:
         """Writes that are on the disk afterwards, together with those since the last time."""
@@ -354,14 +449,52 @@ class Store:
             yield
             self._connection.commit()
 
-    def _transfers_of(self, sequence: int) -> NDArray[np.void]:
+    def _transfers_of(self, sequence: int, ledger_accounts: int) -> NDArray[np.void]:
         query = select(_TRANSFERS).where(_TRANSFERS.c.batch == sequence).order_by(_TRANSFERS.c.position)
-        rows = [(row.kind, row.source, row.target, 0, row.amount_quote) for row in self._read(query)]
-        return np.array(rows, TRANSFER_DTYPE)
+        rows = self._read(query)
+        for position, row in enumerate(rows):
+            place = f"table transfers, batch {sequence}, position {row.position}"
+            if row.position != position:
+                raise StoreError(f"{place}: it should be {position}")
+            if max(row.source, row.target) >= ledger_accounts:
+                raise StoreError(f"{place}: there is no ledger account {max(row.source, row.target)}")
+        return np.array([(row.kind, row.source, row.target, 0, row.amount_quote) for row in rows], TRANSFER_DTYPE)
 
 
-def _as_batch(row: Row[Any]) -> Batch:
-    return Batch(**row._mapping)
+_NO_STORE = "this is not the store of a venue"
+
+
+def _is_wrong(column: Column[Any]) -> ColumnElement[bool]:
+    """In SQL: a value has another type than its column, or is out of its range."""
+    wrong = func.typeof(column) != _sql_type(column)
+    if _sql_type(column) == "integer":
+        wrong = or_(wrong, ~column.between(*_range(column)))
+    return wrong & column.is_not(None) if column.nullable else wrong
+
+
+def _expected(column: Column[Any]) -> str:
+    """In words: what a value of this column is."""
+    least, most = _range(column)
+    return {"text": "text", "blob": "bytes", "integer": f"a whole number from {least} to {most}"}[_sql_type(column)]
+
+
+def _sql_type(column: Column[Any]) -> str:
+    """What SQLite calls the type of a column's values."""
+    return str(column.type.compile(sqlite.dialect())).lower()
+
+
+def _range(column: Column[Any]) -> tuple[int, int]:
+    return column.info.get("least", 0), column.info.get("most", _INT64)
+
+
+def _see_a_place(path: Path | None) -> None:
+    """See that there can be a file at this path; SQLite only says that it cannot open it."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise StoreError(f"{path}: this is a folder; a store is a file")
 
 
 def _cause(error: DBAPIError | sqlite3.Error) -> object:

@@ -1,6 +1,7 @@
 """The store: what is written is there, and whatever is changed behind its back is found."""
 
 import hashlib
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +13,7 @@ from sqlalchemy import event
 
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.settlement.ledger import TRANSFER_DTYPE, Ledger
-from bandgap.host.settlement.store import Batch, Store, StoreError, batch_digest, first_digest
+from bandgap.host.settlement.store import Batch, Store, StoreError, Verified, batch_digest, first_digest
 
 RULES, SIZES = '{"rules":1}', '{"sizes":1}'
 
@@ -60,7 +61,7 @@ def test_verify_counts_and_ends_at_the_last_digest(path: Path) -> None:
     digest = write(store, 3)
     store.begin_batch(batch(3))
     verified = store.verify()
-    assert (verified.batches, verified.reports, verified.transfers, verified.digest) == (3, 3, 6, digest)
+    assert verified == Verified(3, 3, 6, digest, unfinished=True)
     assert store.balances_quote() == {
         "external": -303,
         "fees": 3,
@@ -107,7 +108,31 @@ TAMPERINGS = {
     "UPDATE venue SET rules = 'others'": "batch 0: its digest",
     "UPDATE batches SET reports = zeroblob(100) WHERE sequence = 2": "batch 2: its reports end after 100 bytes",
     "DELETE FROM venue": "not the store of a venue",
+    "DROP TABLE venue": "not the store of a venue",
+    "DROP TABLE transfers": "table transfers is missing",
+    "ALTER TABLE batches DROP COLUMN quotes": "table batches has no column quotes",
+    "UPDATE batches SET digest = NULL WHERE sequence = 2": "batch 2 has reports or a digest, but not both",
+    "UPDATE transfers SET batch = 3 WHERE batch = 2": "batch 2: its digest",
+    "INSERT INTO transfers VALUES (3, 0, 2, 4, 1, 9)": "batch 3, position 0: the journal has no such finished batch",
+    "INSERT INTO transfers VALUES (-3, 0, 2, 4, 1, 9)": "batch -3, position 0: batch is -3, not a whole number from 0",
+    "UPDATE transfers SET position = 5 WHERE position = 1 AND batch = 0": "batch 0, position 5: it should be 1",
+    "UPDATE transfers SET source = -1 WHERE batch = 1": "batch 1, position 0: source is -1, not a whole number from 0",
+    "UPDATE transfers SET target = 6 WHERE batch = 1": "batch 1, position 0: there is no ledger account 6",
+    "DELETE FROM ledger_accounts WHERE id = 2": "where id 2 should be, there is 3",
+    "DELETE FROM ledger_accounts WHERE id = 5": "there is no ledger account 5",
 }
+
+WRONG_TYPES = {
+    "UPDATE batches SET requests = 'abc' WHERE sequence = 1": "table batches, sequence 1: requests is 'abc', not bytes",
+    "UPDATE batches SET quotes = NULL WHERE sequence = 1": "table batches, sequence 1: quotes is NULL, not bytes",
+    "UPDATE batches SET reports = 7 WHERE sequence = 1": "table batches, sequence 1: reports is 7, not bytes",
+    "UPDATE batches SET time_ns = 'zz' WHERE sequence = 2": "sequence 2: time_ns is 'zz', not a whole number from 0 to",
+    "UPDATE transfers SET kind = 'x' WHERE batch = 0": "table transfers, batch 0, position 0: kind is 'x', not a whole",
+    "UPDATE transfers SET amount_quote = 0.5 WHERE batch = 0": "amount_quote is 0.5, not a whole number from 1 to 9",
+    "UPDATE ledger_accounts SET name = x'00' WHERE id = 1": "table ledger_accounts, id 1: name is X'00', not text",
+    "UPDATE venue SET rules = NULL": "table venue, id 1: rules is NULL, not text",
+}
+"""What a table takes that was made without a look at types, as before or by others."""
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)
@@ -118,9 +143,99 @@ def test_tampering_is_found(path: Path, statement: str) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute(statement)
     connection.close()
+    with pytest.raises(StoreError, match=TAMPERINGS[statement]), closing(Store(path)) as opened:
+        opened.verify()
+
+
+@pytest.mark.parametrize("statement", WRONG_TYPES)
+def test_value_of_another_type_is_found(path: Path, statement: str) -> None:
     store = Store(path)
-    with pytest.raises(StoreError, match=TAMPERINGS[statement]):
-        store.verify()
+    write(store, 3)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        without_types(connection)
+        connection.execute(statement)
+    connection.close()
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=re.escape(WRONG_TYPES[statement])):
+            Store(path, read_only=read_only)
+
+
+def without_types(connection: sqlite3.Connection) -> None:
+    """Make every table anew as one that takes any value."""
+    for name in ("venue", "ledger_accounts", "batches", "transfers"):
+        connection.execute(f"ALTER TABLE {name} RENAME TO strict_{name}")
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM strict_{name}")
+        connection.execute(f"DROP TABLE strict_{name}")
+
+
+def test_tables_made_without_types_still_are_a_store(path: Path) -> None:
+    store = Store(path)
+    digest = write(store, 3)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        without_types(connection)
+    connection.close()
+    with closing(Store(path, read_only=True)) as opened:
+        assert opened.verify().digest == digest
+
+
+def test_row_that_stands_twice_is_found(path: Path) -> None:
+    store = Store(path)
+    write(store, 3)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        without_types(connection)
+        connection.execute("INSERT INTO batches SELECT * FROM batches WHERE sequence = 1")
+    connection.close()
+    with closing(Store(path)) as opened, pytest.raises(StoreError, match="batch 1 stands twice in the journal"):
+        opened.verify()
+
+
+def test_new_tables_take_no_value_of_another_type(path: Path) -> None:
+    store = Store(path)
+    write(store, 1)
+    store.close()
+    with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="cannot store TEXT"):
+        connection.execute("UPDATE batches SET requests = 'abc'")
+    connection.close()
+
+
+def test_store_without_a_venue_leaves_no_file(path: Path) -> None:
+    Store(path).close()
+    assert list(path.parent.iterdir()) == []
+    path.touch()
+    Store(path).close()
+    assert path.exists()
+
+
+def test_database_of_others_is_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE songs (title)")
+    connection.close()
+    with pytest.raises(StoreError, match=r"venue\.sqlite: this is not the store of a venue"):
+        Store(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
+    connection.close()
+
+
+def test_place_where_no_file_can_be_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=f"none/venue.sqlite: there is no folder {tmp_path}/none; make it first"):
+        Store(tmp_path / "none" / "venue.sqlite")
+    with pytest.raises(StoreError, match="this is a folder; a store is a file"):
+        Store(tmp_path)
+
+
+def test_venue_begins_in_one_piece(path: Path) -> None:
+    """When its accounts cannot be written, no table is there either, and it can begin another time."""
+    store = Store(path)
+    with pytest.raises(StoreError, match="UNIQUE"):
+        store.begin_venue(RULES, SIZES, ["external", "external"])
+    store.close()
+    assert not path.exists()
+    store = Store(path)
+    write(store, 1)
     store.close()
 
 
