@@ -392,6 +392,19 @@ class VenueConfig(_Section):
         """The part that decides outcomes, as canonical JSON: a journal is only valid under the rules it began with."""
         return self.model_dump_json(exclude={"device", "store", "gateway"})
 
+    @classmethod
+    def from_rules(cls, rules: str) -> Self:
+        """A venue of the rules that `rules` once gave; a key that is not among them has its default.
+
+        Raises
+        ------
+        ConfigError : They are no rules of this version.
+        """
+        try:
+            return cls.model_validate_json(rules)
+        except ValidationError as error:
+            raise ConfigError(_problems("rules", error)) from error
+
 
 def load_config(path: Path) -> VenueConfig:
     """Read a venue file.
@@ -409,16 +422,20 @@ def load_config(path: Path) -> VenueConfig:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
     except ValidationError as error:
-        problems = [
-            f"{path}: {_key(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
-        raise ConfigError("\n".join(problems)) from error
+        raise ConfigError(_problems(path, error)) from error
 
 
 def _as_json(document: dict[str, object]) -> str:
     """TOML as JSON, whose strict rules read arrays as tuples and strings as paths."""
     return json.dumps(document, default=str)
+
+
+def _problems(source: Path | str, error: ValidationError) -> str:
+    """What is wrong, a line each."""
+    return "\n".join(
+        f"{source}: {_key(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors()
+    )
 
 
 def _key(location: Sequence[int | str]) -> str:

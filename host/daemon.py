@@ -9,7 +9,6 @@ journaled batches again, on a fresh device, and comes to the same state, or says
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -27,6 +26,7 @@ from bandgap.hdl.protocol.commands import (
     TimeInForce,
 )
 from bandgap.hdl.protocol.reports import REPORT_BYTES, Reason, ReportKind, TradingState
+from bandgap.host.books import Books
 from bandgap.host.breaker import Band
 from bandgap.host.config import MONEY_LIMIT_QUOTE, VenueConfig
 from bandgap.host.device import operator
@@ -45,7 +45,6 @@ from bandgap.host.founding import (
 from bandgap.host.gateway.order_entry import REQUEST_DTYPE, Encoded, OrderEntry, RequestError
 from bandgap.host.liquidation.liquidator import ClosingOrder, Liquidator, Round
 from bandgap.host.margin.credit import CreditLines
-from bandgap.host.margin.positions import Positions
 from bandgap.host.margin.requirements import (
     MarginState,
     ValueLimitError,
@@ -59,25 +58,27 @@ from bandgap.host.oracle.oracle import Oracle, QuoteError
 from bandgap.host.recovery import (
     DaemonError,
     JournalMismatchError,
+    rules_in_writing,
     see_journaled_times,
     see_same_commands,
     see_same_reports,
 )
-from bandgap.host.settlement.ledger import EXTERNAL, Ledger
-from bandgap.host.settlement.store import Batch, Store, batch_digest, first_digest
+from bandgap.host.settlement.ledger import EXTERNAL
+from bandgap.host.settlement.store import Batch, Store, StoreError, batch_digest, first_digest
 from bandgap.host.step import StepInput, StepInputError, StepResult, TradingChange
+from bandgap.host.verification import verify
 from bandgap.host.wire import (
     Bytes2D,
     Records,
     as_reports,
     command_headers,
     report_headers,
+    select_reports,
 )
 
 _CLOSING_SHARE = 64
 """One slot in this many is kept for closing orders."""
 
-_PPM = 1_000_000
 _TIME_LIMIT_NS = 1 << 63
 _FIRST_OPERATOR_OPCODE = 16
 
@@ -96,7 +97,7 @@ class Daemon:
     ----------
     config : The venue.
     device : The device.
-    oracle, breakers, market, positions, lines, liquidator, ledger : The state of each part, to read.
+    oracle, breakers, market, books, positions, lines, liquidator, ledger : The state of each part, to read.
     margin : Equity and requirements of every account, as the last step decided on them.
     digest : The journal's digest after the last step.
     time_ns : The end of the last step: when its last command arrived.
@@ -105,7 +106,7 @@ class Daemon:
     Raises
     ------
     ConfigError : The venue does not fit into the device, or the device rejects an instrument; the store is untouched.
-    StoreError : The store is of another venue.
+    StoreError : The store is of another venue, or not as it should be.
     StoodStillError : The host stood still meanwhile; another try may come to the end.
     DaemonError : Any other: the journal does not come out as it did, or cannot be carried out to its end.
     """
@@ -143,20 +144,21 @@ class Daemon:
         self.market = MarketHalt(len(instruments), config.market_halt.levels_ppm, config.market_halt.halt_us)
         self._marks_ticks = [0] * len(instruments)
         self._rates = [rates_of(instrument) for instrument in instruments]
-        self.positions = Positions(len(config.accounts), [instrument.multiplier_quote for instrument in instruments])
+        self.books = Books(config)
+        self.positions, self.ledger = self.books.positions, self.books.ledger
         self.lines = CreditLines(len(config.accounts), sizes.orders, closing_slots)
         self.liquidator = Liquidator([one.liquidation_slice_lots for one in instruments], closing_slots)
-        self.ledger = Ledger([one.name for one in instruments], [account.name for account in config.accounts])
         self.margin = self._assess()
         self.time_ns = 0
         self.sequence = 0
 
-        device_sizes = json.dumps(asdict(sizes))
-        store.begin_venue(config.rules(), device_sizes, self.ledger.names)
-        self.digest = first_digest(config.rules(), device_sizes)
+        rules, device_sizes = rules_in_writing(config, store.rules), json.dumps(asdict(sizes))
+        store.begin_venue(rules, device_sizes, self.ledger.names)
+        self.digest = first_digest(rules, device_sizes)
+        verify(store)
         batch_count = store.batch_count
         for batch in store.batches():
-            self._carry_out(StepInput.from_bytes(batch.time_ns, batch.requests, batch.quotes, batch.deposits), batch)
+            self._carry_out(self._journaled_input(batch), batch)
             follow_recovery(self.sequence, batch_count)
 
     def step(self, given: StepInput) -> StepResult:
@@ -174,6 +176,14 @@ class Daemon:
         """Let device and store go."""
         self.device.close()
         self._store.close()
+
+    def _journaled_input(self, batch: Batch) -> StepInput:
+        try:
+            given = StepInput.from_bytes(batch.time_ns, batch.requests, batch.quotes, batch.deposits)
+            self._check(given)
+        except StepInputError as error:
+            raise StoreError(f"batch {batch.sequence}: {error}") from error
+        return given
 
     def _carry_out(self, given: StepInput, journaled: Batch | None) -> StepResult:
         """One step from input to settlement; `journaled` is what the journal already has of it."""
@@ -271,9 +281,7 @@ class Daemon:
 
     def _found_venue(self) -> list[Bytes2D]:
         """The first step's work: initial deposits, and the instruments."""
-        self.ledger.fund_insurance(self.config.insurance_fund_quote)
-        for number, account in enumerate(self.config.accounts):
-            self.ledger.deposit(number, account.deposit_quote)
+        self.books.begin()
         return instrument_commands(self.config.instruments)
 
     def _decide_trading(self, now_ns: int, marks: list[int | None]) -> list[Bytes2D]:
@@ -387,39 +395,23 @@ class Daemon:
                 )
 
     def _settle(self, reports: Bytes2D) -> None:
-        """Reports become positions, used credit and transfers.
-
-        In an auction nobody takes: both sides pay the maker's fee.
-        """
+        """Reports become used credit, positions and transfers."""
         kinds = report_headers(reports)["kind"]
         orders = np.isin(kinds, (ReportKind.ACCEPTED.value, ReportKind.REPLACED.value, ReportKind.TRADE.value))
         rows = as_reports(reports, ReportKind.TRADE)[orders]
-        header = rows["header"]
-        columns = [header[name].tolist() for name in ("kind", "instrument", "side")]
+        columns = [rows["header"][name].tolist() for name in ("kind", "instrument")]
         columns += [
             rows[name].tolist()
             for name in ("price_ticks", "quantity_lots", "account", "token", "maker_account", "maker_token")
         ]
-        realised: Counter[tuple[int, int]] = Counter()
-        fees: Counter[int] = Counter()
-        for kind, instrument, side, price, lots, taker, token, maker, maker_token in zip(*columns, strict=True):
+        for kind, instrument, price, lots, taker, token, maker, maker_token in zip(*columns, strict=True):
             if kind != ReportKind.TRADE.value:
                 self.lines.entered(token, price)
                 continue
-            config = self.config.instruments[instrument]
-            taker_lots = -lots if side == Side.SELL.value else lots  # an auction names the buyer as the taker
-            taker_fee_ppm = config.taker_fee_ppm if side else config.maker_fee_ppm
-            value_quote = lots * price * config.multiplier_quote
-            realised[taker, instrument] += self.positions.trade(taker, instrument, taker_lots, price)
-            realised[maker, instrument] += self.positions.trade(maker, instrument, -taker_lots, price)
-            fees[taker] += value_quote * taker_fee_ppm // _PPM
-            fees[maker] += value_quote * config.maker_fee_ppm // _PPM
-            self.lines.filled(taker, token, lots, config.multiplier_quote)
-            self.lines.filled(maker, maker_token, lots, config.multiplier_quote)
-        for (account, instrument), profit_quote in realised.items():
-            self.ledger.realise(account, instrument, profit_quote)
-        for account, fee_quote in fees.items():
-            self.ledger.charge(account, fee_quote)
+            multiplier_quote = self.config.instruments[instrument].multiplier_quote
+            self.lines.filled(taker, token, lots, multiplier_quote)
+            self.lines.filled(maker, maker_token, lots, multiplier_quote)
+        self.books.book(select_reports(reports, ReportKind.TRADE))
 
     def _follow_trading(self, commands: Bytes2D, reports: Bytes2D) -> list[TradingChange]:
         """Bands, states and ends of calls, in the order in which they were told, and whether the watchdog has acted."""

@@ -1,10 +1,16 @@
 """Recovery: a journaled batch carried out again must come out as it did."""
 
+from itertools import zip_longest
+
 import numpy as np
 from numpy.typing import NDArray
 
+from bandgap.hdl.protocol.commands import COMMAND_BYTES, Opcode
+from bandgap.host.config import ConfigError, VenueConfig
 from bandgap.host.settlement.store import Batch
 from bandgap.host.wire import Bytes2D, command_headers, report_headers, without_cycles
+
+_ARRIVAL_BYTES = 8
 
 
 class DaemonError(RuntimeError):
@@ -19,19 +25,47 @@ class JournalMismatchError(DaemonError):
     """Carried out again, a journaled batch came out otherwise; the message names both sides."""
 
 
+def rules_in_writing(config: VenueConfig, stored: str | None) -> str:
+    """A venue's rules as its store has them, where they say the same: an older version writes without newer keys."""
+    try:
+        same = stored is not None and VenueConfig.from_rules(stored).rules() == config.rules()
+    except ConfigError:
+        same = False
+    return stored if stored is not None and same else config.rules()
+
+
 def see_same_commands(now: Batch, journaled: Batch) -> None:
     """See that a batch decided again is the journaled one.
 
     Raises
     ------
-    JournalMismatchError : The commands differ.
+    JournalMismatchError : The commands differ; the message names the first that does.
     """
-    for name in ("operator_commands", "client_commands", "client_arrivals_ns"):
-        if getattr(now, name) != getattr(journaled, name):
-            raise JournalMismatchError(
-                f"batch {now.sequence}, {name}: "
-                f"{getattr(now, name).hex()} now, {getattr(journaled, name).hex()} journaled"
-            )
+    for name, width in (
+        ("operator_commands", COMMAND_BYTES),
+        ("client_commands", COMMAND_BYTES),
+        ("client_arrivals_ns", _ARRIVAL_BYTES),
+    ):
+        decided, written = (_pieces(getattr(batch, name), width) for batch in (now, journaled))
+        for place, (here, there) in enumerate(zip_longest(decided, written, fillvalue=b"")):
+            if here != there:
+                raise JournalMismatchError(
+                    f"batch {now.sequence}, {name}, number {place}: {_describe(here)} now, {_describe(there)} journaled"
+                )
+
+
+def _pieces(content: bytes, width: int) -> list[bytes]:
+    return [content[place : place + width] for place in range(0, len(content), width)]
+
+
+def _describe(piece: bytes) -> str:
+    """A command by its opcode and all its bytes, an arrival by its time."""
+    if not piece:
+        return "none"
+    if len(piece) == _ARRIVAL_BYTES:
+        return f"{int.from_bytes(piece, 'little')} ns"
+    names = {opcode.value: opcode.name for opcode in Opcode}
+    return f"{names.get(piece[0], 'no command')} {piece.hex()}"
 
 
 def see_journaled_times(sequence: int, commands: Bytes2D, arrivals_ns: NDArray[np.uint64], reports: Bytes2D) -> None:

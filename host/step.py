@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -60,16 +60,27 @@ class StepInput:
 
     @classmethod
     def from_bytes(cls, time_ns: int, requests: bytes, quotes: bytes, deposits: bytes) -> Self:
-        """The input that `to_bytes` came from."""
+        """The input that `to_bytes` came from.
+
+        Raises
+        ------
+        StepInputError : One of them is cut off.
+        """
         return cls(
             time_ns,
-            np.frombuffer(requests, REQUEST_DTYPE),
+            _records("requests", requests, REQUEST_DTYPE),
             [
                 Quote(source, instrument, price_ticks, quoted_ns)
-                for source, instrument, price_ticks, _, quoted_ns in np.frombuffer(quotes, _QUOTE_DTYPE).tolist()
+                for source, instrument, price_ticks, _, quoted_ns in _records("quotes", quotes, _QUOTE_DTYPE).tolist()
             ],
-            [Deposit(*deposit) for deposit in np.frombuffer(deposits, _DEPOSIT_DTYPE).tolist()],
+            [Deposit(*deposit) for deposit in _records("deposits", deposits, _DEPOSIT_DTYPE).tolist()],
         )
+
+
+def _records(what: str, content: bytes, dtype: np.dtype[Any]) -> Records:
+    if len(content) % dtype.itemsize:
+        raise StepInputError(f"{what}: {len(content)} bytes are no whole number of records of {dtype.itemsize}")
+    return np.frombuffer(content, dtype)
 
 
 @dataclass(frozen=True)

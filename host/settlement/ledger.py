@@ -44,6 +44,7 @@ class Ledger:
     Attributes
     ----------
     names : Of all ledger accounts, by number.
+    first_cash : Number of the first trading account's; the others' follow.
     balances_quote : Of all ledger accounts, by number; int64. Their sum is zero.
     clearing_quote : The part of it that is the instruments' clearing, in their order (a view).
     cash_quote : The part of it that belongs to trading accounts, in their order (a view).
@@ -52,11 +53,11 @@ class Ledger:
     def __init__(self, instruments: Sequence[str], accounts: Sequence[str]) -> None:
         self.names = ["external", "fees", "insurance"]
         self.names += [f"clearing:{name}" for name in instruments]
-        self._first_cash = len(self.names)
+        self.first_cash = len(self.names)
         self.names += [f"cash:{name}" for name in accounts]
         self.balances_quote = np.zeros(len(self.names), np.int64)
-        self.clearing_quote = self.balances_quote[_FIRST_CLEARING : self._first_cash]
-        self.cash_quote = self.balances_quote[self._first_cash :]
+        self.clearing_quote = self.balances_quote[_FIRST_CLEARING : self.first_cash]
+        self.cash_quote = self.balances_quote[self.first_cash :]
         self._transfers: list[tuple[int, int, int, int, int]] = []
 
     @property
@@ -66,7 +67,7 @@ class Ledger:
 
     def deposit(self, account: int, amount_quote: int) -> None:
         """Money comes in from outside for a trading account."""
-        self._move(TransferKind.DEPOSIT, EXTERNAL, self._first_cash + account, amount_quote)
+        self._move(TransferKind.DEPOSIT, EXTERNAL, self.first_cash + account, amount_quote)
 
     def fund_insurance(self, amount_quote: int) -> None:
         """Money comes in from outside for the insurance fund."""
@@ -74,17 +75,17 @@ class Ledger:
 
     def realise(self, account: int, instrument: int, profit_quote: int) -> None:
         """An account takes its profit from its instrument's clearing, or pays its loss to it."""
-        clearing, cash = _FIRST_CLEARING + instrument, self._first_cash + account
+        clearing, cash = _FIRST_CLEARING + instrument, self.first_cash + account
         source, target = (clearing, cash) if profit_quote > 0 else (cash, clearing)
         self._move(TransferKind.REALISED_PROFIT, source, target, abs(profit_quote))
 
     def charge(self, account: int, fee_quote: int) -> None:
         """An account pays a fee."""
-        self._move(TransferKind.FEE, self._first_cash + account, FEES, fee_quote)
+        self._move(TransferKind.FEE, self.first_cash + account, FEES, fee_quote)
 
     def cover(self, account: int, amount_quote: int) -> None:
         """The insurance fund pays for an account."""
-        self._move(TransferKind.INSURANCE, INSURANCE, self._first_cash + account, amount_quote)
+        self._move(TransferKind.INSURANCE, INSURANCE, self.first_cash + account, amount_quote)
 
     def take_transfers(self) -> NDArray[np.void]:
         """The transfers since the last call, (n,) of `TRANSFER_DTYPE`, in order."""

@@ -149,6 +149,7 @@ class Verified:
     ----------
     batches, reports, transfers : How many, of finished batches.
     digest : After the last of them.
+    kept_batches : How many of them the digest covers that was kept elsewhere; None where none was given.
     unfinished : Behind it stands a batch that was journaled, but not finished; nothing is known of what it comes to.
     """
 
@@ -156,6 +157,7 @@ class Verified:
     reports: int
     transfers: int
     digest: bytes
+    kept_batches: int | None
     unfinished: bool
 
 
@@ -329,12 +331,17 @@ class Store:
                 raise StoreError(f"table ledger_accounts: where id {number} should be, there is {row.id}")
         return {row.name: row.balance_quote for row in rows}
 
-    def verify(self, see: Callable[[Batch, Bytes2D, NDArray[np.void]], None] = lambda *_: None) -> Verified:
+    def verify(
+        self,
+        see: Callable[[Batch, Bytes2D, NDArray[np.void]], None] = lambda *_: None,
+        kept_digest: bytes | None = None,
+    ) -> Verified:
         """Recompute the chain of digests and every balance from the transfers.
 
         Parameters
         ----------
         see : Is given every finished batch with its reports and transfers, whose digest is right; may raise.
+        kept_digest : One that was kept elsewhere, after whichever batch; the chain must come to it.
 
         Raises
         ------
@@ -344,6 +351,7 @@ class Store:
             raise StoreError(f"{self._path}: {_NO_STORE}")
         venue = self._venue()
         digest = first_digest(venue.rules, venue.device_sizes)
+        kept_batches = 0 if digest == kept_digest else None
         stored = self.balances_quote()
         balances = np.zeros(len(stored), np.int64)
         batches = reports = transfers = 0
@@ -361,13 +369,17 @@ class Store:
             np.add.at(balances, moved["target"], moved["amount_quote"])
             see(batch, rows, moved)
             batches, reports, transfers = batches + 1, reports + len(rows), transfers + len(moved)
+            if digest == kept_digest:
+                kept_batches = batches
         self._see_no_stray_transfer()
         for (name, balance), computed in zip(stored.items(), balances.tolist(), strict=True):
             if balance != computed:
                 raise StoreError(f"ledger account {name}: balance {balance}, but its transfers come to {computed}")
         if sum(stored.values()):
             raise StoreError(f"the ledger sums to {sum(stored.values())}, not zero")
-        return Verified(batches, reports, transfers, digest, unfinished=self.batch_count > batches)
+        if kept_digest is not None and kept_batches is None:
+            raise StoreError(f"after none of {batches} batches is the digest {kept_digest.hex()}")
+        return Verified(batches, reports, transfers, digest, kept_batches, unfinished=self.batch_count > batches)
 
     def _see_form(self) -> bool:
         """Whether a venue has begun here; where anything is stored, see tables, columns and the type of every value."""

@@ -1,6 +1,9 @@
 """The daemon at its edges: bad input, devices and stores that do not fit, journals that do not agree."""
 
+import json
+import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,8 @@ from bandgap.host.config import ConfigError
 from bandgap.host.daemon import Daemon
 from bandgap.host.device import operator
 from bandgap.host.oracle.oracle import Quote
-from bandgap.host.recovery import DaemonError, JournalMismatchError
-from bandgap.host.settlement.store import Store, StoreError
+from bandgap.host.recovery import DaemonError, JournalMismatchError, see_same_commands
+from bandgap.host.settlement.store import Batch, Store, StoreError
 from bandgap.host.step import Deposit, StepInput, StepInputError, StepResult
 from bandgap.host.wire import Bytes2D
 from bandgap.sim.model_device import ModelTransport
@@ -167,6 +170,58 @@ def test_restart_under_other_rules_is_refused(open_venue: Open, tmp_path: Any) -
     open_venue(Store(path)).daemon.close()
     with pytest.raises(StoreError, match="the store began with other rules"):
         open_venue(Store(path), taker_fee_ppm=501)
+
+
+def test_rules_may_be_written_otherwise_where_they_say_the_same(open_venue: Open, tmp_path: Any) -> None:
+    """As an older version wrote them: without a key that has its default now, and in another order."""
+    path = tmp_path / "venue.sqlite"
+    venue = open_venue(Store(path))
+    venue.daemon.close()
+    rules = json.loads(venue.config.rules())
+    assert rules.pop("timetable") is None
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE venue SET rules = ?", (json.dumps(dict(reversed(rules.items()))),))
+    connection.close()
+    venue = open_venue(Store(path))
+    venue.step(mark=1000)
+    digest = venue.daemon.digest
+    venue.daemon.close()
+    again = open_venue(Store(path))
+    assert (again.daemon.sequence, again.daemon.digest) == (1, digest)
+    again.daemon.close()
+    with pytest.raises(StoreError, match="began with other rules: insurance_fund_quote is 50000 there, 50001 here"):
+        open_venue(Store(path), insurance=50_001)
+
+
+COMMANDS = np.concatenate([operator.halt(0), operator.resume(0), operator.halt(1)]).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("decided", "message"),
+    [
+        (
+            {"operator_commands": COMMANDS[:64]},
+            f"operator_commands, number 2: none now, HALT {COMMANDS[64:].hex()}",
+        ),
+        (
+            {"operator_commands": COMMANDS[:32] + COMMANDS[64:] + COMMANDS[64:]},
+            f"operator_commands, number 1: HALT {COMMANDS[64:].hex()} now, RESUME {COMMANDS[32:64].hex()} journaled",
+        ),
+        (
+            {"client_commands": COMMANDS[:32]},
+            f"client_commands, number 0: HALT {COMMANDS[:32].hex()} now, none",
+        ),
+        (
+            {"client_commands": bytes(32)},
+            f"client_commands, number 0: no command {bytes(32).hex()} now, none",
+        ),
+        ({"client_arrivals_ns": bytes([1, 1] + [0] * 6)}, "client_arrivals_ns, number 0: 257 ns now, 5 ns journaled"),
+    ],
+)
+def test_first_command_that_differs_is_named(decided: dict[str, bytes], message: str) -> None:
+    journaled = Batch(7, 0, b"", b"", b"", COMMANDS, b"", bytes([5] + [0] * 7))
+    with pytest.raises(JournalMismatchError, match=f"^batch 7, {message}"):
+        see_same_commands(replace(journaled, **decided), journaled)
 
 
 def test_restart_on_a_device_of_other_sizes_is_refused(open_venue: Open, tmp_path: Any) -> None:

@@ -61,7 +61,7 @@ def test_verify_counts_and_ends_at_the_last_digest(path: Path) -> None:
     digest = write(store, 3)
     store.begin_batch(batch(3))
     verified = store.verify()
-    assert verified == Verified(3, 3, 6, digest, unfinished=True)
+    assert verified == Verified(3, 3, 6, digest, kept_batches=None, unfinished=True)
     assert store.balances_quote() == {
         "external": -303,
         "fees": 3,
