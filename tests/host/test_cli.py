@@ -3,11 +3,12 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bandgap.host import cli
 from bandgap.host.cli import build_app
 from bandgap.host.config import load_config
 from bandgap.host.daemon import Daemon
+from bandgap.host.device.transport import open_transport
 from bandgap.host.oracle.oracle import Quote
 from bandgap.host.recovery import DaemonError
 from bandgap.host.settlement.store import Store
@@ -305,6 +307,98 @@ def test_bad_venue_is_explained(venue_file: Path, old: str, new: str, status: in
     result = CliRunner().invoke(build_app(), ["run", "--config", str(venue_file)])
     assert result.exit_code == status
     assert message in " ".join(result.output.split())
+
+
+@pytest.fixture
+def store(venue_file: Path, tmp_path: Path) -> Path:
+    """The example's store after three steps, at a path that is more than its letters in rich's markup."""
+    path = tmp_path / "[" / "x] :smile:.sqlite"
+    path.parent.mkdir()
+    venue_file.write_text(venue_file.read_text().replace(str(tmp_path / "venue.sqlite"), str(path)))
+    daemon = Daemon(load_config(venue_file), open_transport("model:ecp5"), Store(path))
+    for step in range(3):
+        daemon.step(StepInput(step))
+    daemon.close()
+    return path
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    """Exit status and output, in which lines may be broken."""
+    result = CliRunner().invoke(build_app(), [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+    return result.exit_code, result.output
+
+
+def test_verify_compares_with_a_digest_that_was_kept(store: Path) -> None:
+    with closing(Store(store, read_only=True)) as opened:
+        first, *_, last = (str((batch.digest or b"").hex()) for batch in opened.batches())
+    status, output = invoke("verify", store)
+    assert (status, output.splitlines()[-1]) == (0, f"digest {last}")
+    assert "kept" not in output
+    for digest, batches in ((last, 3), (first, 1)):
+        status, output = invoke("verify", store, "--digest", digest)
+        assert (status, f"the kept digest is that of the first {batches} batches" in output) == (0, True)
+    status, output = invoke("verify", store, "--digest", "12" * 32)
+    assert (status, output) == (1, f"error: after none of 3 batches is the digest {'12' * 32}\n")
+    for wrong in ("12", "zz" * 32):
+        status, output = invoke("verify", store, "--digest", wrong)
+        assert (status, f"'{wrong}' is not 64 hexadecimal digits" in output) == (2, True)
+
+
+def test_verify_tells_of_an_unfinished_batch(store: Path) -> None:
+    assert "unfinished" not in invoke("verify", store)[1]
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE batches SET reports = NULL, digest = NULL WHERE sequence = 2")
+    connection.close()
+    status, output = invoke("verify", store)
+    assert (status, "2 batches, " in output) == (0, True)
+    assert "batch 2 is journaled, but unfinished" in output
+
+
+def test_names_of_files_are_no_markup(venue_file: Path, store: Path) -> None:
+    title, _, _ = invoke("verify", store)[1].partition("┏")
+    assert "".join(title.split()) == str(store).replace(" ", "")
+    with running(venue_file, signal.SIGTERM) as (_, said):
+        assert f"recovered 3 batches from {store}" in said
+
+
+def test_damaged_store_ends_run_for_good(venue_file: Path, store: Path) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE ledger_accounts SET name = 'cash:mallory' WHERE name = 'cash:bob'")
+    connection.close()
+    for command, status in ((("run", "--config", venue_file), 2), (("verify", store), 1)):
+        message = "error: ledger account 6: cash:mallory is stored, the rules say cash:bob\n"
+        assert invoke(*command) == (status, message)
+    with sqlite3.connect(store) as connection:
+        connection.execute("DROP TABLE transfers")
+    connection.close()
+    for command, status in ((("run", "--config", venue_file), 2), (("verify", store), 1)):
+        assert invoke(*command) == (status, f"error: {store}: table transfers is missing\n")
+
+
+@pytest.mark.parametrize(("patience_s", "shown"), [(0.0, True), (1e9, False)])
+def test_only_what_is_slow_shows_a_bar(
+    store: Path, monkeypatch: pytest.MonkeyPatch, patience_s: float, shown: bool
+) -> None:
+    monkeypatch.setattr(cli, "_PATIENCE_S", patience_s)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert ("100%" in invoke("verify", store)[1]) is shown
+    monkeypatch.delenv("FORCE_COLOR")
+    assert "%" not in invoke("verify", store)[1]
+
+
+def test_venue_that_does_not_begin_leaves_no_store(venue_file: Path) -> None:
+    text = venue_file.read_text()
+    for old, new in (("model:ecp5", "model:ecp6"), ("window_ticks = 4_096", "window_ticks = 16_384")):
+        venue_file.write_text(text.replace(old, new, 1))
+        assert invoke("run", "--config", venue_file)[0] == 2
+        assert list(venue_file.parent.iterdir()) == [venue_file]
+
+
+def test_folder_of_the_store_must_be_there(venue_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "none" / "venue.sqlite"
+    venue_file.write_text(venue_file.read_text().replace(str(tmp_path / "venue.sqlite"), str(path)))
+    message = f"error: {path}: there is no folder {path.parent}; make it first\n"
+    assert invoke("run", "--config", venue_file) == (2, message)
 
 
 def test_verify_explains_what_is_no_store(tmp_path: Path) -> None:
