@@ -526,7 +526,7 @@ def _first_difference(stored: str, given: str) -> str:
     for key in [*there, *here]:
         values = there.get(key, "nothing"), here.get(key, "nothing")
         if values[0] != values[1]:
-            return f"{key} is {values[0]} there, {values[1]} here"
+            return f"{key or 'all of it'} is {values[0]} there, {values[1]} here"
     return "the same keys in another order"
 
 

@@ -13,6 +13,7 @@ from bandgap.host.device.device import DeviceError
 from bandgap.host.device.transport import open_transport
 from bandgap.host.recovery import DaemonError
 from bandgap.host.settlement.store import Store, StoreError
+from bandgap.host.verification import verify
 from bandgap.host.wire import Bytes2D
 from bandgap.sim.embedded import DeviceHungError
 from bandgap.sim.summary import Check
@@ -24,11 +25,11 @@ _FAILURES = (DaemonError, DeviceError, DeviceHungError, StoreError)
 
 
 def check_ledger(store: Path) -> Check:
-    """Every batch's digest and every balance is computed anew from the store, and all balances together are zero."""
+    """Digests, transfers and balances are computed anew from the store's journal; all balances together are zero."""
     claim = "the ledger sums to zero"
     try:
         with closing(Store(store)) as opened:
-            verified, balances = opened.verify(), opened.balances_quote()
+            verified, balances = verify(opened), opened.balances_quote()
     except _FAILURES as error:
         return claim, False, str(error)
     return claim, True, f"{verified.transfers:,} transfers between {len(balances)} accounts"
