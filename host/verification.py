@@ -71,6 +71,7 @@ def _see_batch(books: Books, batch: Batch, reports: Bytes2D, transfers: NDArray[
 def _book(books: Books, batch: Batch, trades: Records, stored: NDArray[np.void]) -> NDArray[np.void]:
     """All transfers that follow from a batch, in order; the insurance fund's are due to the accounts that have them."""
     ledger, accounts = books.ledger, len(books.ledger.cash_quote)
+    _see_known(batch, trades, books)
     if batch.sequence == 0:
         books.begin()
     given = StepInput.from_bytes(batch.time_ns, batch.requests, batch.quotes, batch.deposits)
@@ -85,7 +86,6 @@ def _book(books: Books, batch: Batch, trades: Records, stored: NDArray[np.void])
         if move["kind"] != TransferKind.INSURANCE:
             break
         _cover(books, int(move["target"]) - ledger.first_cash)
-    _see_known(batch, trades, books)
     covers = ledger.take_transfers()
     books.book(trades)
     return np.concatenate([deposits, covers, ledger.take_transfers()])
