@@ -59,6 +59,11 @@ class EmbeddedTransport(Transport):
         """Clock cycles simulated so far."""
         return int(self._library.bandgap_cycles(self._open()))
 
+    @property
+    def time_ns(self) -> int:
+        """The appliance's time, as what was sent or `advance` has set it."""
+        return int(self._library.bandgap_time(self._open()))
+
     def read_register(self, offset: int) -> int:
         """See `Transport.read_register`."""
         return int(self._library.bandgap_read(self._open(), offset))
@@ -77,7 +82,7 @@ class EmbeddedTransport(Transport):
         DeviceHungError : The appliance stopped taking commands.
         """
         device = self._open()
-        now_ns = self._library.bandgap_time(device)
+        now_ns = self.time_ns
         arrivals = np.array(arrivals_of(commands, arrival_ns, link, links=self._links, now_ns=now_ns), np.uint64)
         whole = np.ascontiguousarray(commands)
         self._check(self._library.bandgap_send(device, whole.ctypes.data, len(whole), arrivals.ctypes.data, link))
@@ -117,7 +122,7 @@ class EmbeddedTransport(Transport):
     def advance(self, time_ns: int) -> None:
         """See `Transport.advance`; a time before the appliance's is a `ValueError`."""
         device = self._open()
-        now_ns = self._library.bandgap_time(device)
+        now_ns = self.time_ns
         if time_ns < now_ns:
             raise ValueError(f"time would go back from {now_ns} ns to {time_ns} ns")
         self._check(self._library.bandgap_advance(device, time_ns))
