@@ -31,7 +31,7 @@ def random_piece(config: BookConfig, seed: int, number: int) -> Iterator[Episode
 
 def market_piece(config: BookConfig, seed: int, number: int) -> Iterator[Episode]:
     """A session of a market."""
-    yield market_episode(config, seed + number)
+    yield market_episode(config, seed, number)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def run_piece(seed: int, piece: Piece) -> int:
     """Run a piece; the number of commands that were compared.
 
     Memories hold garbage at first. Every second piece holds commands and reports back at random; of each four, the last
-    two restart each epoch while the device is busy.
+    two begin each epoch twice, a part of it being cut off by a reset while the device is busy.
 
     Raises
     ------

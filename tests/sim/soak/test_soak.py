@@ -1,6 +1,6 @@
 """The soak command: it repeats itself, finds what is wrong, and says how to see it again."""
 
-from itertools import islice, takewhile
+from itertools import islice, product, takewhile
 from random import Random
 
 import numpy as np
@@ -13,7 +13,7 @@ from bandgap.sim.embedded import open_config
 from bandgap.sim.flow.random_commands import random_episode
 from bandgap.sim.lab.compare import DifferenceError, run_device
 from bandgap.sim.lab.disturbed import RestartedWhileBusy
-from bandgap.sim.soak import cases
+from bandgap.sim.soak import cases, market
 from bandgap.sim.soak.cases import CASES, Case, Piece, all_pieces, random_piece, run_piece
 from bandgap.sim.soak.market import market_episode
 
@@ -70,11 +70,20 @@ def test_time_goes_on_within_every_piece_and_keeps_to_its_bits(number: int) -> N
 
 
 def test_a_market_is_an_episode_that_the_seed_repeats() -> None:
-    episode = market_episode(PRESETS["ecp5"], 3)
-    again = market_episode(PRESETS["ecp5"], 3)
+    episode = market_episode(PRESETS["ecp5"], 3, 1)
+    again = market_episode(PRESETS["ecp5"], 3, 1)
     assert np.array_equal(episode.commands, again.commands)
     assert len(episode.commands) > 10_000
     assert (np.diff(episode.arrivals_ns.astype(np.int64)) >= 0).all()
+
+
+def test_no_two_runs_send_the_same_market(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of consecutive seeds least of all: long soaks are several runs, one after the other."""
+    monkeypatch.setattr(market, "MESSAGES", 100)
+    places = list(product(range(3), (0, 5, 10)))  # three sessions of the same mood
+    sessions = [market_episode(PRESETS["ecp5"], seed, number).commands.tobytes() for seed, number in places]
+    sessions += [market_episode(PRESETS["ecp5"], seed, 5 - seed).commands.tobytes() for seed in range(1, 5)]
+    assert len(set(sessions)) == len(sessions)
 
 
 def test_a_difference_names_the_command_that_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
