@@ -119,9 +119,10 @@ struct Device {
         return true;
     }
 
-    // Offers commands for exactly so many cycles, whatever comes of it; returns how many were taken.
-    std::size_t offer(const std::uint8_t* commands, std::size_t count, std::uint8_t link, std::uint64_t duration,
-                      bool take_reports) {
+    // Offers commands at a time for exactly so many cycles, whatever comes of it; returns how many were taken.
+    std::size_t offer(const std::uint8_t* commands, std::size_t count, std::uint64_t time_ns, std::uint8_t link,
+                      std::uint64_t duration, bool take_reports) {
+        top.time_ns = time_ns;
         taking = take_reports;
         top.command_link = link;
         std::size_t taken = 0;
@@ -190,8 +191,9 @@ BANDGAP_API int bandgap_send(Device* device, const std::uint8_t* commands, std::
 }
 
 BANDGAP_API std::size_t bandgap_offer(Device* device, const std::uint8_t* commands, std::size_t count,
-                                      std::uint8_t link, std::uint64_t duration, int take_reports) {
-    return device->offer(commands, count, link, duration, take_reports != 0);
+                                      std::uint64_t time_ns, std::uint8_t link, std::uint64_t duration,
+                                      int take_reports) {
+    return device->offer(commands, count, time_ns, link, duration, take_reports != 0);
 }
 
 // Clocks until nothing is in flight; 1 when that takes longer than the patience.

@@ -92,13 +92,22 @@ class EmbeddedTransport(Transport):
         self._settle()
         return self._take()
 
-    def offer(self, commands: Bytes2D, cycles: int, link: int = 0, take_reports: bool = True) -> int:
+    def offer(
+        self, commands: Bytes2D, cycles: int, link: int = 0, take_reports: bool = True, time_ns: int | None = None
+    ) -> int:
         """Offer commands for exactly so many clock cycles and wait for nothing; returns how many were taken.
 
-        For verification: what is under way stays under way. Without `take_reports` none leaves in these cycles.
+        For verification: what is under way stays under way. Without `take_reports` none leaves in these cycles. Time
+        stands still in them; with `time_ns` it is set to that first, so that what falls due is under way as well.
+
+        Raises
+        ------
+        ValueError : Time would go back.
         """
-        whole = np.ascontiguousarray(commands, np.uint8)
-        return int(self._library.bandgap_offer(self._open(), whole.ctypes.data, len(whole), link, cycles, take_reports))
+        device = self._open()
+        at_ns = self._not_before_now(self.time_ns if time_ns is None else time_ns)
+        rows = np.ascontiguousarray(commands, np.uint8)
+        return int(self._library.bandgap_offer(device, rows.ctypes.data, len(rows), at_ns, link, cycles, take_reports))
 
     def restart(self, epoch: int) -> Bytes2D:
         """Write the register `epoch` in the very next cycle, whatever is under way, and wait for nothing.
@@ -122,16 +131,19 @@ class EmbeddedTransport(Transport):
     def advance(self, time_ns: int) -> None:
         """See `Transport.advance`; a time before the appliance's is a `ValueError`."""
         device = self._open()
-        now_ns = self.time_ns
-        if time_ns < now_ns:
-            raise ValueError(f"time would go back from {now_ns} ns to {time_ns} ns")
-        self._check(self._library.bandgap_advance(device, time_ns))
+        self._check(self._library.bandgap_advance(device, self._not_before_now(time_ns)))
 
     def close(self) -> None:
         """See `Transport.close`; finishes the waves."""
         if self._device is not None:
             self._library.bandgap_close(self._device)
             self._device = None
+
+    def _not_before_now(self, time_ns: int) -> int:
+        now_ns = self.time_ns
+        if time_ns < now_ns:
+            raise ValueError(f"time would go back from {now_ns} ns to {time_ns} ns")
+        return time_ns
 
     def _open(self) -> int:
         if self._device is None:
@@ -195,7 +207,7 @@ def _load(path: Path) -> ctypes.CDLL:
         ("open", handle, [ctypes.c_char_p, word, word, ctypes.c_uint32]),
         ("close", None, [handle]),
         ("send", ctypes.c_int, [handle, ctypes.c_void_p, size, ctypes.c_void_p, ctypes.c_uint8]),
-        ("offer", size, [handle, ctypes.c_void_p, size, ctypes.c_uint8, word, ctypes.c_int]),
+        ("offer", size, [handle, ctypes.c_void_p, size, word, ctypes.c_uint8, word, ctypes.c_int]),
         ("settle", ctypes.c_int, [handle]),
         ("advance", ctypes.c_int, [handle, word]),
         ("time", word, [handle]),

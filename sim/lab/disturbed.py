@@ -21,9 +21,9 @@ class RestartedWhileBusy(Transport):
     """Every epoch is begun twice: a part of what it is sent, cut off by a reset anywhere, and then all of it.
 
     The part's commands arrive as far apart as they will again, so that its timers act; what follows them is offered for
-    some cycles. Neither is waited for: the reset comes whatever is under way, and commands follow it while memories
-    clear. An epoch's commands are held until something else is asked of the device: only then is it known how many
-    there are.
+    some cycles when the first of it is due. Neither is waited for: the reset comes whatever is under way, and commands
+    follow it while memories clear. An epoch's commands are held until something else is asked of the device: only then
+    is it known how many there are.
 
     Arguments
     ---------
@@ -91,8 +91,9 @@ class RestartedWhileBusy(Transport):
             # Where the time since the last epoch is shorter than the part, the part's first commands arrive at once.
             moved_ns = np.maximum(at_ns, earlier_ns + np.uint64(self._device.time_ns)) - earlier_ns
             self._device.send(_scheduled_earlier(sent, earlier_ns), moved_ns, by_link)
+        cycles, take_reports = self._rng.randrange(MOST_CYCLES), self._rng.random() < 0.8
         rest = _scheduled_earlier(commands[place:], earlier_ns)
-        self._device.offer(rest, self._rng.randrange(MOST_CYCLES), link, take_reports=self._rng.random() < 0.8)
+        self._device.offer(rest, cycles, link, take_reports, int(arrivals_ns[place] - earlier_ns))
 
 
 def _scheduled_earlier(commands: Bytes2D, earlier_ns: np.uint64) -> Bytes2D:

@@ -59,7 +59,7 @@ class Script:
         self.window_ticks = 1 << (config.ticks // config.instruments).bit_length() - 1
         for instrument in range(config.instruments):
             told = instrument in depth
-            self._add(
+            self.add(
                 Opcode.SET_INSTRUMENT,
                 instrument,
                 window_base_ticks=base_ticks,
@@ -70,12 +70,13 @@ class Script:
             )
         for account in range(config.accounts):
             self.grant(account, GRANTED_QUOTE)
-        self._add(Opcode.RESUME, ALL_INSTRUMENTS)
+        self.add(Opcode.RESUME, ALL_INSTRUMENTS)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def _add(self, opcode: Opcode, instrument: int = 0, **fields: int) -> None:
+    def add(self, opcode: Opcode, instrument: int = 0, **fields: int) -> None:
+        """A command of any kind; fields that are not named are zero."""
         record = new_commands(opcode, 1)
         header = record["header"]
         header["instrument"], header["epoch"], header["number"] = instrument, self._epoch, len(self._rows) + 1
@@ -98,7 +99,7 @@ class Script:
     ) -> None:
         """A limit order; by default with the slot's next generation."""
         self._generations[token] = (self._generations[token] + 1) & 0xFFFF if generation is None else generation
-        self._add(
+        self.add(
             Opcode.NEW_ORDER,
             instrument,
             price_ticks=price_ticks,
@@ -114,12 +115,12 @@ class Script:
         )
 
     def cancel(self, token: int, instrument: int = 0, account: int = 0) -> None:
-        self._add(Opcode.CANCEL, instrument, account=account, token=token, generation=self._generations[token])
+        self.add(Opcode.CANCEL, instrument, account=account, token=token, generation=self._generations[token])
 
     def replace(
         self, token: int, side: int, price_ticks: int, quantity_lots: int, instrument: int = 0, account: int = 0
     ) -> None:
-        self._add(
+        self.add(
             Opcode.REPLACE,
             instrument,
             price_ticks=price_ticks,
@@ -132,24 +133,24 @@ class Script:
 
     def grant(self, account: int, amount_quote: int) -> None:
         """Credit on top of the `GRANTED_QUOTE` that every account has; below zero it is taken back."""
-        self._add(Opcode.GRANT_CREDIT, amount_quote=amount_quote, account=account)
+        self.add(Opcode.GRANT_CREDIT, amount_quote=amount_quote, account=account)
 
     def mass_cancel(self, account: int) -> None:
-        self._add(Opcode.MASS_CANCEL, account=account)
+        self.add(Opcode.MASS_CANCEL, account=account)
 
     def kill(self, account: int) -> None:
-        self._add(Opcode.KILL_ACCOUNT, account=account)
+        self.add(Opcode.KILL_ACCOUNT, account=account)
 
     def call(self, duration_us: int) -> None:
         """A call in every instrument."""
-        self._add(Opcode.CALL, ALL_INSTRUMENTS, duration_us=duration_us)
+        self.add(Opcode.CALL, ALL_INSTRUMENTS, duration_us=duration_us)
 
     def halt(self) -> None:
         """Halt every instrument."""
-        self._add(Opcode.HALT, ALL_INSTRUMENTS)
+        self.add(Opcode.HALT, ALL_INSTRUMENTS)
 
     def band(self, lower_ticks: int, upper_ticks: int, instrument: int = 0) -> None:
-        self._add(
+        self.add(
             Opcode.SET_BAND,
             instrument,
             lower_ticks=lower_ticks,

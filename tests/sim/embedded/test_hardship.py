@@ -1,6 +1,7 @@
 """What the appliance must bear: stalls and resets at any moment, full pools, crowded levels, wrapping generations."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -9,25 +10,43 @@ import pytest
 from script import BUY, DECREMENT, FOK, GRANTED_QUOTE, GTC, IOC, SELL, Script, assert_same, kinds
 
 from bandgap.hdl.config import BookConfig
-from bandgap.hdl.protocol.commands import OrderFlags
+from bandgap.hdl.protocol.commands import (
+    ALL_INSTRUMENTS,
+    Opcode,
+    OrderFlags,
+    ReferenceSource,
+    ScheduledState,
+    TradingMode,
+)
 from bandgap.hdl.protocol.registers import BY_NAME
-from bandgap.hdl.protocol.reports import Reason, ReportKind
+from bandgap.hdl.protocol.reports import Reason, ReportKind, TradingState
+from bandgap.host.device.transport import Bytes2D
 from bandgap.host.wire import as_reports, report_headers, select_reports, without_cycles
 from bandgap.sim.embedded import EmbeddedTransport, open_config
+from bandgap.sim.flow.episode import Episode
+from bandgap.sim.lab.compare import run_device
+from bandgap.sim.model_device import ModelTransport
 
 EPOCH = BY_NAME["epoch"].at()
 SIZES = BookConfig(instruments=2, orders=64, ticks=64, accounts=4, links=2, word_bits=8)
+DEEP = BookConfig(instruments=1, orders=128, ticks=64, accounts=4, links=2, word_bits=4)
+"""Three levels of occupancy words, as the large presets have; the other has two."""
+
+LADDERS = pytest.mark.parametrize("config", [SIZES, DEEP], ids=["two levels", "three levels"])
+
+STRIDE = 13
+"""Of a long script every so many cycles are tried: a prime, so that no rhythm of the script keeps in step with it."""
 
 Open = Callable[..., EmbeddedTransport]
 
 
 @pytest.fixture
 def open_device() -> Iterator[Open]:
-    """Opens devices of these sizes, and closes them in the end."""
+    """Opens devices, and closes them in the end."""
     opened: list[EmbeddedTransport] = []
 
-    def opens(**options: int) -> EmbeddedTransport:
-        opened.append(open_config(SIZES, **options))
+    def opens(config: BookConfig = SIZES, **options: int) -> EmbeddedTransport:
+        opened.append(open_config(config, **options))
         return opened[-1]
 
     yield opens
@@ -56,6 +75,98 @@ def busy(epoch: int = 1) -> Script:
     return script
 
 
+class Breaking:
+    """An auction and a limit state are prepared; then time leaps, and timers act among all else that there is.
+
+    Attributes
+    ----------
+    commands : What prepares, and what comes after the leap.
+    """
+
+    LEAP_NS = 3_500_000
+
+    def __init__(self, epoch: int = 1) -> None:
+        script = Script(SIZES, epoch, depth={0, 1})
+        for instrument in range(2):
+            script.add(
+                Opcode.SET_BREAKER,
+                instrument,
+                limit_us=1_500,
+                halt_us=1_000,
+                call_us=1_000,
+                extension_us=1_000,
+                indicative_us=1_000,
+                mode=TradingMode.CONTINUOUS.value,
+            )
+            script.add(
+                Opcode.SET_DYNAMIC_BAND,
+                instrument,
+                short_width_ticks=9,
+                short_bucket_us=1_000,
+                short_buckets=4,
+                long_width_ticks=14,
+                long_bucket_us=1_000,
+                long_buckets=8,
+            )
+            script.add(Opcode.SET_REFERENCE_RULE, instrument, width_ticks=9, source=ReferenceSource.LAST_TRADES.value)
+            script.band(106, 124, instrument)
+        script.add(Opcode.CALL, 0, duration_us=2_000)
+        for token in range(12):  # they stand crossed
+            side, price = (BUY, 112 + token % 7) if token % 2 else (SELL, 110 + token % 5)
+            script.new(token, side, price, 1 + token % 4, account=token % 3)
+        script.add(Opcode.SET_CALL_END, 1, extra_us=3_000)
+        for token in range(16, 22):
+            script.new(token, BUY, 107 + token % 6, 2, 1, account=token % 3)
+        script.new(22, BUY, 124, 3, 1, account=1)  # at the bound: it becomes a halt, and the halt a call
+        self._leap = len(script)
+        for token in range(24, 34):  # instrument 0 trades again, 1 collects
+            script.new(token, SELL if token % 3 else BUY, 108 + token % 9, 1 + token % 3, 1, account=token % 4)
+            script.new(token + 12, SELL if token % 2 else BUY, 108 + token % 8, 2, account=token % 4, mode=DECREMENT)
+        script.add(Opcode.SET_CALL_END, 1)  # so the call is over
+        script.replace(16, BUY, 115, 3, 1, account=1)
+        script.new(50, SELL, 107, 30, account=3, time_in_force=IOC)
+        script.new(51, BUY, 118, 40, 1, account=3, time_in_force=FOK)
+        script.new(52, BUY, 119, 40, 1, account=2, time_in_force=IOC)
+        script.band(110, 121, 1)
+        for instrument in range(2):
+            script.add(Opcode.MOVE_WINDOW, instrument, window_base_ticks=109)
+        script.kill(1)
+        script.add(Opcode.SET_SCHEDULE, 0, at_ns=1, state=ScheduledState.PRE_OPEN.value)  # long past: at once
+        for token in range(53, 60):
+            script.new(token, SELL if token % 2 else BUY, 113 + token % 3, 4, account=3 * (token % 2))
+        script.add(Opcode.HALT, ALL_INSTRUMENTS, duration_us=1_000)
+        script.mass_cancel(0)
+        script.add(Opcode.RESUME, ALL_INSTRUMENTS)
+        self._script = script
+        self.commands = script.commands[: self._leap], script.commands[self._leap :]
+
+    def episode(self, begin_ns: int) -> Episode:
+        """All of it, from a time on."""
+        arrivals_ns = np.full(len(self._script), begin_ns, np.uint64)
+        arrivals_ns[self._leap :] += np.uint64(self.LEAP_NS)
+        return replace(self._script.episode(), arrivals_ns=arrivals_ns, end_ns=begin_ns + self.LEAP_NS)
+
+    def expected(self, begin_ns: int) -> Bytes2D:
+        """What the model reports."""
+        return run_device(ModelTransport(SIZES), self.episode(begin_ns))
+
+    def prepare(self, device: EmbeddedTransport, begin_ns: int) -> Bytes2D:
+        """Send what comes before the leap, in a new epoch; its reports."""
+        device.write_register(EPOCH, 1)
+        device.send(self.commands[0], np.full(self._leap, begin_ns, np.uint64))
+        return device.receive()
+
+    def length_cycles(self, device: EmbeddedTransport) -> int:
+        """How many cycles a device is busy from the leap on."""
+        begin_ns = device.time_ns
+        self.prepare(device, begin_ns)
+        started = device.cycles
+        device.advance(begin_ns + self.LEAP_NS)
+        device.send(self.commands[1])
+        device.receive()
+        return device.cycles - started
+
+
 def length_cycles(device: EmbeddedTransport, script: Script) -> int:
     """How many cycles a device is busy with a script, its resetting left out."""
     started = device.cycles
@@ -78,6 +189,33 @@ def test_reports_held_back_at_any_moment_come_out_the_same(open_device: Open, st
         during = device.offer(commands[before:], stall_cycles, take_reports=False)
         device.send(commands[before + during :])
         assert_same(device.receive(), expected)
+
+
+def test_the_breaking_script_has_it_all(open_device: Open) -> None:
+    reports = run_device(open_device(), Breaking().episode(0))
+    expected = Breaking().expected(0)
+    assert_same(reports, expected)
+    assert {*kinds(expected)} == {*ReportKind} - {ReportKind.TOP_OF_BOOK, ReportKind.LEVEL}
+    changes = select_reports(expected, ReportKind.TRADING_STATE)
+    assert {*changes["state"].tolist()} == {state.value for state in TradingState if state is not TradingState.CLOSED}
+    by_timer = changes["header"]["command_number"] == 0
+    assert {*changes["header"]["reason"][by_timer].tolist()} == {
+        reason.value for reason in (Reason.LIMIT, Reason.HALT_OVER, Reason.CALL_OVER, Reason.SCHEDULE)
+    }
+
+
+@pytest.mark.parametrize("stall_cycles", [3, 300])
+def test_reports_held_back_while_timers_act_come_out_the_same(open_device: Open, stall_cycles: int) -> None:
+    device, script = open_device(), Breaking()
+    for moment in range(stall_cycles % STRIDE, script.length_cycles(device), STRIDE):
+        begin_ns = device.time_ns + Breaking.LEAP_NS
+        reports = [script.prepare(device, begin_ns)]
+        _, commands = script.commands
+        before = device.offer(commands, moment, time_ns=begin_ns + Breaking.LEAP_NS)
+        during = device.offer(commands[before:], stall_cycles, take_reports=False)
+        device.send(commands[before + during :])
+        reports.append(device.receive())
+        assert_same(np.concatenate(reports), script.expected(begin_ns))
 
 
 def test_a_replace_knows_whether_it_takes_when_best_price_and_side_change_before_it(open_device: Open) -> None:
@@ -133,6 +271,21 @@ def test_a_reset_in_any_cycle_leaves_nothing_behind(open_device: Open, take_repo
         assert_same(left, whole[: len(left)])
         device.send(second.commands)
         assert_same(device.receive(), expected)
+
+
+@pytest.mark.parametrize("take_reports", [True, False])
+def test_a_reset_while_timers_act_leaves_nothing_behind(open_device: Open, take_reports: bool) -> None:
+    """No auction, no state and no deadline: the second epoch's leap goes beyond those of the first."""
+    device, first, second = open_device(), Breaking(epoch=1), Breaking(epoch=2)
+    for moment in range(6 * take_reports, first.length_cycles(device) + 3, STRIDE):
+        begin_ns = device.time_ns + Breaking.LEAP_NS
+        prepared = first.prepare(device, begin_ns)
+        device.offer(first.commands[1], moment, take_reports=take_reports, time_ns=begin_ns + Breaking.LEAP_NS)
+        left = device.restart(2)
+        assert_same(left, first.expected(begin_ns)[len(prepared) :][: len(left)])
+        again = second.episode(device.time_ns)
+        device.send(again.commands, again.arrivals_ns)
+        assert_same(device.receive(), second.expected(int(again.arrivals_ns[0])))
 
 
 def test_a_reset_in_any_cycle_of_a_reset_begins_it_again(open_device: Open) -> None:
@@ -199,40 +352,64 @@ def test_all_orders_in_one_level_trade_in_their_order(open_device: Open) -> None
     assert trades["maker_token"].tolist() == [token for token in makers if token not in {*gone, back}] + [back]
 
 
+@LADDERS
 @pytest.mark.parametrize("side", [BUY, SELL])
-def test_all_levels_populated_trade_from_the_best_on(open_device: Open, side: int) -> None:
-    script = Script(SIZES, base_ticks=113)  # rows wrap within the window
-    prices = list(range(113, 113 + script.window_ticks))
+def test_all_levels_populated_trade_from_the_best_on(open_device: Open, config: BookConfig, side: int) -> None:
+    script = Script(config, base_ticks=113)  # rows wrap within the window
+    levels = script.window_ticks
+    prices = list(range(113, 113 + levels))
     Random(2).shuffle(prices)
     for token, price in enumerate(prices):
-        script.new(token, side, price)
-        script.new(32 + token, side, price, instrument=1, account=1)
-    limit = 113 if side == BUY else 113 + script.window_ticks - 1
-    for instrument in range(2):
-        script.cancel(instrument and 32, instrument, account=instrument)
-        script.new(instrument and 32, 3 - side, limit, 60, instrument, account=2, time_in_force=IOC)
-    trades = select_reports(script.run(open_device()), ReportKind.TRADE)
-    for instrument in range(2):
+        for instrument in range(config.instruments):
+            script.new(instrument * levels + token, side, price, 1, instrument, instrument)
+    limit = 113 if side == BUY else 113 + levels - 1
+    for instrument in range(config.instruments):
+        script.cancel(instrument * levels, instrument, account=instrument)
+        script.new(instrument * levels, 3 - side, limit, 2 * levels, instrument, account=2, time_in_force=IOC)
+    trades = select_reports(script.run(open_device(config)), ReportKind.TRADE)
+    for instrument in range(config.instruments):
         traded = trades["price_ticks"][trades["header"]["instrument"] == instrument].tolist()
         assert traded == sorted(prices[1:], reverse=side == BUY)
 
 
+@LADDERS
+def test_both_sides_of_all_levels_cross_in_a_call_and_trade_at_its_end(open_device: Open, config: BookConfig) -> None:
+    script = Script(config, base_ticks=113)
+    levels = script.window_ticks
+    prices = list(range(113, 113 + levels))
+    script.add(Opcode.SET_BREAKER, call_us=1_000, extension_us=1_000, mode=TradingMode.CONTINUOUS.value)
+    script.add(Opcode.CALL, duration_us=1_000)
+    orders = list(product((BUY, SELL), prices))
+    Random(4).shuffle(orders)
+    for token, (side, price) in enumerate(orders):
+        script.new(token, side, price, account=side % 2)
+    episode = replace(script.episode(), end_ns=1_000_000)
+    reports = run_device(open_device(config), episode)
+    assert_same(reports, run_device(ModelTransport(config), episode))
+    trades = select_reports(reports, ReportKind.TRADE)
+    assert select_reports(reports, ReportKind.UNCROSSED)["trades"].tolist() == [len(trades)] == [levels // 2]
+    buys, sells = ([orders[token] for token in trades[field].tolist()] for field in ("token", "maker_token"))
+    assert buys == [(BUY, price) for price in reversed(prices[levels // 2 :])]
+    assert sells == [(SELL, price) for price in prices[: levels // 2]]
+
+
+@LADDERS
 @pytest.mark.parametrize("by", ["cancel", "trade"])
 @pytest.mark.parametrize("side", [BUY, SELL])
-def test_the_best_level_empties_again_and_again(open_device: Open, side: int, by: str) -> None:
+def test_the_best_level_empties_again_and_again(open_device: Open, config: BookConfig, side: int, by: str) -> None:
     """The next best is as far away as it can be, so the search goes through all of the bitmap each time."""
-    script = Script(SIZES, base_ticks=0)
-    worst, best = (0, 31) if side == BUY else (31, 0)
-    for instrument in range(2):
+    script = Script(config, base_ticks=0)
+    worst, best = (0, script.window_ticks - 1) if side == BUY else (script.window_ticks - 1, 0)
+    for instrument in range(config.instruments):
         script.new(instrument, side, worst, 9, instrument)
     for turn in range(60):
-        instrument, token = turn % 2, 2 + turn % 5
+        instrument, token = turn % config.instruments, 2 + turn % 5
         script.new(token, side, best, 1, instrument)
         if by == "cancel":
             script.cancel(token, instrument)
         else:
             script.new(8, 3 - side, best, 1, instrument, account=1, time_in_force=IOC)
-    reports = script.run(open_device(stall_seed=3))
+    reports = script.run(open_device(config, stall_seed=3))
     tops = select_reports(reports, ReportKind.TOP_OF_BOOK)
     field = "bid_price_ticks" if side == BUY else "ask_price_ticks"
     assert tops[field].tolist()[-120:] == [best, worst] * 60

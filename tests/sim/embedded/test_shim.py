@@ -151,6 +151,17 @@ def test_an_offer_lasts_its_cycles_and_waits_for_nothing(library: Path) -> None:
     device.close()
 
 
+def test_an_offer_may_come_at_a_later_time(library: Path) -> None:
+    device = EmbeddedTransport(library, links=1)
+    device.offer(commands(np.array([1], np.uint32)), 9, time_ns=1_000)
+    device.offer(commands(np.array([1], np.uint32)), 9)
+    assert column(device.receive(), 8, "<u8") == [1_000] * 4
+    with pytest.raises(ValueError, match="time would go back from 1000 ns to 999 ns"):
+        device.offer(commands(np.array([1], np.uint32)), 9, time_ns=999)
+    assert device.time_ns == 1_000
+    device.close()
+
+
 def test_a_restart_hands_over_what_had_left(library: Path) -> None:
     device = EmbeddedTransport(library, links=1)
     device.offer(commands(np.array([3], np.uint32)), 3)
