@@ -53,8 +53,11 @@ def main(
     console.print(table)
     survivors = [mutant for mutant in tried if fates[mutant.number] in SURVIVED]
     for mutant in survivors:
-        place = f"{mutant.wire}[{mutant.bit}] {' '.join(mutant.sources)}"
-        console.print(f"{mutant.number:5} {mutant.mode:7}{place}", markup=False, soft_wrap=True)
+        place = f"{mutant.cell}.{mutant.port}[{mutant.port_bit}]"
+        if mutant.wire is not None:
+            place += f" {mutant.wire}[{mutant.wire_bit}]"
+        sources = " ".join(mutant.sources)
+        console.print(f"{mutant.number:5} {mutant.mode:7}{place} {sources}", markup=False, soft_wrap=True)
     result = {
         "flow": f"{commands:,} random commands, seed {seed}",
         "suite_seconds": round(suite_s, 1),

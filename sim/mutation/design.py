@@ -48,16 +48,19 @@ class Mutant:
     number : Selects it.
     mode : What yosys does to the bit: `inv`, `const0`, `const1`, or inverts it while another bit is 0 or 1 (`cnot0`,
         `cnot1`).
-    wire : The wire at the changed bit, where it has a name.
-    bit : Which bit of the wire.
+    cell, port, port_bit : Which bit of which port of which cell of yosys' netlist it changes.
+    wire, wire_bit : The wire there and which bit of it, where it has a name; else None.
     control_bit : Which other bit of the same cell's port decides, for `cnot0` and `cnot1`.
     sources : Lines of the gateware that it comes from.
     """
 
     number: int
     mode: str
-    wire: str
-    bit: int
+    cell: str
+    port: str
+    port_bit: int
+    wire: str | None
+    wire_bit: int | None
     control_bit: int | None
     sources: tuple[str, ...]
 
@@ -166,11 +169,16 @@ def parse(command: str, root: Path) -> Mutant:
     """What a command of yosys' list of mutants says; `root` is where the gateware's sources are."""
     words = command.split()
     options = dict(pairwise(words))
+    cell, port, port_bit = place(command)
+    named = "-wire" in options
     return Mutant(
         number=int(words[words.index("-ctrl") + 3]),
         mode=options["-mode"],
-        wire=options.get("-wire", "").removeprefix("\\"),
-        bit=int(options.get("-wirebit", 0)),
+        cell=cell,
+        port=port,
+        port_bit=port_bit,
+        wire=options["-wire"].removeprefix("\\") if named else None,
+        wire_bit=int(options["-wirebit"]) if named else None,
         control_bit=int(options["-ctrlbit"]) if "-ctrlbit" in options else None,
         sources=tuple(re.findall(rf"-src {re.escape(str(root))}/(\S+)", command)),
     )

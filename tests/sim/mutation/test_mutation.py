@@ -76,9 +76,18 @@ def test_a_mutant_names_its_place() -> None:
         "-wire appliance.guard.c_valid -wirebit 2 -src /elsewhere/hdl/guard/guard.py:145 -src /lib/amaranth/data.py:8",
         Path("/elsewhere/hdl"),
     )
-    assert (mutant.number, mutant.mode, mutant.wire, mutant.bit) == (7, "cnot1", "appliance.guard.c_valid", 2)
+    assert (mutant.number, mutant.mode) == (7, "cnot1")
+    assert (mutant.cell, mutant.port, mutant.port_bit) == ("$1", "Q", 3)
+    assert (mutant.wire, mutant.wire_bit) == ("appliance.guard.c_valid", 2)
     assert mutant.control_bit == 4
     assert mutant.sources == ("guard/guard.py:145",)
+
+
+def test_a_mutant_of_a_wire_without_a_name_says_which_bit_of_which_port_it_changes() -> None:
+    command = "mutate -ctrl mutant 16 65 -mode const1 -module top -cell $memory -port WR_EN -portbit 22"
+    mutant = parse(command, Path("/elsewhere/hdl"))
+    assert (mutant.cell, mutant.port, mutant.port_bit) == ("$memory", "WR_EN", 22)
+    assert (mutant.wire, mutant.wire_bit, mutant.control_bit) == (None, None, None)
 
 
 def test_what_nothing_reads_is_no_place_for_a_mutant() -> None:
