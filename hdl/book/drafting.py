@@ -3,10 +3,13 @@
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
-from ..beats import BODY, Release
+from ..beats import Release
 from ..protocol.commands import NewOrder, Side
 from ..protocol.reports import ReportKind, Trade
 from .report_slot import Follow
+
+BODY = 256
+"""First bit of a report's body, and the width of a command."""
 
 _SIDE = NewOrder.as_shape()["side"]
 

@@ -271,31 +271,38 @@ class Guard(wiring.Component):
             m.d.sync += [self.commands.valid.eq(push & ~self.busy), self.commands.payload.eq(beat)]
 
         told = ~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled
-        shared = {"passes": passes, "beat": beat, "push": push, "free": free, "accounts": accounts}
         decide(
             m,
             c,
-            present=c_valid & ~c.operator,
-            given=self.commands,
-            repriced=self.repriced,
-            told=told,
-            current=current,
-            **shared,
+            c_valid & ~c.operator,
+            passes,
+            beat,
+            push,
+            free,
+            self.commands,
+            self.repriced,
+            told,
+            accounts,
+            current,
         )
         operate(
             m,
             config,
             c,
-            present=c_valid & c.operator,
-            drained=drained,
-            resting=self.resting,
-            watchdog=watchdog,
-            breaker=breaker,
-            instrument=current,
-            others=others,
-            other=other,
-            timer_due=timer_due,
-            **shared,
+            c_valid & c.operator,
+            passes,
+            beat,
+            push,
+            free,
+            drained,
+            self.resting,
+            accounts,
+            watchdog,
+            breaker,
+            current,
+            others,
+            other,
+            timer_due,
         )
         with m.If(breaker.push):
             m.d.comb += [beat.eq(breaker.beat), push.eq(1)]
