@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bandgap.hdl.boards import u50
+from bandgap.hdl.protocol.pcie import INTERRUPT_PENDING_OFFSET, INTERRUPT_TABLE_OFFSET
 from bandgap.hdl.protocol.version import layout_hash, link_layout_hash
 from bandgap.hdl.tools.bitstream import MANIFEST
 from bandgap.hdl.tools.fpga_tools import SYNTHESIS
@@ -64,6 +65,14 @@ def test_the_block_is_made_by_the_name_under_which_it_is_used(project: Path) -> 
     assert re.search(rf"^  {u50.BLOCK} ", verilog, re.MULTILINE)
     for name in ("m_axis_cq_tdata", "s_axis_rq_tready", "cfg_interrupt_msix_data", "cfg_flr_done", "cfg_mgmt_addr"):
         assert f".{name}(" in verilog
+
+
+def test_the_block_names_the_places_of_the_interrupt_table_in_bytes() -> None:
+    places = dict(re.findall(r"CONFIG.PF0_MSIX_CAP_(TABLE|PBA)_OFFSET \{(\w+)\}", block()))
+    assert {name: int(place, 16) for name, place in places.items()} == {
+        "TABLE": INTERRUPT_TABLE_OFFSET,
+        "PBA": INTERRUPT_PENDING_OFFSET,
+    }
 
 
 def test_the_script_stays_within_one_flow() -> None:
