@@ -138,6 +138,20 @@ class Venue:
             ]
         return self.daemon.step(StepInput(time_ns, together, **given))
 
+    def ruin_account_0(self) -> None:
+        """It buys 120 lots at 1000, which are sold at 860, and owes more than a fund of 7 covers.
+
+        The venue is fresh, of `deposits=(150_000, 10_000_000), insurance=7, width_ppm=30_000` and closes whole
+        positions.
+        """
+        self.step(mark=1000)
+        self.step(self.new(1, Side.SELL, 1000, 120), self.new(0, Side.BUY, 1000, 100))
+        self.step(self.new(0, Side.BUY, 1000, 20))
+        self.step(mark=880)
+        self.step(self.new(1, Side.BUY, 860, 500))
+        self.step()
+        assert self.step().liquidation.cover == [(0, 7)]
+
     def cash(self, account: int) -> int:
         return int(self.daemon.ledger.cash_quote[account])
 

@@ -319,13 +319,7 @@ def test_liquidation_from_kill_to_restore(open_venue: Open, kinds_of: Kinds, tra
 
 def test_empty_fund_leaves_the_account_blocked(open_venue: Open, kinds_of: Kinds) -> None:
     venue = open_venue(deposits=(150_000, 10_000_000), width_ppm=30_000, insurance=7, liquidation_slice_lots=500)
-    venue.step(mark=1000)
-    venue.step(venue.new(1, SELL, 1000, 120), venue.new(0, BUY, 1000, 100))
-    venue.step(venue.new(0, BUY, 1000, 20))
-    venue.step(mark=880)
-    venue.step(venue.new(1, BUY, 860, 500))
-    venue.step()
-    assert venue.step().liquidation.cover == [(0, 7)]
+    venue.ruin_account_0()
     assert venue.cash(0) < 0
     assert venue.balances()["insurance"] == 0
     assert kinds_of(venue.step(venue.new(0, BUY, 880, 1))) == ["REJECTED KILLED"]

@@ -28,13 +28,7 @@ def path(open_venue: Open, tmp_path: Path) -> Path:
     """A store of eight batches with deposits, trades, fees, and a liquidation that the fund pays for."""
     path = tmp_path / "venue.sqlite"
     venue = open_venue(Store(path), **VENUE)
-    venue.step(mark=1000)
-    venue.step(venue.new(1, SELL, 1000, 120), venue.new(0, BUY, 1000, 100))
-    venue.step(venue.new(0, BUY, 1000, 20))
-    venue.step(mark=880)
-    venue.step(venue.new(1, BUY, 860, 500))
-    venue.step()
-    assert venue.step().liquidation.cover == [(0, 7)]
+    venue.ruin_account_0()
     venue.step(deposits=[Deposit(0, 100_000)])
     venue.daemon.close()
     return path

@@ -153,17 +153,23 @@ def test_both_sides_of_an_auction_are_told(in_hall: Any) -> None:
     in_hall(scene)
 
 
+async def holder_of_120_lots(hall: Hall) -> tuple[Client, Client]:
+    """The clients of account 0, which buys 120 lots at 1000, and of account 1, which sells them."""
+    holder, other = await hall.client(), await hall.client()
+    for number, lots in ((1, 100), (2, 20)):
+        order = ORDER | {"client_order_id": number, "quantity_lots": lots}
+        other.say(order | {"account": "account-1", "side": "sell"})
+        await hall.step(1)
+        holder.say(order)
+        await hall.step(1, after_ns=1_000_000_000)
+    return holder, other
+
+
 def test_liquidated_account_is_told(in_hall: Any) -> None:
     """Account 0 buys 120 lots at 1000; at the mark 880 it is blocked, and sold into a bid at 860 in slices of 50."""
 
     async def scene(hall: Hall) -> None:
-        holder, other = await hall.client(), await hall.client()
-        sell = ORDER | {"account": "account-1", "side": "sell"}
-        for number, lots in ((1, 100), (2, 20)):
-            other.say(sell | {"client_order_id": number, "quantity_lots": lots})
-            await hall.step(1)
-            holder.say(ORDER | {"client_order_id": number, "quantity_lots": lots})
-            await hall.step(1, after_ns=1_000_000_000)
+        holder, other = await holder_of_120_lots(hall)
         holder.say(ORDER | {"client_order_id": 3, "price_ticks": 855, "quantity_lots": 1})
         await hall.step(1)
         assert [answer["type"] for answer in await holder.hear(5)] == ["accepted", "trade"] * 2 + ["accepted"]
@@ -173,7 +179,7 @@ def test_liquidated_account_is_told(in_hall: Any) -> None:
         blocked, canceled = await holder.hear(2)
         assert blocked == {"account": "account-0", "type": "blocked", "time_ns": hall.venue.daemon.time_ns}
         assert (canceled["type"], canceled["reason"]) == ("canceled", "account_killed")
-        other.say(sell | {"side": "buy", "client_order_id": 3, "price_ticks": 860, "quantity_lots": 500})
+        other.say(ORDER | {"account": "account-1", "client_order_id": 3, "price_ticks": 860, "quantity_lots": 500})
         await hall.step(1)
         await other.hear(1)
         for lots in (50, 50, 20):
@@ -203,17 +209,11 @@ def test_closing_order_that_collects_is_told_as_one_of_an_auction(in_hall: Any) 
     """As in `test_one_closing_order_at_a_time_waits_for_the_auction`: 40 of 50 lots are sold at 854."""
 
     async def scene(hall: Hall) -> None:
-        holder, other = await hall.client(), await hall.client()
-        sell = ORDER | {"account": "account-1", "side": "sell"}
-        for number, lots in ((1, 100), (2, 20)):
-            other.say(sell | {"client_order_id": number, "quantity_lots": lots})
-            await hall.step(1)
-            holder.say(ORDER | {"client_order_id": number, "quantity_lots": lots})
-            await hall.step(1, after_ns=1_000_000_000)
+        holder, other = await holder_of_120_lots(hall)
         await holder.hear(4)
         hall.venue.step(after_ns=31_000_000_000)
         hall.pass_by(mark=880)
-        other.say(sell | {"side": "buy", "client_order_id": 3, "price_ticks": 870, "quantity_lots": 40})
+        other.say(ORDER | {"account": "account-1", "client_order_id": 3, "price_ticks": 870, "quantity_lots": 40})
         await hall.step(1, after_ns=1_000_000_000)
         hall.pass_by()
         hall.pass_by()

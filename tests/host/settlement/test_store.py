@@ -3,7 +3,8 @@
 import hashlib
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,27 +136,29 @@ WRONG_TYPES = {
 """What a table takes that was made without a look at types, as before or by others."""
 
 
-@pytest.mark.parametrize("statement", TAMPERINGS)
-def test_tampering_is_found(path: Path, statement: str) -> None:
+@contextmanager
+def tampering(path: Path) -> Iterator[sqlite3.Connection]:
+    """A store of three batches, open to anyone who can write the file."""
     store = Store(path)
     write(store, 3)
     store.close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        yield connection
+
+
+@pytest.mark.parametrize("statement", TAMPERINGS)
+def test_tampering_is_found(path: Path, statement: str) -> None:
+    with tampering(path) as connection:
         connection.execute(statement)
-    connection.close()
     with pytest.raises(StoreError, match=TAMPERINGS[statement]), closing(Store(path)) as opened:
         opened.verify()
 
 
 @pytest.mark.parametrize("statement", WRONG_TYPES)
 def test_value_of_another_type_is_found(path: Path, statement: str) -> None:
-    store = Store(path)
-    write(store, 3)
-    store.close()
-    with sqlite3.connect(path) as connection:
+    with tampering(path) as connection:
         without_types(connection)
         connection.execute(statement)
-    connection.close()
     for read_only in (False, True):
         with pytest.raises(StoreError, match=re.escape(WRONG_TYPES[statement])):
             Store(path, read_only=read_only)
