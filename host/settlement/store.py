@@ -20,91 +20,38 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
     URL,
-    CheckConstraint,
-    Column,
-    ColumnElement,
-    ForeignKey,
-    Integer,
-    LargeBinary,
-    MetaData,
     Row,
     Select,
     Table,
-    Text,
     bindparam,
-    case,
     create_engine,
     event,
     exists,
     func,
     insert,
-    or_,
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.settlement.ledger import TRANSFER_DTYPE
+from bandgap.host.settlement.tables import (
+    BATCHES,
+    LEDGER_ACCOUNTS,
+    METADATA,
+    TRANSFERS,
+    VENUE,
+    expected,
+    first_wrong_value,
+)
 from bandgap.host.wire import Bytes2D, without_cycles
 
 _LOCK_WAIT_S = 1.0
 
-_UINT32, _INT64 = (1 << 32) - 1, (1 << 63) - 1
-
-_METADATA = MetaData()
-"""Of every number, `least` and `most` in `info` are its range where that is not from zero to what 63 bits hold."""
-
-_VENUE = Table(
-    "venue",
-    _METADATA,
-    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
-    Column("rules", Text, nullable=False),
-    Column("device_sizes", Text, nullable=False),
-    sqlite_strict=True,
-)
-
-_LEDGER_ACCOUNTS = Table(
-    "ledger_accounts",
-    _METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", Text, nullable=False, unique=True),
-    Column("balance_quote", Integer, nullable=False, info={"least": -_INT64}),
-    sqlite_strict=True,
-)
-
-_BATCHES = Table(
-    "batches",
-    _METADATA,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("time_ns", Integer, nullable=False),
-    Column("requests", LargeBinary, nullable=False),
-    Column("quotes", LargeBinary, nullable=False),
-    Column("deposits", LargeBinary, nullable=False),
-    Column("operator_commands", LargeBinary, nullable=False),
-    Column("client_commands", LargeBinary, nullable=False),
-    Column("client_arrivals_ns", LargeBinary, nullable=False),
-    Column("reports", LargeBinary),
-    Column("digest", LargeBinary),
-    sqlite_strict=True,
-)
-
-_TRANSFERS = Table(
-    "transfers",
-    _METADATA,
-    Column("batch", ForeignKey(_BATCHES.c.sequence), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("kind", Integer, nullable=False, info={"most": _UINT32}),
-    Column("source", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False, info={"most": _UINT32}),
-    Column("target", ForeignKey(_LEDGER_ACCOUNTS.c.id), nullable=False, info={"most": _UINT32}),
-    Column("amount_quote", Integer, CheckConstraint("amount_quote > 0"), nullable=False, info={"least": 1}),
-    sqlite_strict=True,
-)
-
 _SET_BALANCE = (
-    update(_LEDGER_ACCOUNTS)
-    .where(_LEDGER_ACCOUNTS.c.id == bindparam("ledger_account"))
+    update(LEDGER_ACCOUNTS)
+    .where(LEDGER_ACCOUNTS.c.id == bindparam("ledger_account"))
     .values(balance_quote=bindparam("balance"))
 )
 
@@ -244,7 +191,7 @@ class Store:
         """How many batches the journal has, an unfinished one included."""
         if not self._holds_venue:
             return 0
-        last: int | None = self._read(select(func.max(_BATCHES.c.sequence)))[0][0]
+        last: int | None = self._read(select(func.max(BATCHES.c.sequence)))[0][0]
         return 0 if last is None else last + 1
 
     def begin_venue(self, rules: str, device_sizes: str, ledger_accounts: list[str]) -> None:
@@ -258,9 +205,9 @@ class Store:
             accounts = [{"id": number, "name": name, "balance_quote": 0} for number, name in enumerate(ledger_accounts)]
             with self._durably():
                 self._connection.exec_driver_sql("BEGIN")  # tables, too, come all or not at all
-                _METADATA.create_all(self._connection)
-                self._connection.execute(insert(_VENUE), {"id": 1, "rules": rules, "device_sizes": device_sizes})
-                self._connection.execute(insert(_LEDGER_ACCOUNTS), accounts)
+                METADATA.create_all(self._connection)
+                self._connection.execute(insert(VENUE), {"id": 1, "rules": rules, "device_sizes": device_sizes})
+                self._connection.execute(insert(LEDGER_ACCOUNTS), accounts)
             self._holds_venue = True
             return
         row = self._venue()
@@ -275,7 +222,7 @@ class Store:
         """Write an unfinished batch. When this returns it is on the disk, so that its commands may be sent, and so is
         what the batch before came to."""
         with self._durably():
-            self._connection.execute(insert(_BATCHES), vars(batch))
+            self._connection.execute(insert(BATCHES), vars(batch))
 
     def finish_batch(
         self,
@@ -301,18 +248,18 @@ class Store:
         ]
         touched = np.unique(np.concatenate([transfers["source"], transfers["target"]])).tolist()
         balances = [{"ledger_account": number, "balance": int(balances_quote[number])} for number in touched]
-        finished = update(_BATCHES).where(_BATCHES.c.sequence == sequence)
+        finished = update(BATCHES).where(BATCHES.c.sequence == sequence)
         with self._all_or_nothing():
             self._connection.execute(finished.values(reports=reports.tobytes(), digest=digest))
             if rows:
-                self._connection.execute(insert(_TRANSFERS), rows)
+                self._connection.execute(insert(TRANSFERS), rows)
                 self._connection.execute(_SET_BALANCE, balances)
 
     def batches(self) -> Iterator[Batch]:
         """All batches in order, one at a time; only the last may be unfinished."""
         batch_count = self.batch_count
         for sequence in range(batch_count):
-            rows = self._read(select(_BATCHES).where(_BATCHES.c.sequence == sequence))
+            rows = self._read(select(BATCHES).where(BATCHES.c.sequence == sequence))
             if len(rows) != 1:
                 problem = "stands twice in" if rows else "is missing from"
                 raise StoreError(f"batch {sequence} {problem} the journal")
@@ -325,7 +272,7 @@ class Store:
 
     def balances_quote(self) -> dict[str, int]:
         """The balance of every ledger account, by name."""
-        rows = self._read(select(_LEDGER_ACCOUNTS).order_by(_LEDGER_ACCOUNTS.c.id))
+        rows = self._read(select(LEDGER_ACCOUNTS).order_by(LEDGER_ACCOUNTS.c.id))
         for number, row in enumerate(rows):
             if row.id != number:
                 raise StoreError(f"table ledger_accounts: where id {number} should be, there is {row.id}")
@@ -386,9 +333,9 @@ class Store:
         there = [name for (name,) in self._read_plain("SELECT name FROM sqlite_master WHERE type = 'table'")]
         if not there:
             return False
-        if _VENUE.name not in there:
+        if VENUE.name not in there:
             raise StoreError(f"{self._path}: {_NO_STORE}")
-        for table in _METADATA.sorted_tables:
+        for table in METADATA.sorted_tables:
             if table.name not in there:
                 raise StoreError(f"{self._path}: table {table.name} is missing")
             names = [name for (name,) in self._read_plain(f"SELECT name FROM pragma_table_info('{table.name}')")]
@@ -396,34 +343,28 @@ class Store:
                 if column.name not in names:
                     raise StoreError(f"{self._path}: table {table.name} has no column {column.name}")
             self._see_values(table)
-        if not self._read(select(_VENUE.c.id)):
+        if not self._read(select(VENUE.c.id)):
             raise StoreError(f"{self._path}: {_NO_STORE}: table venue is empty")
         return True
 
     def _see_values(self, table: Table) -> None:
         """See that every value of a table is one that its column may have, whoever wrote it."""
-        wrong = [(_is_wrong(column), column) for column in table.columns]
-        query: Select[Any] = select(
-            case(*((is_wrong, column.name) for is_wrong, column in wrong)),
-            case(*((is_wrong, func.substr(func.quote(column), 1, 40)) for is_wrong, column in wrong)),
-            *(func.quote(key) for key in table.primary_key),
-        )
-        for row in self._read(query.where(or_(*(is_wrong for is_wrong, _ in wrong))).limit(1)):
+        for row in self._read(first_wrong_value(table)):
             name, value, *keys = list(row)
             place = ", ".join(f"{key.name} {number}" for key, number in zip(table.primary_key, keys, strict=True))
             raise StoreError(
-                f"{self._path}: table {table.name}, {place}: {name} is {value}, not {_expected(table.c[name])}"
+                f"{self._path}: table {table.name}, {place}: {name} is {value}, not {expected(table.c[name])}"
             )
 
     def _see_no_stray_transfer(self) -> None:
-        finished = exists().where(_BATCHES.c.sequence == _TRANSFERS.c.batch, _BATCHES.c.digest.is_not(None))
-        for row in self._read(select(_TRANSFERS).where(~finished).limit(1)):
+        finished = exists().where(BATCHES.c.sequence == TRANSFERS.c.batch, BATCHES.c.digest.is_not(None))
+        for row in self._read(select(TRANSFERS).where(~finished).limit(1)):
             raise StoreError(
                 f"table transfers, batch {row.batch}, position {row.position}: the journal has no such finished batch"
             )
 
     def _venue(self) -> Row[Any]:
-        return self._read(select(_VENUE))[0]
+        return self._read(select(VENUE))[0]
 
     def _let_go(self) -> None:
         self._connection.close()
@@ -462,7 +403,7 @@ class Store:
             self._connection.commit()
 
     def _transfers_of(self, sequence: int, ledger_accounts: int) -> NDArray[np.void]:
-        query = select(_TRANSFERS).where(_TRANSFERS.c.batch == sequence).order_by(_TRANSFERS.c.position)
+        query = select(TRANSFERS).where(TRANSFERS.c.batch == sequence).order_by(TRANSFERS.c.position)
         rows = self._read(query)
         for position, row in enumerate(rows):
             place = f"table transfers, batch {sequence}, position {row.position}"
@@ -474,29 +415,6 @@ class Store:
 
 
 _NO_STORE = "this is not the store of a venue"
-
-
-def _is_wrong(column: Column[Any]) -> ColumnElement[bool]:
-    """In SQL: a value has another type than its column, or is out of its range."""
-    wrong = func.typeof(column) != _sql_type(column)
-    if _sql_type(column) == "integer":
-        wrong = or_(wrong, ~column.between(*_range(column)))
-    return wrong & column.is_not(None) if column.nullable else wrong
-
-
-def _expected(column: Column[Any]) -> str:
-    """In words: what a value of this column is."""
-    least, most = _range(column)
-    return {"text": "text", "blob": "bytes", "integer": f"a whole number from {least} to {most}"}[_sql_type(column)]
-
-
-def _sql_type(column: Column[Any]) -> str:
-    """What SQLite calls the type of a column's values."""
-    return str(column.type.compile(sqlite.dialect())).lower()
-
-
-def _range(column: Column[Any]) -> tuple[int, int]:
-    return column.info.get("least", 0), column.info.get("most", _INT64)
 
 
 def _see_a_place(path: Path | None) -> None:
