@@ -6,6 +6,9 @@ from amaranth.lib import data, enum
 from .protocol.commands import BandPolicy, Header
 from .protocol.reports import Reason, ReportKind, TradingState
 
+BODY = 256
+"""First bit of a report's body, and the width of a command."""
+
 RESERVE_BITS = 46
 """An order's reserve is below two to this; see `config.RESERVE_LIMIT_QUOTE`."""
 

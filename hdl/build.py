@@ -1,9 +1,12 @@
 """From the design to Verilog."""
 
+import ast
 import hashlib
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from dataclasses import astuple
 from pathlib import Path
 
@@ -26,14 +29,28 @@ TO_VERILOG = ("proc -nomux -norom", "memory_collect", "write_verilog -sv -norena
 def build_identity(config: BookConfig | None) -> int:
     """64 bits that name the configuration (None: the loopback image) and the gateware's sources: SHA-256, cut.
 
-    What the tools are told (`hdl.tools`) is not among them: it changes no gateware.
+    What changes no gateware is not among them: comments, docstrings, empty lines, and what the tools are told
+    (`hdl.tools`).
     """
     digest = hashlib.sha256(repr(config and astuple(config)).encode())
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
         if not path.is_relative_to(folder / "tools"):
-            digest.update(path.read_bytes())
+            digest.update(_code(path.read_text()).encode())
     return int.from_bytes(digest.digest()[:8], "little")
+
+
+def _code(source: str) -> str:
+    """A source without comments, docstrings and empty lines."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def verilog(config: BookConfig) -> str:

@@ -53,11 +53,11 @@ BLOCK_SETTINGS = {
     "MSI_X_OPTIONS": "MSI-X_External",
     "PF0_MSIX_CAP_TABLE_SIZE": "000",
     "PF0_MSIX_CAP_TABLE_BIR": "BAR_1:0",
-    "PF0_MSIX_CAP_TABLE_OFFSET": f"{INTERRUPT_TABLE_OFFSET // 8:08x}",
+    "PF0_MSIX_CAP_TABLE_OFFSET": f"{INTERRUPT_TABLE_OFFSET:08x}",
     "PF0_MSIX_CAP_PBA_BIR": "BAR_1:0",
-    "PF0_MSIX_CAP_PBA_OFFSET": f"{INTERRUPT_PENDING_OFFSET // 8:08x}",
+    "PF0_MSIX_CAP_PBA_OFFSET": f"{INTERRUPT_PENDING_OFFSET:08x}",
 }
-"""What the block is configured to, as Vivado's IP catalogue names it; offsets count 8 bytes."""
+"""What the block is configured to, as Vivado's IP catalogue names it; offsets count bytes."""
 
 _TIED = {
     "cfg_config_space_enable": Const(1, 1),

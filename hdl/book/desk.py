@@ -15,7 +15,7 @@ from .orders import OrderPool
 from .posting import Posting, posting_layout
 from .reader import Reader
 from .report_slot import ReportSlot
-from .window import Window
+from .window import PriceWindow
 
 
 class Desk:
@@ -60,7 +60,7 @@ class Desk:
         row_bits = exact_log2(config.ticks)
         m.submodules.pool = self.pool = pool = OrderPool(config)
         m.submodules.ladder = self.ladder = ladder = Ladder(config, readers=5)
-        m.submodules.windows = self.windows = windows = Table(Window, config.instruments, readers=4)
+        m.submodules.windows = self.windows = windows = Table(PriceWindow, config.instruments, readers=4)
         m.submodules.reader = self.reader = reader = Reader(config)
         m.submodules.slot = self.slot = ReportSlot()
         wiring.connect(m, self.slot.reports, wiring.flipped(reports))

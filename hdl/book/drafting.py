@@ -3,13 +3,10 @@
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
-from ..beats import Release
+from ..beats import BODY, Release
 from ..protocol.commands import NewOrder, Side
 from ..protocol.reports import ReportKind, Trade
 from .report_slot import Follow
-
-BODY = 256
-"""First bit of a report's body, and the width of a command."""
 
 _SIDE = NewOrder.as_shape()["side"]
 

@@ -13,7 +13,7 @@ from ..config import BookConfig
 from ..deep_memory import add_memory
 from .bests import Bests, best_layout, pair_layout
 from .occupancy import Occupancy
-from .window import Window
+from .window import PriceWindow
 
 SLICE_BITS = 9
 """A block RAM of this width has 2,048 rows: eight stand behind each other for 16,384 levels."""
@@ -125,9 +125,9 @@ class Ladder(wiring.Component):
                 "change": In(change_layout(config)),
                 "coming_instrument": In(instrument),
                 "coming_side": In(1),
-                "coming_window": In(Window),
+                "coming_window": In(PriceWindow),
                 "search": In(stream.Signature(data.StructLayout({"instrument": instrument, "line": line}))),
-                "search_window": In(Window),
+                "search_window": In(PriceWindow),
                 "found": Out(stream.Signature(found_layout(config))),
                 "ahead": In(1),
                 "behind": Out(
@@ -250,8 +250,8 @@ class Ladder(wiring.Component):
         search, found = occupancy.search, occupancy.found
         # Where a change is, and whose search it is, stands a cycle before.
         instrument = Signal.like(change.instrument)
-        change_window, search_window = Signal(Window), Signal(Window)
-        starting, window = Signal(Window), Signal(Window)
+        change_window, search_window = Signal(PriceWindow), Signal(PriceWindow)
+        starting, window = Signal(PriceWindow), Signal(PriceWindow)
         m.d.sync += [
             change_window.eq(self.coming_window),
             search_window.eq(self.search_window),

@@ -25,10 +25,10 @@ from .bests import best_layout, pair_layout
 from .ladder import level_layout, line_of
 from .orders import QUANTITY_BITS, maker_layout, order_layout
 from .posting import posting_layout
-from .window import Window
+from .window import PriceWindow
 
 
-class Verdict(data.Struct):
+class SlotVerdict(data.Struct):
     """A slot, compared with what a command names.
 
     Attributes
@@ -47,7 +47,7 @@ def verdict_on(in_use, order, preview) -> Value:
     """Compare an order, or what one has left behind, with what a command names."""
     same_generation = order.generation == preview.generation
     same = (order.account == preview.account) & (order.instrument == preview.instrument)
-    return data.View(Verdict, Cat(in_use, same_generation, in_use & same_generation & same))
+    return data.View(SlotVerdict, Cat(in_use, same_generation, in_use & same_generation & same))
 
 
 def findings_layout(config: BookConfig) -> data.StructLayout:
@@ -64,7 +64,7 @@ def findings_layout(config: BookConfig) -> data.StructLayout:
             "order": order_layout(config),
             "next": token,
             "previous": token,
-            "verdict": Verdict,
+            "verdict": SlotVerdict,
             "takes": 1,
             "line": unsigned(exact_log2(config.ticks) + 1),
             "level": level_layout(config),
@@ -121,8 +121,8 @@ class Reader(wiring.Component):
                 "repriced": In(1),
                 "collecting": In(config.instruments),
                 "a_instrument": Out(instrument),
-                "a_window": In(Window),
-                "window": In(Window),
+                "a_window": In(PriceWindow),
+                "window": In(PriceWindow),
                 "a_bests": In(pair_layout(config)),
                 "bests": In(pair_layout(config)),
                 "read": Out(token),
@@ -234,7 +234,7 @@ class Reader(wiring.Component):
         # for a memory's address. If an order rests in the slot then, it rests in the level that changes with it: so c
         # has line and level from there. If the slot is free then, neither is looked at. If an order of the other side
         # stands there then, a replace is stale. A new order asks nothing of its slot but whether it is free.
-        b_slot, b_window, b_bests = Signal(slot), Signal(Window), Signal(pair_layout(self._config))
+        b_slot, b_window, b_bests = Signal(slot), Signal(PriceWindow), Signal(pair_layout(self._config))
         b_own_line = Signal.like(self.read_line)  # where the slot's order rested before this cycle
         b_known = patched(b_slot, b.token)
         # Best prices that moved earlier were judged by the side of the order that stood in the slot then.
@@ -280,7 +280,7 @@ class Reader(wiring.Component):
         # The second reading does the same in two cycles.
         second = Signal()  # it reads the ladder
         found = self.found
-        second_window, second_bests, second_reached = Signal(Window), Signal(pair_layout(self._config)), Signal(2)
+        second_window, second_bests, second_reached = Signal(PriceWindow), Signal(pair_layout(self._config)), Signal(2)
         second_line = Signal.like(line)
         _, second_takes, second_read_line, second_maker_token = aim(
             d, self.price_ticks, found.order.sell, second_line, second_window, second_bests, second_reached
@@ -303,7 +303,7 @@ class Reader(wiring.Component):
         m.d.comb += maker.eq(Mux(c_first, Cat(self.maker, self.maker_next), held_maker))
         c_known = patched(c_slot, c.token)
         # What the slot holds and what is written are compared both, so that none waits for the choice.
-        c_verdict = Signal(Verdict)
+        c_verdict = Signal(SlotVerdict)
         c_written = writes(posted.order, c.token)
         c_in_use = Mux(c_written, posted.order.order.quantity_lots != 0, c_slot.order.quantity_lots != 0)
         m.d.comb += c_verdict.eq(
@@ -333,7 +333,7 @@ class Reader(wiring.Component):
         # With the engine: what the command before it has posted is carried out in the first cycle here.
         d_sell, d_maker_token = Signal(), Signal.like(self.read)
         d_hits, d_level_hit = Signal(3), Signal()
-        d_if_written = Signal(Verdict)
+        d_if_written = Signal(SlotVerdict)
         d_known = taken_over(found, posted, *(
             hit & port.enable for hit, port in zip(d_hits, (posted.order, posted.next, posted.previous), strict=True)
         ))  # fmt: skip

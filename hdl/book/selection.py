@@ -20,7 +20,7 @@ from ..protocol.commands import AccountCommand, MoveWindow
 from .bests import best_layout
 from .ladder import found_layout, level_layout, line_of
 from .orders import order_layout
-from .window import Window
+from .window import PriceWindow
 
 
 class Selection(wiring.Component):
@@ -54,7 +54,7 @@ class Selection(wiring.Component):
             {
                 "go": In(1),
                 "command": In(GuardedCommand),
-                "window": In(Window),
+                "window": In(PriceWindow),
                 "bests": In(data.ArrayLayout(best_layout(config), 2)),
                 "settled": In(1),
                 "read": Out(token),
@@ -86,7 +86,7 @@ class Selection(wiring.Component):
         band = data.View(BandMove, command.body)
         base_ticks = data.View(MoveWindow, command.body).window_base_ticks
         lower_ticks, upper_ticks = Signal(32), Signal(32)
-        window = Signal(Window)
+        window = Signal(PriceWindow)
         last_tick = ((Const(1, 32) << window.log2) - 1)[:32]
         m.d.sync += [
             window.eq(self.window),

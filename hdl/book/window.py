@@ -4,7 +4,7 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data
 
 
-class Window(data.Struct):
+class PriceWindow(data.Struct):
     """Where an instrument's prices lie: `base_ticks` and two to the `log2` ticks, in ladder rows from `offset` on."""
 
     base_ticks: unsigned(32)

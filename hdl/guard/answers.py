@@ -7,9 +7,6 @@ from ..beats import Action
 from ..protocol.commands import NewOrder, Opcode
 from ..protocol.reports import ReportKind
 
-BODY = 256
-"""First bit of a report's body."""
-
 
 def answer(m: Module, beat, kind, *, reason=0, last=1) -> None:
     """Make the beat a report of its own, with an empty body."""

@@ -15,12 +15,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..beats import Best, Cause, GuardedCommand, Review, Traded, Uncrossed, Verdict
+from ..beats import BODY, Best, Cause, GuardedCommand, Review, Traded, Uncrossed, Verdict
 from ..bits import lowest_set
 from ..config import BookConfig
 from ..protocol.commands import ALL_INSTRUMENTS, BandPolicy, Header, Opcode
 from ..protocol.reports import Done, Reason, ReportKind, TradingState, TradingStateChanged
-from .answers import BODY, answer
+from .answers import answer
 from .auctions import add_auctions
 from .band import Instrument
 from .parameters import add_parameters

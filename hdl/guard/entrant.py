@@ -23,7 +23,7 @@ class TokenRange(data.Struct):
     count: unsigned(17)
 
 
-class Verdict(data.Struct):
+class Rejection(data.Struct):
     """A reason to reject, if there is `any`."""
 
     any: 1
@@ -93,8 +93,8 @@ class Entrant(data.Struct):
     rules: Instrument
     slots: TokenRange
     faults: Faults
-    early: Verdict
-    late: Verdict
+    early: Rejection
+    late: Rejection
     refusal: Refusal
     price_ticks: unsigned(32)
     at_bound: 1

@@ -271,38 +271,31 @@ class Guard(wiring.Component):
             m.d.sync += [self.commands.valid.eq(push & ~self.busy), self.commands.payload.eq(beat)]
 
         told = ~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled
+        shared = {"passes": passes, "beat": beat, "push": push, "free": free, "accounts": accounts}
         decide(
             m,
             c,
-            c_valid & ~c.operator,
-            passes,
-            beat,
-            push,
-            free,
-            self.commands,
-            self.repriced,
-            told,
-            accounts,
-            current,
+            present=c_valid & ~c.operator,
+            given=self.commands,
+            repriced=self.repriced,
+            told=told,
+            current=current,
+            **shared,
         )
         operate(
             m,
             config,
             c,
-            c_valid & c.operator,
-            passes,
-            beat,
-            push,
-            free,
-            drained,
-            self.resting,
-            accounts,
-            watchdog,
-            breaker,
-            current,
-            others,
-            other,
-            timer_due,
+            present=c_valid & c.operator,
+            drained=drained,
+            resting=self.resting,
+            watchdog=watchdog,
+            breaker=breaker,
+            instrument=current,
+            others=others,
+            other=other,
+            timer_due=timer_due,
+            **shared,
         )
         with m.If(breaker.push):
             m.d.comb += [beat.eq(breaker.beat), push.eq(1)]

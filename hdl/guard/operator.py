@@ -7,7 +7,7 @@ breaker looks for limit states that begin or end.
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
-from ..beats import Action
+from ..beats import BODY, Action
 from ..config import BALANCE_LIMIT_QUOTE, BookConfig
 from ..protocol.commands import (
     ExpiryAction,
@@ -18,7 +18,7 @@ from ..protocol.commands import (
     SetInstrument,
 )
 from ..protocol.reports import Done, Reason, ReportKind, TradingState
-from .answers import BODY, answer, reject
+from .answers import answer, reject
 from .work import Job
 
 OF_INSTRUMENTS = (
@@ -40,6 +40,7 @@ def operate(
     m: Module,
     config: BookConfig,
     c,
+    *,
     present: Value,
     passes: Signal,
     beat: data.View,

@@ -20,7 +20,7 @@ from .admission import WellFormed
 from .answers import reject
 from .band import PriceCheck, reason_of
 from .credit import Move
-from .entrant import Faults, Verdict
+from .entrant import Faults, Rejection
 from .operator import OF_INSTRUMENTS
 
 
@@ -43,7 +43,7 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
     with m.Switch(opcode):
         with m.Case(*OF_INSTRUMENTS):
             m.d.comb += one_instrument.eq(a.cause.instrument != ALL_INSTRUMENTS)
-    faults, late = Signal(Faults), Signal(Verdict)
+    faults, late = Signal(Faults), Signal(Rejection)
     market = entry.order_type == OrderType.MARKET
     post_only = (Value.cast(entry.flags) & OrderFlags.POST_ONLY.value) != 0
     at_once = ~market & ((entry.time_in_force != TimeInForce.GTC) | post_only)
@@ -83,6 +83,7 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
 def decide(
     m: Module,
     c,
+    *,
     present: Value,
     passes: Signal,
     beat,

@@ -28,7 +28,7 @@ LAST_TRADES = 64
 SHORT, LONG = 0, 1
 
 
-class Window(data.Struct):
+class RollingWindow(data.Struct):
     """A rolling window.
 
     Attributes
@@ -154,7 +154,7 @@ class Rolling(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.rows = rows = Memory(shape=Row, depth=config.instruments, init=[])
-        m.submodules.windows = windows = Memory(shape=Window, depth=config.instruments * 2, init=[])
+        m.submodules.windows = windows = Memory(shape=RollingWindow, depth=config.instruments * 2, init=[])
         m.submodules.last = last = Memory(
             shape=unsigned(32), depth=config.instruments * LAST_TRADES, init=[], attrs=COLLISIONS_UNUSED
         )
@@ -169,7 +169,7 @@ class Rolling(wiring.Component):
         price_ticks, time_ns = Signal(32), Signal(64)
         ask, trade = self.ask.payload, self.traded.payload
         long = Signal()  # the window that is at work
-        window = Signal(Window)
+        window = Signal(RollingWindow)
 
         # Where the trade was noted that is not among the last ones any more.
         gone = (read_row.data.last_slot - (1 << read_row.data.last_log2))[:6]

@@ -12,7 +12,7 @@ from proof import Proof
 from bandgap.hdl.book import ladder
 from bandgap.hdl.book.ladder import level_layout
 from bandgap.hdl.book.occupancy import Occupancy
-from bandgap.hdl.book.window import Window
+from bandgap.hdl.book.window import PriceWindow
 from bandgap.hdl.config import PRESETS
 
 CONFIG = PRESETS["formal"]
@@ -94,8 +94,10 @@ class Levels(Harness):
         occupancy = inner.submodules.occupancy
         lines = occupancy.lines
         change, search, found = dut.change, dut.search, dut.found
-        windows = Array(Signal(Window, name=f"window_{index}") for index in range(CONFIG.instruments))
-        setting = Signal(data.StructLayout({"enable": 1, "instrument": range(CONFIG.instruments), "window": Window}))
+        windows = Array(Signal(PriceWindow, name=f"window_{index}") for index in range(CONFIG.instruments))
+        setting = Signal(
+            data.StructLayout({"enable": 1, "instrument": range(CONFIG.instruments), "window": PriceWindow})
+        )
         with m.If(setting.enable):
             m.d.sync += windows[setting.instrument].eq(setting.window)
         m.d.comb += [
