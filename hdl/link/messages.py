@@ -107,7 +107,7 @@ class MessageWriter(wiring.Component):
         m = Module()
         rest = Signal(8 + REPORT_BITS)
         left = Signal(range(1 + REPORT_BYTES + 1))
-        free = left == 0
+        free = Signal(init=1)  # `left` is zero: the core waits for it
         value_comes = self.values.valid
         m.d.comb += [
             self.values.ready.eq(free),
@@ -119,10 +119,11 @@ class MessageWriter(wiring.Component):
         ]
         with m.If(free):
             with m.If(value_comes):
-                m.d.sync += [rest.eq(Cat(Const(FrameKind.VALUE.value, 8), self.values.payload)), left.eq(1 + 4)]
+                m.d.sync += rest.eq(Cat(Const(FrameKind.VALUE.value, 8), self.values.payload))
+                m.d.sync += [left.eq(1 + 4), free.eq(0)]
             with m.Elif(self.reports.valid):
                 m.d.sync += rest.eq(Cat(Const(FrameKind.REPORT.value, 8), self.reports.payload))
-                m.d.sync += left.eq(1 + REPORT_BYTES)
+                m.d.sync += [left.eq(1 + REPORT_BYTES), free.eq(0)]
         with m.Elif(self.messages.ready):
-            m.d.sync += [rest.eq(rest[8:]), left.eq(left - 1)]
+            m.d.sync += [rest.eq(rest[8:]), left.eq(left - 1), free.eq(left == 1)]
         return m
