@@ -153,12 +153,11 @@ class Accounts(wiring.Component):
             first_waits.eq(still_waits | queues),
             second_waits.eq((second_waits & ~enters) | (queues & still_waits)),
         ]
-        with m.If(enters):
-            m.d.sync += first.eq(second)
-        with m.If(queues & still_waits):
+        # What does not wait is anything: so no register waits for `moves.valid`, which is known last.
+        with m.If(~first_waits | enters):
+            m.d.sync += first.eq(Mux(second_waits, second, self.moves.payload))
+        with m.If(~second_waits | enters):
             m.d.sync += second.eq(self.moves.payload)
-        with m.If(queues & ~still_waits):
-            m.d.sync += first.eq(self.moves.payload)
         with m.If(self.released.valid):
             m.d.comb += [
                 entry.move.eq(Move.RETURN),
