@@ -10,7 +10,6 @@ from typing import Any
 
 from ..boards import u50
 from ..build import build_identity, pcie_verilog, to_verilog
-from ..protocol.pcie import INTERRUPT_PENDING_OFFSET, INTERRUPT_TABLE_OFFSET
 from ..protocol.version import layout_hash, link_layout_hash
 from .bitstream import MANIFEST, ChoiceError, sizes
 from .fpga_tools import SYNTHESIS, run_tool, tool_version
@@ -29,12 +28,6 @@ _CELLS = {
 }
 """Yosys's names of the cells that are counted, by ours."""
 
-
-_MSIX_PLACES = {
-    "PF0_MSIX_CAP_TABLE_OFFSET": f"{INTERRUPT_TABLE_OFFSET:08x}",
-    "PF0_MSIX_CAP_PBA_OFFSET": f"{INTERRUPT_PENDING_OFFSET:08x}",
-}
-"""In bytes, as Vivado's IP catalogue has them; the block itself, and `u50.BLOCK_SETTINGS`, count 8 bytes."""
 
 _SYNTHESIS_STEPS = (
     "synth_xilinx -family xcup -top bandgap -run begin:map_luts",
@@ -77,8 +70,7 @@ def constraints() -> str:
 
 def block() -> str:
     """The integrated block, as Tcl; in a folder of its own, because only there a second run may overwrite it."""
-    settings = u50.BLOCK_SETTINGS | _MSIX_PLACES
-    listed = " \\\n".join(f"    CONFIG.{name} {{{value}}}" for name, value in settings.items())
+    listed = " \\\n".join(f"    CONFIG.{name} {{{value}}}" for name, value in u50.BLOCK_SETTINGS.items())
     return (
         "file mkdir ip\n"
         f"create_ip -vendor xilinx.com -library ip -name pcie4c_uscale_plus -module_name {u50.BLOCK} \\\n"
