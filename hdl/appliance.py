@@ -81,9 +81,11 @@ class Appliance(wiring.Component):
             guard.bests_of.eq(engine.bests_of),
             guard.trading.eq(engine.trading),
             guard.uncrossed.eq(engine.uncrossed),
-            self.idle.eq(guard.idle & ~self.reports.valid & engine.ready & guard.ready),
+            self.idle.eq(guard.idle & ~self.reports.valid & engine.ready & guard.ready & ~registers.restart),
+            guard.incoming.payload.eq(self.commands.payload),
+            guard.incoming.valid.eq(self.commands.valid),
+            self.commands.ready.eq(guard.incoming.ready & ~registers.restart),  # the guard forgets what comes then
         ]
-        wiring.connect(m, wiring.flipped(self.commands), guard.incoming)
         wiring.connect(m, guard.commands, engine.commands)
         wiring.connect(m, engine.released, guard.released)
         wiring.connect(m, engine.traded, guard.traded)

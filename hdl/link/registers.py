@@ -37,8 +37,9 @@ class RegisterBlock(wiring.Component):
     write_data, write_enable : A write takes effect at the clock's edge; read-only registers ignore it.
     time_ns : The core's time.
     core_ready : The core takes commands.
-    epoch : The device epoch.
-    restart : The epoch was written: the core is to be reset in this cycle.
+    epoch : The device epoch; of what is written to the register from the cycle behind `restart` on.
+    restart : The epoch was written in the cycle before: the core is to be reset in this one. A register, because all of
+        the core hangs on it.
     token_ranges : Which slots each link may use.
     """
 
@@ -67,9 +68,10 @@ class RegisterBlock(wiring.Component):
         m = Module()
         config = self._config
         time_high = Signal(32)
+        coming_epoch = Signal.like(self.epoch)
         values = {
             "magic": Const(MAGIC, 32),
-            "status": self.core_ready,
+            "status": self.core_ready & ~self.restart,
             "layout_hash": Const(layout_hash(), 64),
             "build_identity": Const(self._build_identity, 64),
             "instruments": Const(config.instruments, 32),
@@ -77,7 +79,7 @@ class RegisterBlock(wiring.Component):
             "ticks": Const(config.ticks, 32),
             "accounts": Const(config.accounts, 32),
             "links": Const(config.links, 32),
-            "epoch": self.epoch,
+            "epoch": coming_epoch,
             "time_ns": Cat(self.time_ns[:32], time_high),
         }
         word = self.address[2:]
@@ -95,7 +97,7 @@ class RegisterBlock(wiring.Component):
                             m.d.sync += self.token_ranges[link][field].eq(self.write_data)
         with m.If(self.read_enable & (word == BY_NAME["time_ns"].at() // 4)):
             m.d.sync += time_high.eq(self.time_ns[32:])
+        m.d.sync += [self.restart.eq(0), self.epoch.eq(coming_epoch)]
         with m.If(self.write_enable & (word == BY_NAME["epoch"].at() // 4)):
-            m.d.sync += self.epoch.eq(self.write_data)
-            m.d.comb += self.restart.eq(1)
+            m.d.sync += [coming_epoch.eq(self.write_data), self.restart.eq(1)]
         return m

@@ -110,11 +110,13 @@ class EmbeddedTransport(Transport):
         return int(self._library.bandgap_offer(device, rows.ctypes.data, len(rows), at_ns, link, cycles, take_reports))
 
     def restart(self, epoch: int) -> Bytes2D:
-        """Write the register `epoch` in the very next cycle, whatever is under way, and wait for nothing.
+        """Write the register `epoch` in the very next cycle, whatever is under way; wait for the reset, no more.
 
         For verification. Returns the reports that had left until then.
         """
-        self._library.bandgap_write(self._open(), BY_NAME["epoch"].at(), epoch)
+        device = self._open()
+        self._library.bandgap_write(device, BY_NAME["epoch"].at(), epoch)
+        self._library.bandgap_offer(device, None, 0, self.time_ns, 0, 1, True)
         return self._take()
 
     def write_coverage(self, path: Path) -> None:
