@@ -56,7 +56,7 @@ def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> 
     ]
     with m.If(~a.timer):
         m.d.comb += [
-            faults.malformed.eq(well_formed.malformed),
+            faults.malformed.eq(well_formed.malformed | (a.cause.link >= config.links)),
             faults.wrong_epoch.eq(entry.header.epoch != epoch),
             faults.not_privileged.eq((a.operator | reduce_only) & (a.cause.link != 0)),
             faults.not_yours.eq(

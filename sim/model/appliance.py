@@ -257,6 +257,8 @@ class Appliance:
         try:
             decoded = decode(command)
         except MalformedError:
+            decoded = None
+        if decoded is None or link >= len(self._token_ranges):
             return [_rejected(Reason.MALFORMED, command)]
         outcome = self._gate.refuse_any(decoded) or self._handlers[type(decoded)](decoded, link)
         return [_rejected(outcome, command)] if isinstance(outcome, Reason) else outcome

@@ -488,3 +488,16 @@ def test_orders_at_any_distance_spend_a_balance_once(open_device: Open) -> None:
         reports = device.receive()
         assert_same(reports, script.expected())
         assert kinds(reports).count(ReportKind.ACCEPTED) == affordable
+
+
+@pytest.mark.parametrize("link", [SIZES.links, 255])
+def test_what_comes_by_a_link_that_there_is_not_is_malformed(open_device: Open, link: int) -> None:
+    """A wire's format has room for more links than a device has; the last link's slots are not theirs."""
+    device, script = open_device(), Script(SIZES)
+    script.new(0, BUY, 110, 5)
+    device.write_register(EPOCH, 1)
+    device.send(script.commands[:-1])
+    device.receive()
+    assert device.offer(script.commands[-1:], 50, link=link) == 1
+    (rejected,) = select_reports(device.receive(), ReportKind.REJECTED)
+    assert (rejected["header"]["reason"], rejected["header"]["link"]) == (Reason.MALFORMED.value, link)

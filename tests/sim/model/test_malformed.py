@@ -6,6 +6,7 @@ import pytest
 
 from bandgap.hdl.protocol.commands import COMMAND_BYTES, COMMANDS, Opcode, OrderFlags, OrderType, TimeInForce
 from bandgap.host.wire import COMMAND_DTYPES, new_commands
+from bandgap.sim.lab.describe import report_fields
 
 GOOD: dict[Opcode, dict[str, int]] = {
     Opcode.NEW_ORDER: {
@@ -199,6 +200,14 @@ def test_reserved_byte_must_be_zero(market: Any, opcode: Opcode, place: int) -> 
 def test_unknown_opcode(market: Any, opcode: int) -> None:
     command = bytes([opcode, 0, 1, 0, 9, 0, 0, 0]) + bytes(24)
     assert execute(market, command) == ["REJECTED MALFORMED"]
+
+
+@pytest.mark.parametrize("opcode", COMMANDS, ids=str)
+@pytest.mark.parametrize("link", [2, 255])
+def test_link_that_there_is_not(market: Any, opcode: Opcode, link: int) -> None:
+    reports = market.appliance.execute(0, link, build(market, opcode, {}))
+    (fields,) = map(report_fields, reports)
+    assert (fields["kind"], fields["reason"], fields["link"]) == ("REJECTED", "MALFORMED", str(link))
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
