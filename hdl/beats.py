@@ -1,6 +1,6 @@
 """What the guard hands the book, and what the book tells the guard. Inside the core; never on a wire."""
 
-from amaranth.hdl import unsigned
+from amaranth.hdl import Mux, Value, unsigned
 from amaranth.lib import data, enum
 
 from .protocol.commands import BandPolicy, Header
@@ -26,6 +26,15 @@ class Action(enum.Enum, shape=4):
     UNCROSS = 8
     INDICATE = 9
     MOVE_WINDOW = 10
+
+
+class Single(enum.Enum, shape=2):
+    """Whether the book is through with a beat in one cycle: an `ANSWER` always, a `CANCEL` and a `NEW` that is not
+    `immediate` if the reader's findings are apt (`hdl.book.reader`)."""
+
+    NEVER = 0
+    ALWAYS = 1
+    IF_APT = 2
 
 
 class Cause(data.Struct):
@@ -54,6 +63,8 @@ class GuardedCommand(data.Struct):
     ----------
     cause : For the reports.
     action : What to do.
+    single : Follows from `action` and `immediate`; a field of its own, because whether the next command may come hangs
+        on it.
     kind : `ANSWER`: the kind of report.
     reason : `ANSWER`: its reason. `SWEEP`, `MOVE_BAND`: the reason of the cancels.
     side : `ANSWER`: its side, as sent.
@@ -72,6 +83,7 @@ class GuardedCommand(data.Struct):
 
     cause: Cause
     action: Action
+    single: Single
     kind: ReportKind
     reason: Reason
     side: unsigned(8)
@@ -85,6 +97,12 @@ class GuardedCommand(data.Struct):
     deficit_quote: unsigned(64)
     price_ticks: unsigned(32)
     body: unsigned(256)
+
+
+def single_of(beat) -> Value:
+    """What `single` has to be for a beat."""
+    by_findings = (beat.action == Action.CANCEL) | ((beat.action == Action.NEW) & ~beat.immediate)
+    return Mux(beat.action == Action.ANSWER, Single.ALWAYS, Mux(by_findings, Single.IF_APT, Single.NEVER))
 
 
 class BandMove(data.Struct):

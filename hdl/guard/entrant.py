@@ -80,10 +80,12 @@ class Entrant(data.Struct):
     price_ticks, at_bound : An order's effective price; it is the bound of its side. From b on.
     waits : It has to wait for the trades before it. In b as far as its instrument goes.
     row : Its account's row. From b on.
+    asks : Whether its account can afford it is all that is left to ask. In c.
     touched : The row has been written since it was looked at.
     factor_bits : Quantity and multiplier together are below two to this. In b.
     worth_bits : The reserve is below two to this. In c.
-    balance_bits : The balance is at least two to one less than this; zero if it is not positive. In c.
+    balance_bits : The balance is at least two to one less than this; zero if it is not positive. No more than
+        `RESERVE_BITS` and one, which is enough for every order. In c.
     """
 
     cause: Cause
@@ -100,7 +102,8 @@ class Entrant(data.Struct):
     at_bound: 1
     waits: 1
     row: Account
+    asks: 1
     touched: 1
     factor_bits: unsigned(6)
     worth_bits: unsigned(7)
-    balance_bits: unsigned(7)
+    balance_bits: unsigned(6)

@@ -16,11 +16,11 @@ move. An operator command or a timer
 carried it out.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..beats import Best, GuardedCommand, Preview, Release, Review, Traded, Uncrossed, Verdict
+from ..beats import Best, GuardedCommand, Preview, Release, Review, Traded, Uncrossed, Verdict, single_of
 from ..bits import bit_length
 from ..config import BookConfig
 from ..protocol.commands import NewOrder, Opcode, Side
@@ -31,7 +31,7 @@ from .credit import Account, Accounts
 from .entrant import Entrant, LinkCommand, TokenRange, first_fault
 from .instruments import Instruments
 from .operator import operate
-from .orders import balance_bits, check, decide
+from .orders import balance_bits, check, decide, reserves
 
 FIRST_OPERATOR_OPCODE = Opcode.SET_INSTRUMENT.value
 
@@ -236,6 +236,7 @@ class Guard(wiring.Component):
                 c.waits.eq(b.waits & (Value.cast(b.faults) == 0)),
                 c.late.any.eq(b.late.any | Value.cast(b.refusal).any()),
                 c.late.reason.eq(Mux(b.late.any, b.late.reason, reason_of(b.refusal))),
+                c.asks.eq(reserves(b.command) & ~b.row.killed & (Cat(b.faults, b.late.any, b.refusal) == 0)),
                 c.touched.eq(b.touched | touched(b)),
                 c.worth_bits.eq(b.factor_bits + bit_length(b.price_ticks)),
                 c.balance_bits.eq(balance_bits(b.row)),
@@ -248,55 +249,78 @@ class Guard(wiring.Component):
         # To the book.
         beat = Signal(GuardedCommand)
         push = Signal()
+        # Operator commands and timers have time: what they give the book waits in a register first, and the order flow
+        # does not wait for what is decided of them.
+        operators_beat, operated = Signal(GuardedCommand), Signal(GuardedCommand)
+        operators_push, operated_waits = Signal(), Signal()
         carried_out, still = Signal(), Signal()  # whatever the book was given; and the breaker idles
         drained = Signal()  # it was still in the last cycle, and nothing was given since
         quiet = still & ~(a_valid | b_valid | c_valid)
         m.d.comb += [
             free.eq((~self.commands.valid | self.commands.ready) & ~self.busy),
-            carried_out.eq(~(self.commands.valid | self.working | self.trading | accounts.pending)),
+            carried_out.eq(~(operated_waits | self.commands.valid | self.working | self.trading | accounts.pending)),
             still.eq(carried_out & breaker.idle),
             breaker.drained.eq(carried_out),
-            breaker.free.eq(free),
+            breaker.free.eq(~operated_waits),
             self.idle.eq(quiet & ~watchdog.due & ~timer_due),
             beat.cause.eq(c.cause),
             beat.price_ticks.eq(c.price_ticks),
             beat.at_bound.eq(c.at_bound),
             beat.body.eq(c.command),
+            operators_beat.cause.eq(c.cause),
+            operators_beat.body.eq(c.command),
         ]
-        m.d.sync += drained.eq(still & ~push & ~breaker.start)
+        m.d.sync += drained.eq(still & ~push & ~operators_push & ~breaker.start)
         m.d.sync += timed.eq(instruments.timed.any())
         with m.If(quiet | ~bounded):
             m.d.sync += [bounded.eq(taken & timed), horizon_ns.eq(self.time_ns + HORIZON_NS)]
         with m.If(~self.commands.valid | self.commands.ready):
-            m.d.sync += [self.commands.valid.eq(push & ~self.busy), self.commands.payload.eq(beat)]
+            m.d.sync += [
+                self.commands.valid.eq(push & ~self.busy),
+                self.commands.payload.eq(beat),
+                self.commands.payload.single.eq(single_of(beat)),
+            ]
 
         told = ~self.commands.valid & ~self.trading & ~self.traded.valid & breaker.settled
-        shared = {"passes": passes, "beat": beat, "push": push, "free": free, "accounts": accounts}
         decide(
             m,
             c,
             present=c_valid & ~c.operator,
+            passes=passes,
+            beat=beat,
+            push=push,
+            free=free,
             given=self.commands,
             repriced=self.repriced,
             told=told,
+            accounts=accounts,
             current=current,
-            **shared,
         )
         operate(
             m,
             config,
             c,
             present=c_valid & c.operator,
+            passes=passes,
+            beat=operators_beat,
+            push=operators_push,
+            free=~operated_waits,
             drained=drained,
             resting=self.resting,
+            accounts=accounts,
             watchdog=watchdog,
             breaker=breaker,
             instrument=current,
             others=others,
             other=other,
             timer_due=timer_due,
-            **shared,
         )
         with m.If(breaker.push):
-            m.d.comb += [beat.eq(breaker.beat), push.eq(1)]
+            m.d.comb += [operators_beat.eq(breaker.beat), operators_push.eq(1)]
+        with m.If(~operated_waits):
+            m.d.sync += [operated.eq(operators_beat), operated_waits.eq(operators_push)]
+        with m.Elif(free):
+            m.d.sync += operated_waits.eq(0)
+        with m.If(operated_waits):
+            m.d.comb += [beat.eq(operated), push.eq(1)]
         return m

@@ -25,8 +25,17 @@ from .operator import OF_INSTRUMENTS
 
 
 def balance_bits(row) -> Value:
-    """A balance is at least two to one less than this; zero if it is not positive."""
-    return Mux(row.balance_quote < 0, 0, bit_length(row.balance_quote[:63]))
+    """See `hdl.guard.entrant.Entrant`."""
+    low, high = row.balance_quote[:RESERVE_BITS], row.balance_quote[RESERVE_BITS:63]
+    return Mux(row.balance_quote < 0, 0, Mux(high.any(), RESERVE_BITS + 1, bit_length(low)))
+
+
+def reserves(command) -> Value:
+    """Whether a command takes from its account's balance."""
+    entry = data.View(NewOrder, command)
+    opcode = entry.header.opcode
+    reduce_only = (Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0
+    return ((opcode == Opcode.NEW_ORDER) & ~reduce_only) | (opcode == Opcode.REPLACE)
 
 
 def check(m: Module, config: BookConfig, epoch: Value, a, b, advance: Value) -> None:
@@ -109,14 +118,11 @@ def decide(
     """
     entry = data.View(NewOrder, c.command)
     opcode = entry.header.opcode
-    new, replace = opcode == Opcode.NEW_ORDER, opcode == Opcode.REPLACE
-    reduce_only = (Value.cast(entry.flags) & OrderFlags.REDUCE_ONLY.value) != 0
+    new = opcode == Opcode.NEW_ORDER
     in_book = data.View(NewOrder, given.payload.body).account
     width = len(accounts.coming)
 
-    reserves = (new & ~reduce_only) | replace
-    killed = reserves & c.row.killed
-    asks = Signal()  # credit is all that is left to ask
+    killed = reserves(c.command) & c.row.killed
     awaited = accounts.awaited | (given.valid & (in_book[:width] == entry.account[:width]))
     affordable = Signal()  # whatever it is worth exactly, and whatever becomes of the commands before it
     outcome = Signal.like(accounts.outcome)
@@ -126,11 +132,8 @@ def decide(
         price_check.sell.eq(entry.side == Side.SELL),
         price_check.market.eq(new & (entry.order_type == OrderType.MARKET)),
         price_check.price_ticks.eq(entry.price_ticks),
-        asks.eq(reserves & ~c.early.any & ~killed & ~c.late.any),
         # What is still to be returned can only make it more so.
-        affordable.eq(
-            (c.worth_bits <= RESERVE_BITS) & (c.balance_bits > c.worth_bits) & ~c.touched & ~accounts.taken_from
-        ),
+        affordable.eq((c.balance_bits > c.worth_bits) & ~c.touched & ~accounts.taken_from),
         accounts.moves.payload.account.eq(entry.account),
         accounts.moves.payload.quantity_lots.eq(entry.quantity_lots),
         accounts.moves.payload.price_ticks.eq(c.price_ticks),
@@ -158,17 +161,14 @@ def decide(
             with m.If(present & c.waits):
                 m.next = "UNSETTLED"
             with m.Elif(present):
-                with m.If(c.early.any):
-                    reject(m, beat, c.command, c.early.reason)
+                with m.If(~c.asks):
                     to_book()
-                with m.Elif(killed):
-                    reject(m, beat, c.command, Reason.KILLED)
-                    to_book()
-                with m.Elif(c.late.any):
-                    reject(m, beat, c.command, c.late.reason)
-                    to_book()
-                with m.Elif(~asks):
-                    to_book()
+                    with m.If(c.early.any):
+                        reject(m, beat, c.command, c.early.reason)
+                    with m.Elif(killed):
+                        reject(m, beat, c.command, Reason.KILLED)
+                    with m.Elif(c.late.any):
+                        reject(m, beat, c.command, c.late.reason)
                 with m.Elif(affordable):
                     m.d.comb += [
                         accounts.moves.payload.move.eq(Move.RESERVE),
@@ -194,7 +194,7 @@ def decide(
             m.d.sync += [c.row.eq(accounts.row), c.touched.eq(0)]
             m.next = "MEASURE"
         with m.State("MEASURE"):
-            m.d.sync += c.balance_bits.eq(balance_bits(c.row))
+            m.d.sync += [c.balance_bits.eq(balance_bits(c.row)), c.asks.eq(~c.row.killed)]
             m.next = "FLOW"
         with m.State("TRYING"):
             m.d.sync += outcome.eq(accounts.outcome)
@@ -239,6 +239,7 @@ def decide(
             m.d.sync += [
                 c.late.any.eq(Value.cast(c.refusal).any()),
                 c.late.reason.eq(reason_of(c.refusal)),
+                c.asks.eq(reserves(c.command) & ~c.row.killed & ~Value.cast(c.refusal).any()),
                 c.worth_bits.eq(c.factor_bits + bit_length(c.price_ticks)),
                 c.waits.eq(0),
             ]

@@ -9,7 +9,7 @@ from typing import Any
 from amaranth.hdl import Const
 from amaranth.lib import data
 
-from bandgap.hdl.beats import Action, GuardedCommand, Preview
+from bandgap.hdl.beats import Action, GuardedCommand, Preview, Single
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol import commands as wire
 from bandgap.hdl.protocol.reports import Reason as WireReason
@@ -204,7 +204,10 @@ class Sender:
             "time_ns": cause.time_ns,
             "instrument": self._instrument,
         }
-        beat = {"cause": cause_fields, "action": action, "body": int.from_bytes(body, "little"), **fields}
+        if_apt = action is Action.CANCEL or (action is Action.NEW and not fields.get("immediate"))
+        single = Single.ALWAYS if action is Action.ANSWER else Single.IF_APT if if_apt else Single.NEVER
+        body_bits = int.from_bytes(body, "little")
+        beat = {"cause": cause_fields, "action": action, "single": single, "body": body_bits, **fields}
         preview = {
             "token": int.from_bytes(body[20:22], "little"),
             "instrument": self._instrument,
