@@ -66,9 +66,12 @@ class Depth(wiring.Component):
         changes = Signal()  # a level of an instrument that is followed
         older, newest = Signal.like(change), Signal.like(change)
         one, two = Signal(), Signal()  # the newest waits; the older one as well
-        m.d.sync += changes.eq(self.coming & followed.bit_select(self.coming_instrument, 1))
+        comes = self.coming & followed.bit_select(self.coming_instrument, 1)
+        m.d.sync += [
+            changes.eq(comes),
+            self.due.eq(comes | changes | Mux(self.told, two, one)),  # a register for `one | changes`
+        ]
         m.d.comb += [
-            self.due.eq(one | changes),
             self.telling.eq(one),
             self.first.eq(Mux(two, older, newest)),
         ]

@@ -1,6 +1,6 @@
 """What the states of the engine work with, whichever file they are in."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.utils import exact_log2
 
@@ -16,6 +16,20 @@ from .posting import Posting, posting_layout
 from .reader import Reader
 from .report_slot import ReportSlot
 from .window import PriceWindow
+
+BEHIND_EXECUTE = (
+    "RETIRE",
+    "AGAIN",
+    "AGAIN_READ",
+    "TELL",
+    "LOOK",
+    "MATCH_MAKER",
+    "CANCEL_TAKER",
+    "REPLACE",
+    "SELECT",
+    "AUCTION",
+)
+"""Where the engine goes from EXECUTE."""
 
 
 class Desk:
@@ -38,10 +52,13 @@ class Desk:
     taker, taker_token, taker_line : The order that takes or is replaced, while it does. Its line stands there a cycle
         behind it, but for a replace, whose new line comes with it.
     immediate, cancel_reason : What is left of it when it can trade no more is canceled, for this reason.
-    maker, maker_next : The maker that it trades with.
+    maker, maker_next : The maker that it trades with, and the one behind it.
+    own : The maker is of its own account.
     level, level_line, level_price_ticks : The level.
     count : What the command has done to others so far: orders canceled, or trades of an auction.
-    executing : In EXECUTE, where most commands end: a register beside the state.
+    executing : In EXECUTE, where most commands end: a register beside the state, so that nothing there waits until the
+        state is decoded.
+    leaves : For each of `BEHIND_EXECUTE`, whether that comes next.
     ends : In a state behind which the next command is at hand, as soon as a report can leave.
     reads_behind : The next maker is the first of the level behind the best (`Ladder.behind`).
     """
@@ -87,7 +104,7 @@ class Desk:
         ]
 
         self.posting, self.posted = posting, posted = Signal(posting_layout(config)), Signal(posting_layout(config))
-        m.d.sync += posted.eq(posting)
+        m.d.sync += [posted.eq(posting), windows.write.enable.eq(0)]
         m.d.comb += [
             pool.write.eq(posted.order),
             pool.write_next.eq(posted.next),
@@ -107,6 +124,7 @@ class Desk:
         self.cancel_reason = Signal(Reason, init=Reason.IMMEDIATE_REST)
         self.maker = Signal(pool.maker.shape())
         self.maker_next = Signal(pool.read.shape())
+        self.own = Signal(name="own")
         self.level = Signal(ladder.level.shape())
         self.level_line = Signal(row_bits + 1)
         self.level_price_ticks = Signal(32)
@@ -120,19 +138,20 @@ class Desk:
         ]
 
         self.executing = Signal(init=1)
+        self.leaves = {state: Signal(name=f"to_{state.lower()}") for state in BEHIND_EXECUTE}
         self.ends = Signal()
         # Every trade is told; the register is free again when the next one can follow.
         with m.If(traded.ready):
             m.d.sync += traded.valid.eq(0)
 
-    def leave(self, state: str) -> None:
-        """On to a state from EXECUTE."""
-        self._m.next = state
-        self._m.d.sync += self.executing.eq(0)
+    def leave(self, state: str, *, ends: Value | int = 0) -> None:
+        """On to one of `BEHIND_EXECUTE` from EXECUTE, behind which the next command is at hand where it `ends`."""
+        self._m.d.comb += self.leaves[state].eq(1)
+        self._m.d.sync += [self.executing.eq(0), self.ends.eq(ends)]
 
     def finish(self, state: str) -> None:
-        """On to a state behind which the next command is at hand."""
-        self.leave(state)
+        """On to a state behind which the next command is at hand; not from EXECUTE."""
+        self._m.next = state
         self._m.d.sync += self.ends.eq(1)
 
     def come_back(self) -> None:
@@ -147,6 +166,17 @@ class Desk:
     def read_level(self, line, enable=1) -> None:
         """The ladder reads that level, while `enable`."""
         self._m.d.comb += [self._own_line.eq(line), self._reads_level.eq(enable)]
+
+    def set_window(self, base_ticks, offset, log2, enable) -> None:
+        """The window of the command's instrument becomes that, while `enable`, and before the next command comes."""
+        write = self.windows.write
+        self._m.d.sync += [
+            write.enable.eq(enable),
+            write.address.eq(self.instrument),
+            write.row.base_ticks.eq(base_ticks),
+            write.row.offset.eq(offset),
+            write.row.log2.eq(log2),
+        ]
 
     def admit(self, walker: wiring.Component) -> None:
         """Show a component that walks along the ladder what it needs to see of it."""
@@ -170,13 +200,17 @@ class Desk:
         ]
         self._m.d.sync += self.level_line.eq(walker.search_line)
 
-    def tell_trade(self, price_ticks, auction=0) -> None:
-        """Tell the breaker of a trade, or of an auction that traded."""
+    def tell_trade(self, price_ticks, enable, *, auction=0) -> None:
+        """Tell the breaker of a trade, or of an auction that traded, while `enable`; only while none waits.
+
+        What is told does not wait for `enable`, which is known last.
+        """
         told = self._traded.payload
-        self._m.d.sync += [
-            self._traded.valid.eq(1),
-            told.instrument.eq(self.instrument),
-            told.auction.eq(auction),
-            told.price_ticks.eq(price_ticks),
-            told.time_ns.eq(self.command.cause.time_ns),
-        ]
+        with self._m.If(~self._traded.valid):
+            self._m.d.sync += [
+                self._traded.valid.eq(enable),
+                told.instrument.eq(self.instrument),
+                told.auction.eq(auction),
+                told.price_ticks.eq(price_ticks),
+                told.time_ns.eq(self.command.cause.time_ns),
+            ]

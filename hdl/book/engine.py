@@ -22,7 +22,19 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..beats import Action, Best, CallEnd, GuardedCommand, Preview, Release, Review, Traded, Uncrossed, Verdict
+from ..beats import (
+    Action,
+    Best,
+    CallEnd,
+    GuardedCommand,
+    Preview,
+    Release,
+    Review,
+    Single,
+    Traded,
+    Uncrossed,
+    Verdict,
+)
 from ..config import BookConfig
 from ..protocol.commands import InstrumentFlags, NewOrder, OrderFlags, OrderType, SetInstrument, Side, TimeInForce
 from ..protocol.reports import Auction, Reason, ReportKind
@@ -165,26 +177,19 @@ class Engine(wiring.Component):
         wiring.connect(m, reviews.review, wiring.flipped(self.review))
         wiring.connect(m, reviews.verdict, wiring.flipped(self.verdict))
 
+        always, if_apt = command.single == Single.ALWAYS, command.single == Single.IF_APT
         single = Signal()
-        fit = Signal()  # single, by findings that are not stale
-        with m.Switch(command.action):
-            with m.Case(Action.ANSWER):
-                m.d.comb += [single.eq(1), fit.eq(1)]
-            with m.Case(Action.CANCEL):
-                m.d.comb += [single.eq(1), fit.eq(~reader.stale)]
-            with m.Case(Action.NEW):
-                m.d.comb += [
-                    single.eq(~command.immediate & ~found.takes),
-                    fit.eq(~command.immediate & ~found.takes & ~reader.stale),
-                ]
+        ends_now = Signal()  # it is carried out in this cycle if it is at all
+        able = Signal()  # there is one, and nothing has to be told or sought first
         present = Signal()
         reads = (command.action == Action.NEW) | (command.action == Action.CANCEL) | (command.action == Action.REPLACE)
         m.d.comb += [
             reader.single.eq(self.commands.valid & (single | (command.action == Action.REPLACE))),
-            present.eq(
-                self.commands.valid & ladder.settled & ~(ladder.settling & found.takes) & ~news.due & ~reader.hold
-            ),
-            self.commands.ready.eq(slot.drafts.ready & drafts.free & (desk.ends | (desk.executing & present & fit))),
+            single.eq(always | (if_apt & ~((command.action == Action.NEW) & found.takes))),
+            able.eq(self.commands.valid & ladder.settled & ~news.due),
+            present.eq(able & (always | (~reader.hold & ~(ladder.settling & found.takes)))),
+            ends_now.eq(always | (if_apt & reader.apt)),  # what is apt does not take, and is not on hold
+            self.commands.ready.eq(slot.drafts.ready & drafts.free & (desk.ends | (desk.executing & able & ends_now))),
         ]
         with m.If(desk.executing & self.commands.valid & ~news.due):
             news.follow(command)
@@ -200,14 +205,10 @@ class Engine(wiring.Component):
         def carry_out_set_instrument():
             definition = data.View(SetInstrument, command.body)
             drafts.kind(ReportKind.DONE)
+            with m.If(drafts.able):
+                m.d.sync += replaces.multipliers[instrument].eq(definition.multiplier_quote)
+            desk.set_window(definition.window_base_ticks, definition.ladder_offset, definition.window_log2, drafts.done)
             with m.If(drafts.done):
-                m.d.comb += [
-                    windows.write.enable.eq(1),
-                    windows.write.address.eq(instrument),
-                    windows.write.row.base_ticks.eq(definition.window_base_ticks),
-                    windows.write.row.offset.eq(definition.ladder_offset),
-                    windows.write.row.log2.eq(definition.window_log2),
-                ]
                 for switch, flag in (
                     (news.market_data.follow, InstrumentFlags.TOP_OF_BOOK),
                     (depth.follow, InstrumentFlags.DEPTH),
@@ -217,8 +218,7 @@ class Engine(wiring.Component):
                         switch.instrument.eq(instrument),
                         switch.told.eq((Value.cast(definition.flags) & flag.value) != 0),
                     ]
-                m.d.sync += replaces.multipliers[instrument].eq(definition.multiplier_quote)
-                desk.finish("RETIRE")
+                desk.leave("RETIRE", ends=1)
 
         def carry_out_new():
             entry = data.View(NewOrder, command.body)
@@ -263,20 +263,20 @@ class Engine(wiring.Component):
                 ),
                 desk.maker.eq(found.maker),
                 desk.maker_next.eq(found.maker_next),
+                desk.own.eq(found.maker.account == order.account),
                 desk.level.eq(found.level),
                 desk.level_line.eq(found.line),
                 desk.level_price_ticks.eq(bests[~order.sell].price_ticks),
             ]
             with m.If(drafts.done & ~single):
-                m.d.sync += desk.executing.eq(0)
                 with m.If(~accepted):
-                    desk.finish("RETIRE")
+                    desk.leave("RETIRE", ends=1)
                 with m.Elif(~found.takes):
-                    desk.finish("CANCEL_TAKER")
+                    desk.leave("CANCEL_TAKER", ends=1)
                 with m.Elif(fok):
-                    m.next = "LOOK"
+                    desk.leave("LOOK")
                 with m.Else():
-                    m.next = "MATCH_MAKER"
+                    matches.begin()
 
         def carry_out_cancel():
             order = found.order
@@ -307,38 +307,9 @@ class Engine(wiring.Component):
             taking = Cat(fsm.ongoing(state) for state in (*replacing.STATES, *matching.STATES))
             m.d.comb += [ladder.ahead.eq(ahead.any()), self.trading.eq(self.traded.valid | taking.any())]
             with m.State("EXECUTE"):
-                m.d.sync += desk.count.eq(0)
-                matches.forget()
-                m.d.comb += drafts.able.eq(present & ~(reads & reader.stale))
-                with m.Switch(command.action):
-                    for action, carry_out in (
-                        (Action.ANSWER, carry_out_answer),
-                        (Action.SET_INSTRUMENT, carry_out_set_instrument),
-                        (Action.NEW, carry_out_new),
-                        (Action.CANCEL, carry_out_cancel),
-                        (Action.REPLACE, replaces.look),
-                    ):
-                        with m.Case(action):
-                            carry_out()
-                    with m.Case(Action.SWEEP):
-                        with m.If(drafts.able):
-                            desk.leave("SELECT")
-                            with m.If(command.markets & ~removes.marked):
-                                desk.finish("RETIRE")
-                    with m.Case(Action.MOVE_BAND, Action.MOVE_WINDOW):
-                        with m.If(drafts.able):
-                            desk.leave("SELECT")
-                    with m.Case(Action.UNCROSS, Action.INDICATE):
-                        with m.If(drafts.able):
-                            desk.leave("AUCTION")
-                with m.If(news.due):
-                    desk.leave("TELL")
-                with m.Elif(present & reads & reader.stale):
-                    with m.If(posted.order.enable):
-                        desk.leave("AGAIN")
-                    with m.Else():
-                        m.d.comb += reader.again.eq(1)
-                        desk.leave("AGAIN_READ")
+                for state, leaves in desk.leaves.items():
+                    with m.If(leaves):
+                        m.next = state
             with m.State("TELL"):
                 news.tell(desk.read_level)
                 with m.If(~(depth.due | news.market_data.due | reviews.due)):
@@ -346,6 +317,9 @@ class Engine(wiring.Component):
             with m.State("RETIRE"):
                 with m.If(slot.drafts.ready & drafts.free):
                     desk.come_back()
+            m.d.comb += reader.rereads.eq(
+                (desk.executing & self.commands.valid & ~always & reader.stale) | fsm.ongoing("AGAIN")
+            )
             with m.State("AGAIN"):
                 m.d.comb += reader.again.eq(1)
                 m.next = "AGAIN_READ"
@@ -399,5 +373,41 @@ class Engine(wiring.Component):
                                 self.uncrossed.price_ticks.eq(discovered.price_ticks),
                             ]
                         with m.If(~uncross.indicates & uncross.within & discovered.any):
-                            desk.tell_trade(discovered.price_ticks, auction=1)
+                            desk.tell_trade(discovered.price_ticks, 1, auction=1)
+        # EXECUTE and MATCH_MAKER stand apart from the other states, behind registers: most is decided there.
+        matches.meet()
+        with m.If(desk.executing):
+            m.d.sync += desk.count.eq(0)
+            matches.forget()
+            m.d.comb += drafts.able.eq(present & ~(reads & reader.stale))
+            with m.Switch(command.action):
+                for action, carry_out in (
+                    (Action.ANSWER, carry_out_answer),
+                    (Action.SET_INSTRUMENT, carry_out_set_instrument),
+                    (Action.NEW, carry_out_new),
+                    (Action.CANCEL, carry_out_cancel),
+                    (Action.REPLACE, replaces.look),
+                ):
+                    with m.Case(action):
+                        carry_out()
+                with m.Case(Action.SWEEP):
+                    with m.If(drafts.able):
+                        with m.If(command.markets & ~removes.marked):
+                            desk.leave("RETIRE", ends=1)
+                        with m.Else():
+                            desk.leave("SELECT")
+                with m.Case(Action.MOVE_BAND, Action.MOVE_WINDOW):
+                    with m.If(drafts.able):
+                        desk.leave("SELECT")
+                with m.Case(Action.UNCROSS, Action.INDICATE):
+                    with m.If(drafts.able):
+                        desk.leave("AUCTION")
+            with m.If(news.due):
+                desk.leave("TELL")
+            with m.Elif(present & reads & reader.stale):
+                with m.If(posted.order.enable):
+                    desk.leave("AGAIN")
+                with m.Else():
+                    m.d.comb += reader.again.eq(1)
+                    desk.leave("AGAIN_READ")
         return m

@@ -139,7 +139,7 @@ class Ladder(wiring.Component):
                 "moved_side": Out(1),
                 "improved": Out(1),
                 "moved_best": Out(self._best),
-                "settled": Out(1),
+                "settled": Out(1, init=1),
                 "settling": Out(1),
                 "ready": Out(1),
             }
@@ -195,7 +195,6 @@ class Ladder(wiring.Component):
             behind.level.eq(Mux(shown, read.data, behind_level)),
             self.follows.eq((known | shown) & (vacant | vanishes)),
             self.settling.eq(shown & vacant),
-            self.settled.eq(~vacant | shown),
             self.improved.eq(change.enable & change.appeared & (~best.any | better)),
             self.moved.eq(
                 self.improved
@@ -286,7 +285,7 @@ class Ladder(wiring.Component):
         with m.FSM():
             with m.State("REST"):
                 unknown = vanishes & is_best & ~known
-                m.d.sync += [known.eq(known & self.ahead & ~vanishes), vacant.eq(unknown)]
+                m.d.sync += [known.eq(known & self.ahead & ~vanishes), vacant.eq(unknown), self.settled.eq(~unknown)]
                 with m.If(unknown | (self.ahead & (~known | vanishes))):
                     m.d.comb += search.valid.eq(1)
                     m.next = "SEARCH"
@@ -300,7 +299,7 @@ class Ladder(wiring.Component):
             with m.State("SEARCH"):
                 m.d.comb += found.ready.eq(vacant | self.ahead)
                 with m.If(vanishes):
-                    m.d.sync += vacant.eq(1)
+                    m.d.sync += [vacant.eq(1), self.settled.eq(0)]
                 with m.Elif(~vacant & ~self.ahead):
                     m.d.comb += occupancy.drop.eq(1)
                     m.next = "REST"
@@ -309,6 +308,7 @@ class Ladder(wiring.Component):
                         behind.any.eq(refill_any),
                         behind.price_ticks.eq(refill_price_ticks),
                         behind.line.eq(refill_line),
+                        self.settled.eq(1),
                     ]
                     m.d.comb += [
                         refilled.eq(vacant | vanishes),

@@ -1,5 +1,7 @@
 """A taker meets makers: the best level's first order, the one behind it, the next level's."""
 
+from collections.abc import Callable
+
 from amaranth.hdl import Module, Mux, Signal, Value
 
 from ..config import BookConfig
@@ -14,6 +16,9 @@ AHEAD = ("MATCH_MAKER", "MATCH_FETCH", "MATCH_NEXT", "MATCH_TELL", "SELF_TAKER")
 
 STATES = ("LOOK", "MATCH_SETTLE", "MATCH", "MATCH_LEVEL", *AHEAD)
 """States in which a taker may still trade."""
+
+BEHIND_MAKER = ("RETIRE", "SELF_TAKER", "MATCH_NEXT", "MATCH_FETCH")
+"""Where a taker goes from MATCH_MAKER."""
 
 
 class Matching:
@@ -40,8 +45,13 @@ class Matching:
         # How far it may trade: to its limit, or no further than its reach; then it never rests.
         self._reach_ticks, self._limit_ticks = Signal(32, name="reach_ticks"), Signal(32, name="limit_ticks")
         self._bounded, self._stopped = Signal(name="bounded"), Signal(name="stopped")
+        # By the trade, or what prevents it, that came last: the level is empty; so much was taken from both.
+        self._level_vanished, self._decremented = Signal(name="level_vanished"), Signal(32, name="decremented")
         # The next level has come; its price is within the taker's limit.
         self._followed, self._reaches_next = Signal(name="followed"), Signal(name="reaches_next")
+        # In MATCH_MAKER: a register beside the state, as `Desk.executing` is; and which state comes behind it.
+        self._meets = Signal(name="meets")
+        self._leaves = {state: Signal(name=f"meets_to_{state.lower()}") for state in BEHIND_MAKER}
         taker, ladder = desk.taker, desk.ladder
         self._maker = Signal.like(taker, name="order_of_maker")  # the maker, and what its level tells of it
         m.d.comb += [
@@ -81,10 +91,19 @@ class Matching:
         """The next taker has met nobody yet."""
         self._m.d.sync += [self._followed.eq(0), self._bounded.eq(0), self._stopped.eq(0)]
 
+    def begin(self) -> None:
+        """From EXECUTE on to MATCH_MAKER."""
+        self._desk.leave("MATCH_MAKER")
+        self._m.d.sync += self._meets.eq(1)
+
     def add_states(self) -> None:
-        """Add the states to the engine's."""
+        """Add the states to the engine's; what is done in MATCH_MAKER, `meet` adds."""
         self._add_way_to_makers()
-        self._add_makers()
+        with self._m.State("MATCH_MAKER"):
+            for state, leaves in self._leaves.items():
+                with self._m.If(leaves):
+                    self._m.next = state
+        self._add_self_taker()
         self._add_ends()
 
     def _bound(self) -> None:
@@ -106,7 +125,7 @@ class Matching:
 
     def _add_way_to_makers(self) -> None:
         m, desk = self._m, self._desk
-        pool, ladder, depth = desk.pool, desk.ladder, desk.news.depth
+        ladder, depth = desk.ladder, desk.news.depth
         with m.State("LOOK"):
             self._bound()
             desk.walk(self._fillable)
@@ -126,18 +145,20 @@ class Matching:
             with m.If(ladder.settled):
                 m.next = "MATCH_LEVEL"
         with m.State("MATCH_LEVEL"):
-            m.d.sync += [desk.level.eq(ladder.level), desk.maker.eq(pool.maker), desk.maker_next.eq(pool.maker_next)]
-            m.next = "MATCH_MAKER"
+            m.d.sync += desk.level.eq(ladder.level)
+            self._take_maker()
             with m.If(depth.due):
                 m.next = "MATCH_TELL"
+            with m.Else():
+                self._go_to_maker()
         with m.State("MATCH_TELL"):
             desk.news.tell_level()
             desk.read_maker(desk.level.head)
             with m.If(~depth.due):
                 m.next = "MATCH_FETCH"
         with m.State("MATCH_FETCH"):
-            m.d.sync += [desk.maker.eq(pool.maker), desk.maker_next.eq(pool.maker_next)]
-            m.next = "MATCH_MAKER"
+            self._take_maker()
+            self._go_to_maker()
         with m.State("MATCH_NEXT"):
             desk.read_maker(desk.level.head)
             m.d.comb += desk.reads_behind.eq(~self._followed)
@@ -152,32 +173,53 @@ class Matching:
                 with m.Else():
                     m.next = "REST_LEVEL"
 
-    def _go_on(self, spent, vanished) -> None:
+    def _take_maker(self) -> None:
+        desk, maker = self._desk, self._desk.pool.maker
+        self._m.d.sync += [
+            desk.maker.eq(maker),
+            desk.maker_next.eq(desk.pool.maker_next),
+            desk.own.eq(maker.account == desk.taker.account),
+        ]
+
+    def _go_to_maker(self) -> None:
+        self._m.next = "MATCH_MAKER"
+        self._m.d.sync += self._meets.eq(1)
+
+    def _go(self, state: str) -> None:
+        self._m.next = state
+
+    def _leave(self, state: str) -> None:
+        """On to one of `BEHIND_MAKER` from MATCH_MAKER."""
+        self._m.d.comb += self._leaves[state].eq(1)
+        self._m.d.sync += self._meets.eq(0)
+
+    def _go_on(self, spent, vanished, go: Callable[[str], None]) -> None:
         """Where a taker goes that is done with a maker."""
         with self._m.If(spent):
-            self._desk.finish("RETIRE")
+            go("RETIRE")
+            self._m.d.sync += self._desk.ends.eq(1)
         with self._m.Elif(vanished):
-            self._m.next = "MATCH_NEXT"
+            go("MATCH_NEXT")
         with self._m.Else():
-            self._m.next = "MATCH_FETCH"
+            go("MATCH_FETCH")
 
     def _follow_of(self, spent, vanished) -> Value:
         return Mux(spent, Follow.LAST, Mux(self._desk.immediate | ~vanished, Follow.MORE, Follow.UNKNOWN))
 
-    def _add_makers(self) -> None:
+    def meet(self) -> None:
+        """What is done in MATCH_MAKER, behind all states: it is chosen by a register, and last."""
         m, desk = self._m, self._desk
         taker, maker, level, drafts, posts = desk.taker, self._maker, desk.level, desk.drafts, desk.posts
-        level_vanished = Signal()
-        decremented = Signal(32)
         mode = taker.self_trade_prevention
-        with m.State("MATCH_MAKER"):
+        with m.If(self._meets):
             self._bound()
-            self_trade = (maker.account == taker.account) & (mode != SelfTradePrevention.OFF)
+            self_trade = desk.own & (mode != SelfTradePrevention.OFF)
             newest = self_trade & (mode == SelfTradePrevention.CANCEL_NEWEST)
             both = self_trade & (mode == SelfTradePrevention.CANCEL_BOTH)
             decrements = self_trade & (mode == SelfTradePrevention.DECREMENT)
             meets = ~self_trade | decrements  # the smaller quantity is taken from both
             m.d.comb += drafts.able.eq(~self._trade_waits)
+            desk.tell_trade(maker.price_ticks, drafts.done & ~self_trade)
             # Each of these is a comparison or a difference of registers: none waits for another.
             desk.read_maker(desk.maker_next)
             maker_larger = maker.quantity_lots > taker.quantity_lots
@@ -199,7 +241,8 @@ class Matching:
             with m.If(newest):
                 drafts.canceled(taker, desk.taker_token, taker.quantity_lots, 0, Reason.SELF_TRADE)
                 with m.If(drafts.done):
-                    desk.finish("RETIRE")
+                    self._leave("RETIRE")
+                    m.d.sync += desk.ends.eq(1)
             with m.Else():
                 with m.If(self_trade):
                     drafts.canceled(maker, level.head, taken, maker_left, Reason.SELF_TRADE)
@@ -223,27 +266,29 @@ class Matching:
                 with m.If(drafts.done):
                     m.d.sync += [
                         level.eq(left),
-                        level_vanished.eq(vanished),
+                        self._level_vanished.eq(vanished),
                         taker.quantity_lots.eq(taker_left),
-                        decremented.eq(taken),
+                        self._decremented.eq(taken),
                     ]
-                    with m.If(~self_trade):
-                        desk.tell_trade(maker.price_ticks)
-                        m.d.comb += desk.news.reviews.traded.eq(1)
+                    m.d.comb += desk.news.reviews.traded.eq(~self_trade)
                     with m.If(both | decrements):
-                        m.next = "SELF_TAKER"
+                        self._leave("SELF_TAKER")
                     with m.Else():
-                        self._go_on(spent, vanished)
+                        self._go_on(spent, vanished, self._leave)
+
+    def _add_self_taker(self) -> None:
+        m, desk = self._m, self._desk
+        taker, level, drafts, level_vanished = desk.taker, desk.level, desk.drafts, self._level_vanished
         with m.State("SELF_TAKER"):
-            both = mode == SelfTradePrevention.CANCEL_BOTH
-            quantity = Mux(both, taker.quantity_lots, decremented)
+            both = taker.self_trade_prevention == SelfTradePrevention.CANCEL_BOTH
+            quantity = Mux(both, taker.quantity_lots, self._decremented)
             left = Mux(both, 0, taker.quantity_lots)
             spent = both | (taker.quantity_lots == 0)
             drafts.canceled(taker, desk.taker_token, quantity, left, Reason.SELF_TRADE)
             m.d.comb += drafts.follow.eq(self._follow_of(spent, level_vanished))
             desk.read_maker(level.head)
             with m.If(drafts.done):
-                self._go_on(spent, level_vanished)
+                self._go_on(spent, level_vanished, self._go)
 
     def _add_ends(self) -> None:
         m, desk = self._m, self._desk

@@ -95,12 +95,14 @@ class Reader(wiring.Component):
         next advances there.
     moved, moved_instrument, moved_side, improved, moved_best : From the ladder.
     again : The engine has a command with stale findings, nothing is posted, and its ports are free: read them again.
+    rereads : It may do so in this cycle: nothing advances. By registers alone, because the slots' address waits for it.
     price_ticks : The effective price of the command at the engine.
     findings : What is known of that command, what is posted for its links and level included.
     found : The same from the second cycle on in which that command is there, and comes from registers.
     at_best : The order of its slot rests at the best price of its side.
     stale : They are not to be used.
     hold : They are not to be used in this cycle.
+    apt : They are neither stale nor on hold, and it is no new order that takes: by a register alone.
     """
 
     def __init__(self, config: BookConfig):
@@ -145,12 +147,14 @@ class Reader(wiring.Component):
                 "improved": In(1),
                 "moved_best": In(best),
                 "again": In(1),
+                "rereads": In(1),
                 "price_ticks": In(32),
                 "findings": Out(self._findings),
                 "found": Out(self._findings),
                 "at_best": Out(1),
                 "stale": Out(1),
                 "hold": Out(1),
+                "apt": Out(1),
             }
         )
 
@@ -430,6 +434,7 @@ class Reader(wiring.Component):
                 d_if_written.named.eq(~d.cancels & (c.generation == d.generation) & named_alike),
                 self.stale.eq(c_stale | c_outdated),
                 self.hold.eq(holds),
+                self.apt.eq(~(c_stale | c_outdated | holds | (c.new & c_takes))),
             ]
             with m.If(self.moved & (a.instrument == self.moved_instrument)):
                 m.d.sync += b_bests[self.moved_side].eq(self.moved_best)
@@ -444,12 +449,13 @@ class Reader(wiring.Component):
                 found.eq(self.findings),
                 found.verdict.eq(verdict_on(found.order.quantity_lots != 0, found.order, d)),
                 self.stale.eq(self.stale | d_outdated),
+                self.apt.eq(~(self.stale | d_outdated | (d.new & found.takes))),
             ]
             with m.If(d_written):
                 m.d.sync += found.verdict.eq(d_if_written)
 
         # What is read while nothing advances is not looked at: so the enables need not wait for `advance`.
-        m.d.comb += self.read.eq(Mux(self.again, d.token, self.preview.token))
+        m.d.comb += self.read.eq(Mux(self.rereads, d.token, self.preview.token))
         with m.FSM():
             with m.State("REST"):
                 m.d.comb += [
@@ -483,6 +489,7 @@ class Reader(wiring.Component):
                     found.maker.eq(self.maker),
                     found.maker_next.eq(self.maker_next),
                     self.stale.eq(0),
+                    self.apt.eq(~(d.new & found.takes)),
                 ]
                 m.next = "REST"
         return m

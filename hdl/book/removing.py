@@ -115,13 +115,8 @@ class Removing:
             drafts.kind(ReportKind.DONE)
             m.d.comb += done.count.eq(desk.count)
             with m.If(command.action == Action.MOVE_WINDOW):
-                written = desk.windows.write
-                m.d.comb += [
-                    written.enable.eq(drafts.done),
-                    written.address.eq(desk.instrument),
-                    written.row.eq(desk.window),
-                    written.row.base_ticks.eq(data.View(MoveWindow, command.body).window_base_ticks),
-                ]
+                base_ticks = data.View(MoveWindow, command.body).window_base_ticks
+                desk.set_window(base_ticks, desk.window.offset, desk.window.log2, drafts.done)
             with m.Elif(command.everyone):
                 m.d.comb += drafts.header.reason.eq(command.reason)
             with m.Else():

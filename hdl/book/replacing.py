@@ -84,8 +84,7 @@ class Replacing:
             desk.cancel_reason.eq(Reason.BAND_MOVED),
         ]
         with m.If(desk.drafts.able):
-            desk.leave("REPLACE")
-            m.d.sync += desk.ends.eq(keeps_place & ~owing)
+            desk.leave("REPLACE", ends=keeps_place & ~owing)
 
     def add_states(self) -> None:
         """Add the states to the engine's."""
