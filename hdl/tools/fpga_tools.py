@@ -43,14 +43,13 @@ class Placed:
 
     Attributes
     ----------
-    clock_mhz, constraint_mhz : What the slowest of the clocks asked about can keep, and what it was to keep.
+    clock_mhz : What the slowest of the clocks asked about can keep.
     cells : Of each kind of cell, how many are used and how many there are.
     worst_path : The longest path of that clock from register to register, a line for each signal of the design on it,
         with the time until then.
     """
 
     clock_mhz: float
-    constraint_mhz: float
     cells: dict[str, tuple[int, int]]
     worst_path: list[str]
 
@@ -103,7 +102,6 @@ def read_report(folder: Path, but: str | None = None) -> Placed:
     used = report["utilization"]
     return Placed(
         clock_mhz=round(slowest["achieved"], 2),
-        constraint_mhz=slowest["constraint"],
         cells={ours: (used[cell]["used"], used[cell]["available"]) for cell, ours in ECP5_CELLS.items()},
         worst_path=list(_steps(report, f"posedge {name}")),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bandgap.hdl.tools.bitstream import BOARDS, FOLDER, build, clock_of, folder_of
+from bandgap.hdl.tools.bitstream import BOARDS, FOLDER, aim_mhz, build, clock_of, folder_of
 from bandgap.sim.timing import TIMING, Timing, write_timing
 
 from .clocked import clocked
@@ -33,7 +33,7 @@ def place_and_route(preset: str, folder: Path) -> Timing:
         preset=preset,
         device=built.part,
         clock_mhz=built.fmax_mhz,
-        constraint_mhz=built.clock_mhz,
+        constraint_mhz=aim_mhz(preset, clock_of(BOARD, preset)),
         seed=built.seed,
         cells=built.cells,
         worst_path=built.worst_path,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bandgap.hdl.boards.ecp5 import Ecp5Board
 from bandgap.hdl.link.uart import cycles_per_bit
 from bandgap.hdl.protocol.version import layout_hash
-from bandgap.hdl.tools import fpga_tools
+from bandgap.hdl.tools import bitstream, fpga_tools
 from bandgap.hdl.tools.bitstream import (
     BITSTREAM,
     BOARDS,
@@ -22,6 +22,7 @@ from bandgap.hdl.tools.bitstream import (
     Manifest,
     ManifestError,
     TimingNotMetError,
+    aim_mhz,
     build,
     clock_of,
     folder_of,
@@ -133,6 +134,17 @@ def test_a_clock_that_is_not_reached_leaves_nothing(tools: Path, tmp_path: Path)
     with pytest.raises(TimingNotMetError, match=r"loopback reaches 101\.9 MHz of 102\.00 MHz .*--clock-mhz"):
         built(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_router_may_strive_for_more_than_the_board_s_clock(
+    tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(bitstream._AIMS_MHZ, LOOPBACK, 150.0)
+    manifest = built(tmp_path / "out")
+    assert (manifest.fmax_mhz, manifest.clock_mhz) == (110.0, 102.0)
+    assert aim_mhz(LOOPBACK, 102_000_000) == 150.0
+    told = (tmp_path / "out" / BITSTREAM).read_text()  # the pretended image is what the tools were given
+    assert 'FREQUENCY NET "appliance.appliance.clk" 150.0 MHZ;' in told
 
 
 def test_a_changed_bitstream_is_not_that_of_its_manifest(tools: Path, tmp_path: Path) -> None:
