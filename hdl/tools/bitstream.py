@@ -19,6 +19,7 @@ from ..build import build_identity, core, to_verilog
 from ..config import PRESETS, BookConfig
 from ..link.uart import cycles_per_bit
 from ..protocol.version import layout_hash
+from .fanout import spread
 from .fpga_tools import PACK, PLACE_AND_ROUTE, REPORT, SYNTHESIS, Placed, read_report, run_tool, tool_version
 
 BOARDS = {board.name: board for board in (ecp5_evaluation.BOARD, ulx3s.BOARD)}
@@ -33,15 +34,15 @@ FOLDER = Path("bitstreams")
 BITSTREAM, MANIFEST = "bandgap.bit", "manifest.json"
 
 _VERILOG, _CONSTRAINTS, _NETLIST, _ROUTED = "bandgap.v", "bandgap.lpf", "bandgap.json", "bandgap.config"
-_OSCILLATOR = "oscillator"
+_TOP, _OSCILLATOR = "bandgap", "oscillator"
 _SYNTHESIS_STEPS = (
     f"read_verilog -sv {_VERILOG}",
-    "synth_ecp5 -top bandgap -run :map_luts",
+    f"synth_ecp5 -top {_TOP} -run :map_luts",
     # `synth_ecp5` reckons with 300 ps for a wire; as nextpnr places this design it is three times that. Told so, it
     # makes do with fewer of them, one behind the other.
     "abc9 -W 1000",
     "clean",
-    f"synth_ecp5 -top bandgap -run map_cells: -json {_NETLIST}",
+    f"synth_ecp5 -top {_TOP} -run map_cells: -json {_NETLIST}",
 )
 _TIGHT = {"ecp5": ("--placer", "static", "--router", "router2", "--tmg-ripup")}
 _ROOMY = ("--placer-heap-timingweight", "40", "--placer-heap-critexp", "4")
@@ -184,6 +185,7 @@ def build(
         (folder / _CONSTRAINTS).write_text(constraints)
         step("synthesising")
         run_tool(folder, SYNTHESIS, "-q", "-p", "; ".join(_SYNTHESIS_STEPS))
+        _spread(folder / _NETLIST)
         step("placing")
         placed = _place_and_route(folder, board, preset, seed, step)
         _check_clock(board, preset, placed, clock_hz)
@@ -267,6 +269,12 @@ def read_manifest(folder: Path) -> Manifest:
     if hashlib.sha256(content).hexdigest() != manifest.bitstream_hash:
         raise ManifestError(f"{folder / BITSTREAM} is not the bitstream of its manifest: build it anew")
     return manifest
+
+
+def _spread(netlist: Path) -> None:
+    design = json.loads(netlist.read_text())
+    spread(design["modules"][_TOP])
+    netlist.write_text(json.dumps(design))
 
 
 def _place_and_route(folder: Path, board: Ecp5Board, preset: str, seed: int, step: Callable[[str], None]) -> Placed:

@@ -30,6 +30,7 @@ from bandgap.hdl.tools.bitstream import (
     source_hash,
     sources,
 )
+from bandgap.hdl.tools.fanout import MOST_BLOCK_RAM_INPUTS
 from bandgap.hdl.tools.fpga_tools import ECP5_CELLS, PACK, PLACE_AND_ROUTE, SYNTHESIS, ToolError
 from bandgap.host.cli import build_app
 
@@ -37,6 +38,24 @@ ROOT = Path(__file__).parents[3]
 KEPT = sorted(path.parent for name in BOARDS for path in (ROOT / "bitstreams" / name).rglob(MANIFEST))
 BOARD = BOARDS["ecp5-evaluation"]
 CLOCK = "$glbnet$appliance.clk"
+NETLIST: dict[str, Any] = {
+    "modules": {
+        "bandgap": {
+            "cells": {
+                "driver": {"type": "LUT4", "port_directions": {"Z": "output"}, "connections": {"Z": [2]}},
+                **{
+                    f"ram.{number}": {
+                        "type": "DP16KD",
+                        "port_directions": {"ADA0": "input"},
+                        "connections": {"ADA0": [2]},
+                    }
+                    for number in range(MOST_BLOCK_RAM_INPUTS + 1)
+                },
+            },
+            "netnames": {"address": {"bits": [2]}},
+        }
+    }
+}
 STEP = {"type": "clk-to-q", "delay": 0.5, "from": {"cell": "appliance.appliance.number_TRELLIS_FF_Q_3"}}
 
 
@@ -64,11 +83,11 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tools"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder), prepend=":")
-    pretend(folder, SYNTHESIS, "cat bandgap.v > bandgap.json")
+    pretend(folder, SYNTHESIS, f"echo '{json.dumps(NETLIST)}' > bandgap.json")
     pretend(
         folder,
         PLACE_AND_ROUTE,
-        f"cat bandgap.lpf bandgap.json > bandgap.config; echo '{json.dumps(report(110.0))}' > report.json",
+        f"cat bandgap.lpf bandgap.v bandgap.json > bandgap.config; echo '{json.dumps(report(110.0))}' > report.json",
     )
     pretend(folder, PACK, "cp bandgap.config bandgap.bit")
     return folder
@@ -145,6 +164,11 @@ def test_the_router_may_strive_for_more_than_the_board_s_clock(
     assert aim_mhz(LOOPBACK, 102_000_000) == 150.0
     told = (tmp_path / "out" / BITSTREAM).read_text()  # the pretended image is what the tools were given
     assert 'FREQUENCY NET "appliance.appliance.clk" 150.0 MHZ;' in told
+
+
+def test_what_many_block_rams_hang_on_has_several_drivers(tools: Path, tmp_path: Path) -> None:
+    built(tmp_path)
+    assert "driver$copy3" in (tmp_path / BITSTREAM).read_text()
 
 
 def test_a_changed_bitstream_is_not_that_of_its_manifest(tools: Path, tmp_path: Path) -> None:
