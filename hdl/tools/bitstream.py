@@ -44,16 +44,18 @@ _SYNTHESIS_STEPS = (
     "clean",
     f"synth_ecp5 -top {_TOP} -run map_cells: -json {_NETLIST}",
 )
-_TIGHT = {"ecp5": ("--placer", "static", "--router", "router2", "--tmg-ripup")}
-_ROOMY = ("--placer-heap-timingweight", "40", "--placer-heap-critexp", "4")
-"""nextpnr's options for presets that nearly fill their device, and for all others.
+_AIMS_MHZ = {"ecp5": 75.0}
+"""What placing and routing strive for, by preset, where that is more than the board's clock: the router leaves alone
+what keeps the clock that it was told, wires of ten nanoseconds as well. Where it is more than the router can reach, it
+goes on for an hour without coming any nearer."""
+_STRIVING = ("--placer", "static", "--router", "router2", "--tmg-ripup")
+_PLAIN = ("--placer-heap-timingweight", "40", "--placer-heap-critexp", "4")
+"""nextpnr's options for presets that have an aim, and for all others.
 
-Of others the placer `heap` makes faster clocks than `static`, with these weights than with its own. Where a device is
-nearly full, `router1` does not end within an hour on what `heap` has placed; on what `static` has placed `router2` ends
-within minutes. `--tmg-ripup` has it route anew what the clock waits for. docs/performance.md has the attempts."""
-_AIMS_MHZ = {"ecp5": 72.0}
-"""By preset, what placing and routing strive for, where that is more than the board's clock: the router leaves alone
-what keeps the clock that it was told, ways of ten nanoseconds as well."""
+Others are small, and `heap` makes faster clocks of them than `static`, with these weights than with its own. Where
+`heap` has placed a design that nearly fills its device, `router1` takes an hour, or does not end; on what `static` has
+placed `router2` ends within minutes. `--tmg-ripup` has it route anew what the clock waits for. docs/performance.md has
+the attempts."""
 _CLOCK_NET = "appliance.appliance.clk"
 _ROUTER_LINE = re.compile(r"Info: +(?:\d+ \|[^|]*\|[^|]*\| +|iter=\d+ wires=\d+ overused=)(\d+)")
 """What nextpnr tells as it routes: of `router1` the connections that are still to be routed, of `router2` the wires
@@ -287,7 +289,7 @@ def _place_and_route(folder: Path, board: Ecp5Board, preset: str, seed: int, ste
         PLACE_AND_ROUTE,
         *board.options,
         *("--json", _NETLIST, "--lpf", _CONSTRAINTS, "--textcfg", _ROUTED, "--report", REPORT),
-        *("--timing-allow-fail", "--seed", str(seed), *_TIGHT.get(preset, _ROOMY)),
+        *("--timing-allow-fail", "--seed", str(seed), *(_STRIVING if preset in _AIMS_MHZ else _PLAIN)),
         watch=watch,
     )
     return read_report(folder, but=_OSCILLATOR)
