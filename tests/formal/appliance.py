@@ -2,17 +2,19 @@
 
 It begins in a state that a simulation has reached: memories cleared, the instrument set and trading, credit granted,
 the book empty. From there on every cycle brings any command of the order flow, or none, and reports are held back at
-will. What the claims need of the book is worked out from the reports: two tokens, `one` and `other`, any two, are
-followed.
+will. Or orders rest already: then there is one command, any, and time enough for all that it does. What the claims need
+of the book is worked out from the reports: two tokens, `one` and `other`, any two, are followed.
 """
 
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from unittest.mock import patch
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Fragment, Module, Mux, Signal, Value
-from amaranth.hdl._ast import _StatementList
+from amaranth.hdl._ast import Statement, _StatementList
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import data, wiring
 from amaranth.sim import Simulator, SimulatorContext
@@ -37,6 +39,10 @@ from bandgap.hdl.protocol.reports import Reason, ReportKind, Trade
 CONFIG = BookConfig(instruments=1, orders=4, ticks=4, accounts=2, word_bits=2, links=1)
 TOKEN_BITS, PRICE_BITS, LOTS_BITS, GENERATION_BITS, NUMBER_BITS = 2, 2, 2, 2, 8
 EPOCH = 1
+GENERATION = 1
+ANSWER_CYCLES = 32
+"""Within these every command on a book of three orders is answered."""
+
 SET_UP = (
     struct.pack("<BBHIIIIBB10x", Opcode.SET_INSTRUMENT.value, 0, EPOCH, 1, 0, 0, 1, 2, 0),
     struct.pack("<BBHI24x", Opcode.RESUME.value, 0, EPOCH, 2),
@@ -45,6 +51,28 @@ SET_UP = (
         for account in range(CONFIG.accounts)  # a replace without credit would be answered too late to be seen
     ),
 )
+
+
+@dataclass(frozen=True)
+class Resting:
+    """An order that rests at first; its slot is its place among those, its generation is `GENERATION`."""
+
+    side: Side
+    price_ticks: int
+    lots: int
+    account: int = 0
+
+
+def resting_orders(resting: tuple[Resting, ...], number: int) -> Iterator[bytes]:
+    """The commands that bring these orders, numbered from `number` on."""
+    for token, order in enumerate(resting):
+        yield struct.pack(
+            "<BBHIIIIHHBBBBB3x",
+            *(Opcode.NEW_ORDER.value, 0, EPOCH, number + token),
+            *(order.price_ticks, order.lots, order.account, token, GENERATION),
+            *(order.side.value, OrderType.LIMIT.value, TimeInForce.GTC.value),
+            *(SelfTradePrevention.OFF.value, OrderFlags.REDUCE_ONLY.value),
+        )
 
 
 def settled(appliance: Appliance, set_up: tuple[bytes, ...] = SET_UP) -> Fragment:
@@ -95,6 +123,18 @@ class Followed:
         self.lots, self.price_ticks = Signal(LOTS_BITS, name=f"{name}_lots"), Signal(PRICE_BITS, name=f"{name}_price")
         self.generation = Signal(GENERATION_BITS, name=f"{name}_generation")
 
+    def begin(self, order: Resting) -> list[Statement]:
+        """The token is that order's."""
+        return [
+            self.live.eq(1),
+            self.rests.eq(1),
+            self.lots.eq(order.lots),
+            self.price_ticks.eq(order.price_ticks),
+            self.sell.eq(order.side == Side.SELL),
+            self.generation.eq(GENERATION),
+            self.account.eq(order.account),
+        ]
+
 
 class SeenLadder(Ladder):
     """The ladder on a desk, in sight: `last` is the one that was made last."""
@@ -117,25 +157,31 @@ class Market(Harness):
     Parameters
     ----------
     calm : Only new orders (GTC, IOC) and cancels, without self-trade prevention, and reports are always taken.
+    resting : Orders that rest at first. Then there is one command, its reports are always taken, and it is answered
+        within `ANSWER_CYCLES`.
     """
 
     memories_start_with_anything = False
 
-    def __init__(self, calm: bool = False, faulty: bool = False):
-        self._calm = calm
+    def __init__(self, calm: bool = False, resting: tuple[Resting, ...] = (), faulty: bool = False):
+        self._calm, self._resting = calm, resting
         super().__init__(faulty)
 
     def describe(self, m: Module) -> None:
         appliance = Appliance(CONFIG)
         with patch.object(desk, "Ladder", SeenLadder):
-            m.submodules.dut = settled(appliance)
+            m.submodules.dut = settled(appliance, (*SET_UP, *resting_orders(self._resting, len(SET_UP) + 1)))
         self._promises(m, SeenLadder.last)
         commands, reports = appliance.commands, appliance.reports
         sent = Signal(NUMBER_BITS, init=1)
         takes, leaves = commands.valid & commands.ready, reports.valid & reports.ready
-        m.d.comb += reports.ready.eq(1 if self._calm else AnySeq(1))
+        m.d.comb += reports.ready.eq(1 if self._calm or self._resting else AnySeq(1))
         self._commands(m, commands, sent)
         m.d.sync += sent.eq(sent + takes)
+        first = Signal(init=1)  # cycle
+        m.d.sync += first.eq(0)
+        if self._resting:
+            self.assume(m, commands.valid == (~first & (sent == 1)))
 
         report = data.View(Trade, Value.cast(reports.payload))
         header = report.header
@@ -153,10 +199,15 @@ class Market(Harness):
         other = Followed(some(m, TOKEN_BITS, "other"), "other")
         self.assume(m, one.token != other.token)
         one_first = Signal()  # of two orders that rest, `one` has come to rest before `other`
-        for mine, first in ((one, 0), (other, 1)):
+        for mine, is_first in ((one, 0), (other, 1)):
             comes_to_rest = self._follow(m, mine, report, leaves, last)
             with m.If(comes_to_rest):
-                m.d.sync += one_first.eq(first)
+                m.d.sync += one_first.eq(is_first)
+            for token, order in enumerate(self._resting):
+                with m.If(first & (mine.token == token)):
+                    m.d.sync += mine.begin(order)
+        with m.If(first):
+            m.d.sync += one_first.eq(one.token < other.token)
 
         trades = leaves & (kind == ReportKind.TRADE)
         maker_is_one = trades & (report.maker_token == one.token)
@@ -168,6 +219,9 @@ class Market(Harness):
         crossed = one.rests & other.rests & ~one.sell & other.sell & (one.price_ticks >= other.price_ticks)
         self.claim(m, "never_crossed", ~crossed)
 
+        if self._resting:
+            self._meets(m, commands, trades, leaves, report, last)
+            return
         self.reach(m, "trade", trades)
         self.reach(m, "two_in_a_level", level)
         self.reach(m, "trade_with_first_of_two", maker_is_one & level)
@@ -176,6 +230,45 @@ class Market(Harness):
         self.reach(m, "in_use", leaves & (kind == ReportKind.REJECTED) & (reason == Reason.SLOT_IN_USE))
         self.reach(m, "canceled", leaves & (kind == ReportKind.CANCELED) & (reason == Reason.REQUESTED))
         self.reach(m, "both_sides", one.rests & other.rests & (one.sell != other.sell))
+
+    def _meets(
+        self,
+        m: Module,
+        commands: wiring.PureInterface,
+        trades: Value,
+        leaves: Value,
+        report: data.View,
+        last: Value,
+    ) -> None:
+        """That the one command is answered in time, and that it can do all that takes long."""
+        order = data.View(NewOrder, commands.payload.command)
+        under_way, cycles = Signal(), Signal(range(ANSWER_CYCLES + 1))
+        fill_or_kill, replaced = Signal(), Signal()
+        traded, price_ticks = Signal(), Signal(PRICE_BITS)
+        with m.If(commands.valid & commands.ready):
+            new = order.header.opcode == Opcode.NEW_ORDER
+            m.d.sync += [under_way.eq(1), fill_or_kill.eq(new & (order.time_in_force == TimeInForce.FOK))]
+        with m.If(under_way):
+            m.d.sync += cycles.eq(cycles + 1)
+        with m.If(leaves & last):
+            m.d.sync += under_way.eq(0)
+        with m.If(leaves & (report.header.kind == ReportKind.REPLACED)):
+            m.d.sync += replaced.eq(1)
+        with m.If(trades):
+            m.d.sync += [traded.eq(1), price_ticks.eq(report.price_ticks)]
+        self.claim(m, "answered_in_time", ~under_way | (cycles < ANSWER_CYCLES))
+        self.claim(m, "answered_once", under_way | ~leaves)
+        again = trades & traded
+        killed = leaves & (report.header.kind == ReportKind.CANCELED)
+        places = [(order.side, order.price_ticks) for order in self._resting]
+        if len(set(places)) < len(places):
+            self.reach(m, "second_fill", again & (report.price_ticks == price_ticks))
+        self.reach(m, "second_level", again & (report.price_ticks != price_ticks))
+        self.reach(m, "fill_or_kill_trades", again & fill_or_kill)
+        self.reach(m, "fill_or_kill_killed", killed & fill_or_kill & ~traded)
+        self.reach(m, "self_trade_prevented", killed & (report.header.reason == Reason.SELF_TRADE))
+        if len({order.side for order in self._resting}) > 1:
+            self.reach(m, "replace_takes", trades & replaced)
 
     def _promises(self, m: Module, ladder: Ladder) -> None:
         """What the ladder's proof takes for granted of the engine, and that its best prices are never crossed."""
@@ -307,11 +400,27 @@ PROOFS = (
     Proof("market", Market, steps=12, terms=(1, 2, 3, 4, 7, 8), unbounded=False, faults=0, quick=False),
     Proof(
         "market-calm",
-        partial(Market, True),
+        partial(Market, calm=True),
         steps=14,
         terms=(1, 2, 3, 4, 7),
         unbounded=False,
         faults=0,
         quick=False,
+    ),
+    *(
+        Proof(
+            name,
+            partial(Market, resting=resting),
+            steps=36,
+            terms=(1, 2, 3, 4, 7, 9),
+            unbounded=False,
+            faults=0,
+            quick=False,
+        )
+        for name, resting in (
+            ("market-sells", (Resting(Side.SELL, 1, 1), Resting(Side.SELL, 1, 1), Resting(Side.SELL, 2, 1, 1))),
+            ("market-buys", (Resting(Side.BUY, 2, 1), Resting(Side.BUY, 2, 1), Resting(Side.BUY, 1, 1, 1))),
+            ("market-both", (Resting(Side.SELL, 1, 1), Resting(Side.SELL, 2, 1), Resting(Side.BUY, 0, 3))),
+        )
     ),
 )

@@ -9,7 +9,19 @@ from functools import partial
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data
-from appliance import CONFIG, EPOCH, LOTS_BITS, NUMBER_BITS, PRICE_BITS, SET_UP, Market, settled
+from appliance import (
+    CONFIG,
+    EPOCH,
+    GENERATION,
+    LOTS_BITS,
+    NUMBER_BITS,
+    PRICE_BITS,
+    SET_UP,
+    Market,
+    Resting,
+    resting_orders,
+    settled,
+)
 from proof import Proof
 
 from bandgap.hdl.appliance import Appliance
@@ -17,25 +29,20 @@ from bandgap.hdl.protocol.commands import (
     BandPolicy,
     BreakerFlags,
     Opcode,
-    OrderFlags,
-    OrderType,
-    SelfTradePrevention,
     Side,
-    TimeInForce,
     TradingMode,
 )
 from bandgap.hdl.protocol.reports import BandMoved, Reason, ReportKind, Trade, TradingState, TradingStateChanged
 
 LOWER_TICKS, UPPER_TICKS = 1, 2
-INSIDE = ((Side.BUY, LOWER_TICKS), (Side.SELL, UPPER_TICKS))
-"""Side and price of the orders that rest at first, by token: neither at the bound of its side."""
+LOTS = 2
+INSIDE = (Resting(Side.BUY, LOWER_TICKS, LOTS), Resting(Side.SELL, UPPER_TICKS, LOTS))
+"""The orders that rest at first: neither at the bound of its side."""
 
-BEYOND = ((Side.BUY, LOWER_TICKS), (Side.SELL, UPPER_TICKS + 1))
+BEYOND = (Resting(Side.BUY, LOWER_TICKS, LOTS), Resting(Side.SELL, UPPER_TICKS + 1, LOTS))
 """The same; no buy may reach the second."""
 
 SHORTEST_US = 1_000
-LOTS = 2
-GENERATION = 1
 
 
 def command(opcode: Opcode, number: int, layout: str = "24x", *fields: int) -> bytes:
@@ -43,29 +50,11 @@ def command(opcode: Opcode, number: int, layout: str = "24x", *fields: int) -> b
     return struct.pack("<BBHI" + layout, opcode.value, 0, EPOCH, number, *fields)
 
 
-def behind(*commands: bytes, resting: tuple[tuple[Side, int], ...] = INSIDE) -> tuple[bytes, ...]:
+def behind(*commands: bytes, resting: tuple[Resting, ...] = INSIDE) -> tuple[bytes, ...]:
     """The set-up: the market's, a band, orders, and these commands."""
     number = len(SET_UP) + 1
     band = command(Opcode.SET_BAND, number, "IIIB11x", LOWER_TICKS, UPPER_TICKS, LOWER_TICKS, BandPolicy.CLAMP.value)
-    orders = (
-        command(
-            Opcode.NEW_ORDER,
-            number + 1 + token,
-            "IIIHHBBBBB3x",
-            price_ticks,
-            LOTS,
-            0,
-            token,
-            GENERATION,
-            side.value,
-            OrderType.LIMIT.value,
-            TimeInForce.GTC.value,
-            SelfTradePrevention.OFF.value,
-            OrderFlags.REDUCE_ONLY.value,
-        )
-        for token, (side, price_ticks) in enumerate(resting)
-    )
-    return (*SET_UP, band, *orders, *commands)
+    return (*SET_UP, band, *resting_orders(resting, number + 1), *commands)
 
 
 COLLECTS = command(

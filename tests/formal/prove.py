@@ -1,5 +1,7 @@
 """Prove the gateware's properties, print a table, write `docs/results/formal.json` and `docs/verification.md`.
 
+What is proved by name alone takes its place among the results that are there, with its own commit.
+
     python tests/formal/prove.py [NAME ...]
 
 Each proof is three runs of SymbiYosys: its claims hold; its covers are reached; and each claim is broken by some fault
@@ -12,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,7 @@ class Result:
     claims, covers : How many.
     faults : How many faults each claim was tried against; each claim is broken by some of them.
     seconds : Of all its runs.
+    commit : Of the gateware and the harnesses.
     """
 
     name: str
@@ -87,10 +90,11 @@ class Result:
     covers: int
     faults: int
     seconds: float
+    commit: str
 
 
-def prove(proof: Proof, folder: Path) -> Result:
-    """Run a proof in a folder.
+def prove(proof: Proof, folder: Path, commit: str) -> Result:
+    """Run a proof of a commit in a folder.
 
     Raises
     ------
@@ -116,6 +120,7 @@ def prove(proof: Proof, folder: Path) -> Result:
         len(set(re.findall(r"\\(reach_\w+)", netlists[False]))),
         proof.faults,
         round(time.monotonic() - start, 1),
+        commit,
     )
 
 
@@ -198,27 +203,28 @@ def show(results: list[Result]) -> Table:
     return table
 
 
-def filled(page: str, results: Mapping[str, Any]) -> str:
+def filled(page: str, results: Sequence[Mapping[str, Any]]) -> str:
     """The page with its table made anew from what `RESULTS` holds."""
-    lines = ["| proof | says | holds | claims | covers | faults | s |", "|---|---|---|---|---|---|---|"]
-    for one in results["proofs"]:
+    names = ["proof", "says", "holds", "claims", "covers", "faults", "s", "commit"]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for one in results:
         counts = f"{one['claims']} | {one['covers']} | {one['faults'] or '-'} | {one['seconds']:.0f}"
-        lines.append(f"| `{one['name']}` | {one['says']} | {one['method']} | {counts} |")
-    minutes = sum(one["seconds"] for one in results["proofs"]) / 60
-    lines += ["", f"The table is of one whole run, {minutes:.0f} minutes, of commit `{results['commit']}`."]
+        lines.append(f"| `{one['name']}` | {one['says']} | {one['method']} | {counts} | `{one['commit'][:7]}` |")
+    lines += ["", f"All of them take {sum(one['seconds'] for one in results) / 60:.0f} minutes."]
     table = "\n".join(lines)
     return TABLE.sub(lambda found: f"{found[1]}{table}\n{found[2]}", page)
 
 
-def write(results: list[Result], commit: str) -> None:
-    """Write down the results of all proofs, and bring the page up to date."""
-    written = {"commit": commit, "proofs": [asdict(result) for result in results]}
+def write(results: list[Result]) -> None:
+    """Write down the results of proofs beside those of the others, and bring the page up to date."""
+    known = {one["name"]: one for one in json.loads(RESULTS.read_text())} | {one.name: asdict(one) for one in results}
+    written = [known[name] for name in PROOFS if name in known]
     RESULTS.write_text(json.dumps(written, indent=2) + "\n")
     PAGE.write_text(filled(PAGE.read_text(), written))
 
 
 def main(names: list[str]) -> int:
-    """Run the named proofs, by default all; write the results when all were run. The exit status: 0 when all hold."""
+    """Run the named proofs, by default all; write the results when all hold. The exit status: 0 when they do."""
     console = Console(width=140)
     if unknown := [name for name in names if name not in PROOFS]:
         console.print(f"no proof {', '.join(unknown)}; known: {', '.join(PROOFS)}", soft_wrap=True, markup=False)
@@ -227,14 +233,14 @@ def main(names: list[str]) -> int:
     results, failed = [], False
     for name in names or PROOFS:
         try:
-            results.append(prove(PROOFS[name], ROOT / "out/formal" / name))
+            results.append(prove(PROOFS[name], ROOT / "out/formal" / name, commit))
             console.print(f"{name}: proved, {results[-1].seconds} s")
         except NotProvedError as error:
             console.print(str(error), soft_wrap=True, markup=False)
             failed = True
     console.print(show(results))
-    if not names and not failed:
-        write(results, commit)
+    if not failed:
+        write(results)
     return failed
 
 
