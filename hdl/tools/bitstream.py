@@ -57,9 +57,12 @@ Others are small, and `heap` makes faster clocks of them than `static`, with the
 placed `router2` ends within minutes. `--tmg-ripup` has it route anew what the clock waits for. docs/performance.md has
 the attempts."""
 _CLOCK_NET = "appliance.appliance.clk"
-_ROUTER_LINE = re.compile(r"Info: +(?:\d+ \|[^|]*\|[^|]*\| +|iter=\d+ wires=\d+ overused=)(\d+)")
-"""What nextpnr tells as it routes: of `router1` the connections that are still to be routed, of `router2` the wires
-that two of them share."""
+_ROUTER_LINES = (
+    re.compile(r"Info: +\d+ \|[^|]*\|[^|]*\| +(?P<left>\d+)"),
+    re.compile(r"Info: +iter=\d+ wires=\d+ overused=(?P<left>\d+) .* tmgfail=(?P<slow>\d+)"),
+)
+"""What nextpnr tells as it routes: of `router1` the connections that are still to be routed; of `router2` the wires
+that two of them share, and the connections that take too long."""
 
 
 class ChoiceError(ValueError):
@@ -281,8 +284,10 @@ def _spread(netlist: Path) -> None:
 
 def _place_and_route(folder: Path, board: Ecp5Board, preset: str, seed: int, step: Callable[[str], None]) -> Placed:
     def watch(line: str) -> None:
-        if routed := _ROUTER_LINE.match(line):
-            step(f"routing: {int(routed[1]):,} to go")
+        for pattern in _ROUTER_LINES:
+            if routing := pattern.match(line):
+                counts = zip(("to go", "too slow"), routing.groups(), strict=False)
+                step("routing: " + ", ".join(f"{int(count):,} {what}" for what, count in counts))
 
     run_tool(
         folder,

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -95,7 +95,7 @@ def bitstream(
         target = folder_of(known.name, preset, folder)
         _see_place(target)
         console.print(f"{known.title}, {preset}: this takes {_MINUTES.get(preset, 'a few minutes')}")
-        with _steps(console) as step:
+        with steps(console) as step:
             placed_from = SEED if seed is None else seed
             manifest = build(known, preset, target, clock_hz=clock_hz, seed=placed_from, step=step)
     _tell(manifest, target)
@@ -132,7 +132,7 @@ def flash(
 
 def _write_project(console: Console, preset: str, target: Path) -> None:
     console.print(f"{u50.TITLE}, {preset}: this takes a few minutes")
-    with _steps(console) as step:
+    with steps(console) as step:
         manifest = write_project(preset, target, step)
     synthesis = manifest["synthesis"]
     title = f"{target}: a Vivado project"
@@ -183,7 +183,7 @@ def _tell(manifest: Manifest, target: Path) -> None:
 
 
 @contextmanager
-def _steps(console: Console) -> Iterator:
+def steps(console: Console) -> Iterator[Callable[[str], None]]:
     """What is under way, and for how long; a step's line stays when the next one begins.
 
     What stands before a colon is the step, what follows may change while it is under way.

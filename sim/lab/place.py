@@ -5,11 +5,13 @@ oscillator it has a few pins, so all paths but those are from register to regist
 nobody uses its result.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from bandgap.hdl.tools.bitstream import BOARDS, FOLDER, aim_mhz, build, clock_of, folder_of
+from bandgap.hdl.tools.command import steps
 from bandgap.sim.timing import TIMING, Timing, write_timing
 
 from .clocked import clocked
@@ -19,8 +21,8 @@ from .results import read_figures, source_commit, write_figures
 BOARD = BOARDS["ecp5-evaluation"]
 
 
-def place_and_route(preset: str, folder: Path) -> Timing:
-    """Build a preset's bitstream into a folder; takes half an hour or more.
+def place_and_route(preset: str, folder: Path, step: Callable[[str], None] = lambda _: None) -> Timing:
+    """Build a preset's bitstream into a folder; takes half an hour or more. `step` is told what is under way.
 
     Raises
     ------
@@ -28,7 +30,7 @@ def place_and_route(preset: str, folder: Path) -> Timing:
     TimingNotMetError : The design does not keep the board's clock. Nothing is written.
     """
     commit = source_commit()
-    built = build(BOARD, preset, folder, clock_hz=clock_of(BOARD, preset))
+    built = build(BOARD, preset, folder, clock_hz=clock_of(BOARD, preset), step=step)
     return Timing(
         preset=preset,
         device=built.part,
@@ -47,7 +49,8 @@ def main() -> None:
     console = Console()
     folder = folder_of(BOARD.name, BOARD.preset, FOLDER)
     console.print(f"building {BOARD.preset} for the {BOARD.title} (about half an hour)")
-    timing = place_and_route(BOARD.preset, folder)
+    with steps(console) as step:
+        timing = place_and_route(BOARD.preset, folder, step)
     write_timing(TIMING, timing)
     write_figures(CORE, clocked(read_figures(CORE), timing))
     update()

@@ -136,7 +136,7 @@ def test_each_step_is_told_and_how_far_routing_is(tools: Path, tmp_path: Path) -
     )
     told: list[str] = []
     build(BOARD, LOOPBACK, tmp_path / "out", clock_hz=clock_of(BOARD, LOOPBACK), step=told.append)
-    routing = ["routing: 154,161 to go", "routing: 9 to go"]
+    routing = ["routing: 154,161 to go", "routing: 9 to go, 1,275 too slow"]
     assert told == ["writing Verilog", "synthesising", "placing", *routing, "packing"]
 
 

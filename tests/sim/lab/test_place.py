@@ -106,7 +106,7 @@ def test_the_clock_goes_to_the_figures_and_the_page(
     tools: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timing = place_and_route("formal", work)
-    monkeypatch.setattr(place, "place_and_route", lambda preset, folder: timing)
+    monkeypatch.setattr(place, "place_and_route", lambda preset, folder, step: timing)
     monkeypatch.chdir(tmp_path)
     cycles = Figure(RESTS, "ecp5", "apart", "max", 5, "cycles", "abc")
     write_figures(CORE, [cycles])
