@@ -82,6 +82,7 @@ def keep_time(m: Module, link, core, clock_hz: int | Fraction | None) -> None:
     m.d.comb += [
         clock.said_ns.eq(link.time_ns),
         clock.passing.eq((commands.valid & commands.ready) | (reports.valid & reports.ready)),
+        # A cycle before the core's: what that makes of an earlier time then, it forgets.
         clock.restart.eq(bus.write_enable & (bus.address[2:] == BY_NAME["epoch"].at() // 4)),
         core.time_ns.eq(clock.time_ns),
     ]

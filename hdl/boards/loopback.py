@@ -51,8 +51,8 @@ class Loopback(wiring.Component):
             registers.core_ready.eq(1),
             bus.read_data.eq(Mux(bus.address == BY_NAME["magic"].at(), Const(LOOPBACK_MAGIC, 32), registers.read_data)),
             reports.payload.eq(echo),
-            commands.ready.eq(~reports.valid | reports.ready),
-            self.idle.eq(~commands.valid & ~reports.valid),
+            commands.ready.eq((~reports.valid | reports.ready) & ~registers.restart),
+            self.idle.eq(~commands.valid & ~reports.valid & ~registers.restart),
         ]
         with m.If(commands.ready):
             m.d.sync += reports.valid.eq(commands.valid)
