@@ -26,6 +26,7 @@ _PARTS = {"PFUMX": ("ALUT", "BLUT"), "L6MUX21": ("D0", "D1")}
 class _Netlist:
     def __init__(self, module: dict[str, Any]) -> None:
         self._cells: dict[str, dict[str, Any]] = module["cells"]
+        self._names: dict[str, dict[str, Any]] = module["netnames"]
         self._drivers: dict[int, str] = {}
         self.inputs: defaultdict[int, list[tuple[str, str, int]]] = defaultdict(list)
         """By net, the inputs of block RAMs: cell, port, bit."""
@@ -38,7 +39,7 @@ class _Netlist:
                     if cell["port_directions"][port] == "input":
                         for bit, net in enumerate(nets):
                             self.inputs[net].append((name, port, bit))
-        nets = (net for wire in module["netnames"].values() for net in wire["bits"])
+        nets = (net for wire in self._names.values() for net in wire["bits"])
         self._last_net = max(net for net in nets if isinstance(net, int))
 
     def split(self, net: int) -> None:
@@ -61,7 +62,9 @@ class _Netlist:
             connections[port] = [self._copy(part) if part in self._drivers else part for part in connections[port]]
         self._last_net += 1
         connections[_OUTPUTS[cell["type"]]] = [self._last_net]
-        self._cells[f"{name}$copy{self._last_net}"] = cell | {"connections": connections}
+        copy = f"{name}$copy{self._last_net}"
+        self._cells[copy] = cell | {"connections": connections}
+        self._names[copy] = {"hide_name": 1, "bits": [self._last_net], "attributes": {}}
         return self._last_net
 
 

@@ -1,6 +1,7 @@
 """The open FPGA tools of the Python package index: calling them, and reading what they report."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ ECP5_CELLS = {
 REPORT = "report.json"
 """What nextpnr is to write its report into."""
 
-_MADE = re.compile(r"_(?:LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_FF)|\$(?:CCU2|DPRAM)|\.\d+\.\d+|\[\d+\]$")
+_MADE = re.compile(r"_(?:LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_FF)|\$(?:CCU2|DPRAM|copy)|\.\d+\.\d+|\[\d+\]$")
 """Where the design's own part of a name ends: before a kind of cell, a part of a memory, or a bit."""
 
 _LAST_LINES = 40
@@ -43,13 +44,15 @@ class Placed:
 
     Attributes
     ----------
-    clock_mhz : What the slowest of the clocks asked about can keep.
+    clock_mhz : What the slowest of the clocks asked about can keep, rounded down.
+    constraint_mhz : What it was to keep.
     cells : Of each kind of cell, how many are used and how many there are.
     worst_path : The longest path of that clock from register to register, a line for each signal of the design on it,
         with the time until then.
     """
 
     clock_mhz: float
+    constraint_mhz: float
     cells: dict[str, tuple[int, int]]
     worst_path: list[str]
 
@@ -101,7 +104,8 @@ def read_report(folder: Path, but: str | None = None) -> Placed:
     name, slowest = min(clocks.items(), key=lambda clock: clock[1]["achieved"])
     used = report["utilization"]
     return Placed(
-        clock_mhz=round(slowest["achieved"], 2),
+        clock_mhz=math.floor(slowest["achieved"] * 100) / 100,
+        constraint_mhz=slowest["constraint"],
         cells={ours: (used[cell]["used"], used[cell]["available"]) for cell, ours in ECP5_CELLS.items()},
         worst_path=list(_steps(report, f"posedge {name}")),
     )

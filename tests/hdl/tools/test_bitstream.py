@@ -59,12 +59,12 @@ NETLIST: dict[str, Any] = {
 STEP = {"type": "clk-to-q", "delay": 0.5, "from": {"cell": "appliance.appliance.number_TRELLIS_FF_Q_3"}}
 
 
-def report(clock_mhz: float) -> dict[str, Any]:
-    """What nextpnr says of a design whose clock can be so fast."""
+def report(clock_mhz: float, constraint_mhz: float = 102.0) -> dict[str, Any]:
+    """What nextpnr says of a design whose clock can be so fast, and was to be so fast."""
     return {
         "fmax": {
             "$glbnet$oscillator$TRELLIS_IO_IN": {"achieved": 12.5, "constraint": 12.0},
-            CLOCK: {"achieved": clock_mhz, "constraint": 102.0},
+            CLOCK: {"achieved": clock_mhz, "constraint": constraint_mhz},
         },
         "utilization": {cell: {"used": 1, "available": 100} for cell in ECP5_CELLS},
         "critical_paths": [{"from": f"posedge {CLOCK}", "to": f"posedge {CLOCK}", "path": [STEP]}],
@@ -118,7 +118,7 @@ def test_what_was_built_is_in_the_manifest(tools: Path, tmp_path: Path) -> None:
     manifest = built(tmp_path / "out")
     assert manifest == read_manifest(tmp_path / "out")
     assert (manifest.fmax_mhz, manifest.clock_mhz, manifest.cycles_per_bit) == (110.0, 102.0, 34)
-    assert manifest.source_hash == source_hash(*sources(BOARD, LOOPBACK, 102_000_000))
+    assert manifest.source_hash == source_hash(LOOPBACK, *sources(BOARD, LOOPBACK, 102_000_000))
     assert manifest.worst_path == ["  0.50 ns,   1 steps: number"]
     assert manifest.tools == {SYNTHESIS: "1.2.3+4", PLACE_AND_ROUTE: "1.2.3+4"}
 
@@ -158,12 +158,44 @@ def test_a_clock_that_is_not_reached_leaves_nothing(tools: Path, tmp_path: Path)
 def test_the_router_may_strive_for_more_than_the_board_s_clock(
     tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(bitstream._AIMS_MHZ, LOOPBACK, 150.0)
+    monkeypatch.setitem(bitstream._AIMS_MHZ, (BOARD.name, LOOPBACK), 150.0)
+    pretend(
+        tools,
+        PLACE_AND_ROUTE,
+        f"cat bandgap.lpf > bandgap.config; echo '{json.dumps(report(110.0, 149.993))}' > report.json",
+    )
     manifest = built(tmp_path / "out")
     assert (manifest.fmax_mhz, manifest.clock_mhz) == (110.0, 102.0)
-    assert aim_mhz(LOOPBACK, 102_000_000) == 150.0
     told = (tmp_path / "out" / BITSTREAM).read_text()  # the pretended image is what the tools were given
     assert 'FREQUENCY NET "appliance.appliance.clk" 150.0 MHZ;' in told
+
+
+def test_an_aim_is_one_board_s_and_never_below_its_clock() -> None:
+    assert aim_mhz(BOARD, BOARD.preset, 66_000_000) == 72.0
+    assert aim_mhz(BOARD, BOARD.preset, 80_000_000) == 80.0
+    assert aim_mhz(BOARDS["ulx3s"], BOARD.preset, 45_000_000) == 45.0
+
+
+def test_a_clock_that_the_tools_were_not_told_of_is_named(tools: Path, tmp_path: Path) -> None:
+    script = f"cat bandgap.json > bandgap.config; echo '{json.dumps(report(110.0, 54.0))}' > report.json"
+    pretend(tools, PLACE_AND_ROUTE, script)
+    with pytest.raises(ToolError, match=r"strove for 54\.0 MHz; it was told 102 MHz"):
+        built(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_tools_are_told_is_in_the_hash_of_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = source_hash(LOOPBACK, "verilog", "constraints")
+    assert source_hash(LOOPBACK, "verilog", "other") != before
+    assert source_hash(BOARD.preset, "verilog", "constraints") != before
+    monkeypatch.setattr(bitstream, "_SYNTHESIS_STEPS", ("synth_ecp5",))
+    assert source_hash(LOOPBACK, "verilog", "constraints") != before
+
+
+def test_a_clock_just_missed_is_missed(tools: Path, tmp_path: Path) -> None:
+    pretend(tools, PLACE_AND_ROUTE, f"echo '{json.dumps(report(101.9999))}' > report.json")
+    with pytest.raises(TimingNotMetError, match=r"loopback reaches 101\.99 MHz of 102\.00 MHz"):
+        built(tmp_path / "out")
 
 
 def test_what_many_block_rams_hang_on_has_several_drivers(tools: Path, tmp_path: Path) -> None:
@@ -281,6 +313,8 @@ def test_a_missing_tool_is_named(tools: Path, tmp_path: Path, monkeypatch: pytes
 def test_the_same_sources_give_the_same_bitstream(tmp_path: Path, preset: str) -> None:
     kept = read_manifest(folder_of(BOARD.name, preset, ROOT / "bitstreams"))
     verilog, constraints = sources(BOARD, preset, round(kept.clock_mhz * 1e6))
-    assert source_hash(verilog, constraints) == kept.source_hash, "the sources have changed: run make bitstreams"
+    assert source_hash(preset, verilog, constraints) == kept.source_hash, (
+        "the sources have changed: run make bitstreams"
+    )
     again = build(BOARD, preset, tmp_path, clock_hz=round(kept.clock_mhz * 1e6), seed=kept.seed)
     assert again == kept

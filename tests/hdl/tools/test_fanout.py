@@ -36,8 +36,9 @@ def drivers_of(module):
     """By net, the cell that drives it; no net has two."""
     drivers = {}
     for name, it in module["cells"].items():
-        for port, (net,) in it["connections"].items():
+        for port, nets in it["connections"].items():
             if it["port_directions"][port] == "output":
+                (net,) = nets
                 assert net not in drivers
                 drivers[net] = name
     return drivers
@@ -51,6 +52,10 @@ def meaning(module, net, drivers):
     inputs = {port: at for port, (at,) in it["connections"].items() if it["port_directions"][port] == "input"}
     through = {"PFUMX": ("ALUT", "BLUT"), "L6MUX21": ("D0", "D1")}.get(it["type"], ())
     return it["type"], {port: meaning(module, at, drivers) if port in through else at for port, at in inputs.items()}
+
+
+def named(module):
+    return [tuple(wire["bits"]) for wire in module["netnames"].values()]
 
 
 FLIP_FLOP = {"driver": cell("TRELLIS_FF", "Q", CLK=2, DI=3, Q=9)}
@@ -77,6 +82,9 @@ def test_no_driver_has_more_block_rams_than_it_may_and_none_sees_anything_else(d
                 loads.setdefault(net, []).append(name)
                 assert meaning(module, net, now) == meaning(before, 9, was)
     assert max(map(len, loads.values())) <= MOST
+    assert {net for net in now if net not in was} == {net for (net,) in named(module)} - {
+        net for (net,) in named(before)
+    }
     assert len(loads) == -(-2 * block_rams // MOST)
     assert 9 in loads
 
@@ -85,6 +93,24 @@ def test_inputs_of_other_cells_stay_with_the_first_driver():
     module = copy.deepcopy(module_of(FLIP_FLOP, 37, others=range(3)))
     spread(module)
     assert {it["connections"]["A"][0] for name, it in module["cells"].items() if name.startswith("other")} == {9}
+
+
+def test_bits_of_a_wide_port_and_constants_keep_their_places():
+    module = copy.deepcopy(module_of(FLIP_FLOP, 0))
+    for number in range(MOST):
+        address = ["0", 9, "x", 3, 9, 9]
+        module["cells"][f"ram.{number}"] = {
+            "type": "DP16KD",
+            "port_directions": {"ADA": "input"},
+            "connections": {"ADA": address},
+        }
+    spread(module)
+    now = drivers_of(module)
+    for number in range(MOST):
+        address = module["cells"][f"ram.{number}"]["connections"]["ADA"]
+        assert [address[0], address[2], address[3]] == ["0", "x", 3]
+        assert {module["cells"][now[address[bit]]]["type"] for bit in (1, 4, 5)} == {"TRELLIS_FF"}
+    assert len(now) == 3
 
 
 def test_every_copy_of_a_multiplexer_has_parts_of_its_own():
