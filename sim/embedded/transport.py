@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandgap.hdl.config import PRESETS, BookConfig
+from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 from bandgap.host.device.transport import Bytes2D, DeviceUrlError, Transport, TransportError, arrivals_of
@@ -18,6 +19,8 @@ from . import build
 PATIENCE_CYCLES = 1 << 20
 """A healthy appliance moves a message, or finishes, within this: its longest silences (a fill-or-kill's count, the
 search for an auction's price) take some ten cycles an order, of 65,536 orders at most."""
+
+_NO_COMMANDS = np.empty((0, COMMAND_BYTES), np.uint8)
 
 
 class DeviceHungError(TransportError):
@@ -109,15 +112,16 @@ class EmbeddedTransport(Transport):
         rows = np.ascontiguousarray(commands, np.uint8)
         return int(self._library.bandgap_offer(device, rows.ctypes.data, len(rows), at_ns, link, cycles, take_reports))
 
-    def restart(self, epoch: int) -> Bytes2D:
+    def restart(self, epoch: int, commands: Bytes2D = _NO_COMMANDS, link: int = 0) -> tuple[Bytes2D, int]:
         """Write the register `epoch` in the very next cycle, whatever is under way; wait for the reset, no more.
 
-        For verification. Returns the reports that had left until then.
+        For verification. The commands are offered in the cycle of the reset. Returns the reports that had left until
+        then, and how many commands were taken.
         """
         device = self._open()
         self._library.bandgap_write(device, BY_NAME["epoch"].at(), epoch)
-        self._library.bandgap_offer(device, None, 0, self.time_ns, 0, 1, True)
-        return self._take()
+        taken = self.offer(commands, 1, link)
+        return self._take(), taken
 
     def write_coverage(self, path: Path) -> None:
         """Write down what ran so far, as Verilator does; only for a library that counts it."""

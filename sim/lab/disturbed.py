@@ -74,8 +74,9 @@ class RestartedWhileBusy(Transport):
         epoch, blocks = self._epoch, self._held
         self._epoch, self._held = None, []
         self._send_part(blocks)
-        self._device.restart(epoch)
-        for block in blocks:
+        (commands, arrivals_ns, link), *others = blocks
+        _, taken = self._device.restart(epoch, commands, link)
+        for block in [(commands[taken:], arrivals_ns[taken:], link), *others]:
             self._device.send(*block)
 
     def _send_part(self, blocks: list[_Block]) -> None:

@@ -267,8 +267,9 @@ def test_a_reset_in_any_cycle_leaves_nothing_behind(open_device: Open, take_repo
     for moment in range(length_cycles(device, first) + 3):
         device.write_register(EPOCH, 1)
         device.offer(first.commands, moment, take_reports=take_reports)
-        left = device.restart(2)
+        left, taken = device.restart(2, second.commands)
         assert_same(left, whole[: len(left)])
+        assert taken == 0  # what a link holds ready must not be lost in the reset
         device.send(second.commands)
         assert_same(device.receive(), expected)
 
@@ -281,7 +282,7 @@ def test_a_reset_while_timers_act_leaves_nothing_behind(open_device: Open, take_
         begin_ns = device.time_ns + Breaking.LEAP_NS
         prepared = first.prepare(device, begin_ns)
         device.offer(first.commands[1], moment, take_reports=take_reports, time_ns=begin_ns + Breaking.LEAP_NS)
-        left = device.restart(2)
+        left, _ = device.restart(2)
         assert_same(left, first.expected(begin_ns)[len(prepared) :][: len(left)])
         again = second.episode(device.time_ns)
         device.send(again.commands, again.arrivals_ns)
@@ -304,7 +305,7 @@ def test_no_command_is_answered_while_memories_clear(open_device: Open) -> None:
     device, script = open_device(), busy()
     device.restart(1)
     device.offer(script.commands, SIZES.orders // 2)
-    assert len(device.restart(1)) == 0
+    assert len(device.restart(1)[0]) == 0
     device.send(script.commands)
     assert_same(device.receive(), script.expected())
 
@@ -496,8 +497,19 @@ def test_what_comes_by_a_link_that_there_is_not_is_malformed(open_device: Open, 
     device, script = open_device(), Script(SIZES)
     script.new(0, BUY, 110, 5)
     device.write_register(EPOCH, 1)
-    device.send(script.commands[:-1])
+    device.send(script.commands)
     device.receive()
-    assert device.offer(script.commands[-1:], 50, link=link) == 1
-    (rejected,) = select_reports(device.receive(), ReportKind.REJECTED)
-    assert (rejected["header"]["reason"], rejected["header"]["link"]) == (Reason.MALFORMED.value, link)
+    refused = Script(SIZES)
+    before = len(refused)
+    refused.new(1, BUY, 110, 5)
+    refused.cancel(0)
+    refused.grant(1, -GRANTED_QUOTE)
+    refused.halt()
+    for place in range(before, len(refused)):
+        assert device.offer(refused.commands[place : place + 1], 200, link=link) == 1
+        (report,) = select_reports(device.receive(), ReportKind.REJECTED)
+        assert (report["header"]["reason"], report["header"]["link"]) == (Reason.MALFORMED.value, link)
+    goes_on = len(script)
+    script.new(1, SELL, 110, 5, account=1)
+    device.send(script.commands[goes_on:])
+    assert kinds(device.receive())[:2] == [ReportKind.ACCEPTED, ReportKind.TRADE]

@@ -165,7 +165,7 @@ def test_an_offer_may_come_at_a_later_time(library: Path) -> None:
 def test_a_restart_hands_over_what_had_left(library: Path) -> None:
     device = EmbeddedTransport(library, links=1)
     device.offer(commands(np.array([3], np.uint32)), 3)
-    assert column(device.restart(7), 0, "<u4") == [3, 3, 3, 3]
+    assert column(device.restart(7)[0], 0, "<u4") == [3, 3, 3, 3]
     assert len(device.receive()) == 0
     device.close()
 
