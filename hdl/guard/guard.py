@@ -5,7 +5,7 @@ A command moves through registers in step; meanwhile the book reads what it will
     a  as it came, with its stamp, its instrument and its link's slots: form, privilege, price
     b  the verdicts on those, the effective price, the account's row: how large can the reserve be
     c  kill switch and credit: is the reserve surely affordable?
-    commands  to the book
+    commands  to the book; those of operators and of the breaker by way of a register
 
 An order whose reserve is affordable whatever its exact worth, and whatever returns to its account yet, goes on at once,
 and the reserve is taken behind it; else it waits in c until no command of the same account, and no move of its balance,

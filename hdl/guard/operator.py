@@ -62,8 +62,8 @@ def operate(
     ---------
     present : There is one.
     passes : It is through.
-    beat, push, free : Beats for the book, as `hdl.guard.guard.Guard` has them.
-    drained : Everything that was on its way is carried out, and the breaker idles.
+    beat, push, free : A beat for the book, that there is one, and whether the register that it waits in is empty.
+    drained : Everything that was on its way is carried out, and the breaker idles; so that register is empty.
     resting : For each instrument, whether any of its orders rests.
     instrument : What is known of its instrument.
     others, other : Selects any instrument, and what is known of that.
