@@ -30,9 +30,10 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[Bytes2D]:
     left: list[Bytes2D] = []
     restart = EmbeddedTransport.restart
 
-    def watched(device: EmbeddedTransport, epoch: int) -> Bytes2D:
-        left.append(restart(device, epoch))
-        return left[-1]
+    def watched(device: EmbeddedTransport, epoch: int, commands: Bytes2D, link: int) -> tuple[Bytes2D, int]:
+        reports, taken = restart(device, epoch, commands, link)
+        left.append(reports)
+        return reports, taken
 
     monkeypatch.setattr(EmbeddedTransport, "restart", watched)
     return left
