@@ -20,5 +20,5 @@ BOARD = Ecp5Board(
     tx=Pad("P3", "LVCMOS33"),
     leds=(Pad("A13", "LVCMOS25"), Pad("A12", "LVCMOS25"), Pad("B19", "LVCMOS25")),
     leds_low=True,
-    clocks_hz={"ecp5": 66_000_000, "formal": 60_000_000, "loopback": 102_000_000},
+    clocks_hz={"ecp5": 60_000_000, "formal": 60_000_000, "loopback": 102_000_000},
 )
