@@ -282,9 +282,10 @@ def test_a_reset_while_timers_act_leaves_nothing_behind(open_device: Open, take_
         begin_ns = device.time_ns + Breaking.LEAP_NS
         prepared = first.prepare(device, begin_ns)
         device.offer(first.commands[1], moment, take_reports=take_reports, time_ns=begin_ns + Breaking.LEAP_NS)
-        left, _ = device.restart(2)
-        assert_same(left, first.expected(begin_ns)[len(prepared) :][: len(left)])
         again = second.episode(device.time_ns)
+        left, taken = device.restart(2, again.commands)
+        assert_same(left, first.expected(begin_ns)[len(prepared) :][: len(left)])
+        assert taken == 0
         device.send(again.commands, again.arrivals_ns)
         assert_same(device.receive(), second.expected(int(again.arrivals_ns[0])))
 
