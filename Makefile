@@ -53,8 +53,10 @@ formal: $(INSTALLED)  ## prove the gateware and write docs/results/formal.json; 
 soak: $(INSTALLED)  ## compare device and model on COMMANDS=10000000, by default with a SEED from the commit
 	$(BIN)/bandgap soak --seed $(SEED) --commands $(COMMANDS) --jobs 2
 
-coverage: $(INSTALLED)  ## measure what a random run covers of the gateware, write docs/results/coverage.json
-	$(BIN)/python -m bandgap.sim.lab.structural_coverage
+coverage: $(INSTALLED)  ## measure what runs and tests cover of the gateware, write docs/results/coverage.json
+	BANDGAP_SEED=1 $(BIN)/python -m pytest --quiet --coverage out/coverage \
+		tests/sim/embedded/test_serial_faults.py tests/cocotb/test_pcie.py
+	$(BIN)/python -m bandgap.sim.lab.structural_coverage out/coverage
 
 mutation: $(INSTALLED) $(FPGA)/installed  ## put faults into guard and book, see who notices, write docs/results/mutation.json
 	PATH=$(CURDIR)/$(FPGA)/bin:$$PATH $(BIN)/python -m bandgap.sim.mutation.command

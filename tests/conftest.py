@@ -54,9 +54,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--waves", action="store_true", help="write dump.vcd into the folder of each cocotb test")
+    parser.addoption("--coverage", type=Path, metavar="FOLDER", help="write down here what tests cover of the links")
 
 
 @pytest.fixture
 def waves(request: pytest.FixtureRequest) -> bool:
     """Whether to write waves."""
     return bool(request.config.getoption("--waves"))
+
+
+@pytest.fixture(scope="session")
+def coverage(request: pytest.FixtureRequest) -> Path | None:
+    """Where a test of a link writes its Verilog, and what it covered of it."""
+    folder: Path | None = request.config.getoption("--coverage")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -45,6 +45,11 @@ class SerialDevice:
         """Send bytes to the device, or let one byte's time pass when there are none; what has come meanwhile."""
         return self._line.take(self.clock(levels_of(data) if data else b"\1" * BYTE_CYCLES))
 
+    def write_coverage(self, path: Path) -> None:
+        """Write down what ran so far, as Verilator does; only for a library that counts it."""
+        self._library.bandgap_write_coverage.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        self._library.bandgap_write_coverage(self._device, str(path).encode())
+
     def close(self) -> None:
         """Let the device go. Calling it twice is allowed."""
         if self._device is not None:

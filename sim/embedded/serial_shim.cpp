@@ -2,6 +2,9 @@
 
 #include "Vbandgap.h"
 #include "verilated.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 
 #include <cstddef>
 #include <cstdint>
@@ -47,3 +50,7 @@ BANDGAP_API void bandgap_clock(Device* device, const std::uint8_t* rx, std::uint
 }
 
 BANDGAP_API int bandgap_quiet(const Device* device) { return device->top.quiet; }
+
+#if VM_COVERAGE
+BANDGAP_API void bandgap_write_coverage(Device* device, const char* path) { device->context.coveragep()->write(path); }
+#endif

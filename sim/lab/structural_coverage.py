@@ -1,9 +1,9 @@
-"""Which branches of the gateware a random run takes, and which bits it toggles.
+"""Which branches of the gateware a random run takes, and which bits it toggles; and of the links, what their tests do.
 
-`python -m bandgap.sim.lab.structural_coverage` runs, prints and writes it down. What is counted is the Verilog that
-yosys writes of the design. It holds one process for each driven signal, whose `if` and `case` branches are those that
-the gateware's source has for that signal: a *branch* is one of them taken, and covers the statements in it. A *bit* has
-toggled when it was seen to rise and to fall.
+`make coverage` runs, prints and writes it down. What is counted is the Verilog that yosys writes of the design. It
+holds one process for each driven signal, whose `if` and `case` branches are those that the gateware's source has for
+that signal: a *branch* is one of them taken, and covers the statements in it. A *bit* has toggled when it was seen to
+rise and to fall.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -31,6 +31,8 @@ from .disturbed import RestartedWhileBusy
 from .results import source_commit
 
 RESULTS = Path("docs/results/coverage.json")
+LINKS = {"serial": "serial link", "pcie": "PCIe link"}
+"""Files that the links' tests write, without suffix: what was covered (`.dat`) of which Verilog (`.sv`)."""
 CONFIG = BookConfig(instruments=3, orders=32, ticks=64, accounts=8, links=3, word_bits=4)
 """Small, so that every address line is used; three levels of occupancy words, as the large presets have."""
 
@@ -139,7 +141,7 @@ def covered(verilog: str, seed: int, commands: int) -> Counter[Point]:
         def disturbed() -> Transport:
             return RestartedWhileBusy(_Counted(library, 1, 2, data), Random(seed))
 
-        repeat = f"python -m bandgap.sim.lab.structural_coverage --seed {seed}"
+        repeat = f"python -m bandgap.sim.lab.structural_coverage --seed {seed} out/coverage"
         for number, open_device in enumerate((smooth, disturbed)):
             episodes = take(random_episodes(CONFIG, seed + number), commands // 2)
             compare(CONFIG, open_device, episodes, repeat=repeat)
@@ -148,22 +150,36 @@ def covered(verilog: str, seed: int, commands: int) -> Counter[Point]:
 
 
 def main(
+    links: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="What `pytest --coverage` wrote.")],
     seed: Annotated[int, typer.Option(min=0)] = 1,
     commands: Annotated[int, typer.Option(min=2, max=10_000_000, help="Random commands.")] = 200_000,
 ) -> None:
-    """Run random commands, compare them with the model, and print and write down what of the gateware they covered."""
+    """Run random commands, compare them with the model, and print and write down what of the gateware they covered.
+
+    So much for guard, book and registers; what was covered of the links is read from files.
+    """
     console = Console(highlight=False)
     verilog = build.verilog(CONFIG)
-    points = covered(verilog, seed, commands)
+    flow = f"{commands:,} random commands, seed {seed}"
+    rows = _told(console, "core", covered(verilog, seed, commands), verilog, flow)
+    for name, part in LINKS.items():
+        points = read_points(links / f"{name}.dat")
+        rows += _told(console, part, points, (links / f"{name}.sv").read_text(), "the link's tests")
+    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
+    console.print(f"written to {RESULTS}")
+
+
+def _told(console: Console, part: str, points: Counter[Point], verilog: str, flow: str) -> list[dict[str, Any]]:
+    """Print what a part's modules have covered, and the branches that none took; rows for the results."""
     parts = shares(points)
-    table = Table("module", "branches", "taken", "%", "bits", "toggled", "%", title=f"Coverage, {commands:,} commands")
+    table = Table("module", "branches", "taken", "%", "bits", "toggled", "%", title=f"Coverage, {part}: {flow}")
     table.columns[0].overflow = "fold"
-    for part in (*parts, total(parts)):
-        taken, toggled = part.branches_taken, part.bits_toggled
+    for share in (*parts, total(parts)):
+        taken, toggled = share.branches_taken, share.bits_toggled
         table.add_row(
-            part.module.removeprefix("bandgap."),
-            *(f"{part.branches:,}", f"{taken:,}", f"{taken / max(part.branches, 1):.1%}"),
-            *(f"{part.bits:,}", f"{toggled:,}", f"{toggled / max(part.bits, 1):.1%}"),
+            share.module.removeprefix("bandgap."),
+            *(f"{share.branches:,}", f"{taken:,}", f"{taken / max(share.branches, 1):.1%}"),
+            *(f"{share.bits:,}", f"{toggled:,}", f"{toggled / max(share.bits, 1):.1%}"),
         )
     console.print(table)
     lines = verilog.splitlines()
@@ -171,9 +187,8 @@ def main(
         if point.kind != "toggle" and not count:
             text = " ".join(line.strip() for line in lines[point.line - 1 : point.line + 1])
             console.print(f"not taken: {point.module} {point.what}: {text}", markup=False, soft_wrap=True)
-    about = {"flow": f"{commands:,} random commands, seed {seed}", "commit": source_commit()}
-    RESULTS.write_text(json.dumps([asdict(part) | about for part in (*parts, total(parts))], indent=2) + "\n")
-    console.print(f"written to {RESULTS}")
+    about = {"flow": flow, "commit": source_commit()}
+    return [{"part": part} | asdict(share) | about for share in (*parts, total(parts))]
 
 
 if __name__ == "__main__":

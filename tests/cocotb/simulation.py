@@ -1,17 +1,26 @@
 """Building and running a cocotb bench on Verilator, both from the Python package index."""
 
 import os
+import shutil
 from pathlib import Path
 
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from bandgap.sim.embedded.build import verilator_environment
+from bandgap.sim.embedded.build import COVERAGE_FLAGS, counted_in, verilator_environment
 
 BENCHES = Path(__file__).parent
 
 
-def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, **settings: object) -> None:
+def simulate(
+    bench: str,
+    verilog: str,
+    build_dir: Path,
+    *,
+    waves: bool = False,
+    covered: Path | None = None,
+    **settings: object,
+) -> None:
     """Run all cocotb tests of a bench on a design.
 
     Arguments
@@ -19,6 +28,7 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
     bench : Module beside this file that holds the tests.
     verilog : The design; its top module is `bandgap`.
     build_dir : Where to build; `dump.vcd` is written here too when `waves`.
+    covered : Where to write what the bench covers of the link, as Verilator counts it; its Verilog goes beside that.
     settings : Handed to the bench as environment variables `BANDGAP_<NAME>`.
 
     Raises
@@ -29,7 +39,7 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
     os.environ |= verilator_environment() | {"MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"}
     build_dir.mkdir(parents=True, exist_ok=True)
     source = build_dir / "bandgap.sv"
-    source.write_text(verilog)
+    source.write_text(counted_in(verilog, "bandgap.link") if covered else verilog)
     runner = get_runner("verilator")
     runner.build(
         sources=[source],
@@ -38,7 +48,7 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
         waves=waves,
         always=True,
         timescale=("1ns", "1ps"),
-        build_args=["-O3", "-Wno-fatal", "-Wno-lint"],
+        build_args=["-O3", "-Wno-fatal", "-Wno-lint", *(COVERAGE_FLAGS if covered else [])],
         log_file=build_dir / "build.log",
     )
     log_file = build_dir / "test.log"
@@ -58,3 +68,6 @@ def simulate(bench: str, verilog: str, build_dir: Path, *, waves: bool = False, 
         raise RuntimeError(f"{bench} failed:\n{log_file.read_text()}") from failure
     if failed or not ran:
         raise RuntimeError(f"{failed} of {ran} tests of {bench} failed:\n{log_file.read_text()}")
+    if covered:
+        shutil.copy(build_dir / "coverage.dat", covered)
+        shutil.copy(source, covered.with_suffix(".sv"))

@@ -10,6 +10,7 @@ from bandgap.hdl.config import PRESETS
 TIMEOUT_CYCLES = 1_024
 
 
-def test_a_rack_server_drives_the_appliance(tmp_path: Path, seed: int, waves: bool) -> None:
+def test_a_rack_server_drives_the_appliance(tmp_path: Path, seed: int, waves: bool, coverage: Path | None) -> None:
     verilog = pcie_verilog(PRESETS["formal"], window_commands=8, tags=4, timeout_cycles=TIMEOUT_CYCLES)
-    simulate("pcie_bench", verilog, tmp_path, waves=waves, seed=seed, preset="formal", commands=800)
+    covered = coverage and coverage / "pcie.dat"
+    simulate("pcie_bench", verilog, tmp_path, waves=waves, covered=covered, seed=seed, preset="formal", commands=800)

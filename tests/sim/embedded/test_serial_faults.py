@@ -1,6 +1,7 @@
 """The appliance behind its own UART: faults on the line, level by level, lose and double nothing."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -11,7 +12,8 @@ from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.frames import LARGEST_FRAME_BYTES
 from bandgap.hdl.protocol.registers import BY_NAME
 from bandgap.host.device.serial import SerialTransport
-from bandgap.sim.embedded.serial_device import SerialDevice, open_serial_device
+from bandgap.sim.embedded import build
+from bandgap.sim.embedded.serial_device import SerialDevice
 from bandgap.sim.embedded.uart_line import BYTE_CYCLES
 
 SESSIONS = 24
@@ -29,9 +31,13 @@ EPOCH = BY_NAME["epoch"].at()
 
 
 @pytest.fixture(scope="module")
-def device() -> Iterator[SerialDevice]:
-    opened = open_serial_device(SIZES)
+def device(coverage: Path | None) -> Iterator[SerialDevice]:
+    verilog = build.counted_in(build.verilog(SIZES, serial=True), "bandgap.link")
+    opened = SerialDevice(build.library(verilog, coverage=coverage is not None, shim=build.SERIAL_SHIM))
     yield opened
+    if coverage is not None:
+        opened.write_coverage(coverage / "serial.dat")
+        (coverage / "serial.sv").write_text(verilog)
     opened.close()
 
 

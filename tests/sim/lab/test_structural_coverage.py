@@ -64,3 +64,11 @@ def test_points_add_up_and_shares_too(tmp_path: Path) -> None:
     whole = total(parts)
     assert whole.bits == sum(part.bits for part in parts)
     assert whole.branches_taken == sum(part.branches_taken for part in parts)
+
+
+def test_coverage_is_counted_in_the_modules_that_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "counted.dat"
+    device = EmbeddedTransport(build.library(build.counted_in(COUNTER, "inner"), coverage=True), links=1)
+    device.write_coverage(path)
+    device.close()
+    assert {point.module for point in read_points(path)} == {"inner"}
