@@ -288,8 +288,12 @@ class PcieTransport(Transport):
         access = self._open()
         self._write("control", 0)
         give_up_s = access.clock_s() + self._patience_s
-        while (state := self._read(LINK_BY_NAME["state"])) & LinkState.BUSY.value and state != _GONE:
-            if access.clock_s() > give_up_s:
+        while True:
+            late = access.clock_s() > give_up_s  # as in `_until`
+            state = self._read(LINK_BY_NAME["state"])
+            if not state & LinkState.BUSY.value or state == _GONE:
+                return
+            if late:
                 raise PcieLinkError(
                     f"reads of the device are not answered for {self._patience_s:g} s: reset it before it is used again"
                 )
@@ -425,13 +429,15 @@ class PcieTransport(Transport):
         access = self._open()
         give_up_s = access.clock_s() + self._patience_s
         while True:
+            # Judged when memory was looked at once more: what came while this process was suspended counts.
+            late = access.clock_s() > give_up_s
             news = self._poll()
             self._check_errors()
             if condition():
                 return
             if news:
                 give_up_s = access.clock_s() + self._patience_s
-            elif access.clock_s() > give_up_s:
+            elif late:
                 raise PcieLinkError(self._complaint())
             else:
                 access.pause()

@@ -100,6 +100,23 @@ class FailingDevice(PcieAccess):
             self.pause()
 
 
+class SuspendedHost(FailingDevice):
+    """No read fails. While the host waits for what it sent it is suspended before one of its looks at the clock."""
+
+    def __init__(self, look: int) -> None:
+        self._looks_left = look
+        super().__init__(visible_dwords=0)
+        self._fails = False
+
+    def clock_s(self) -> float:
+        self._looks_left -= bool(self.carried_out)
+        if self._looks_left == 0:
+            self._now_s += 100.0
+            for _ in STATUS_FIELDS:
+                self.pause()
+        return super().clock_s()
+
+
 def commands() -> np.ndarray:
     return np.arange(COMMANDS, dtype=np.uint8).repeat(32).reshape(-1, 32)
 
@@ -128,3 +145,10 @@ def test_a_device_that_forgot_what_it_took_is_sent_nothing_again(register: str, 
     with pytest.raises(PcieLinkError, match=message):
         device.transport.send(commands())
     assert device.carried_out == list(range(TAKEN))
+
+
+@pytest.mark.parametrize("look", range(1, 8))
+def test_what_came_while_the_host_was_suspended_counts(look: int) -> None:
+    device = SuspendedHost(look)
+    device.transport.send(commands())
+    assert device.transport.receive()[:, 0].tolist() == list(range(COMMANDS))
