@@ -9,10 +9,10 @@ import numpy as np
 
 from bandgap.hdl.protocol.commands import COMMAND_BYTES
 from bandgap.hdl.protocol.loopback import LOOPBACK_MAGIC
-from bandgap.hdl.protocol.registers import BY_NAME, MAGIC
+from bandgap.hdl.protocol.registers import MAGIC
 from bandgap.hdl.protocol.reports import REPORT_BYTES
 
-from .device import HandshakeError
+from .device import HandshakeError, check_layout, read_register
 from .transport import Bytes2D, Transport
 
 _BATCH = 256
@@ -49,11 +49,12 @@ def check_way(transport: Transport, messages: int, seed: int, told: Callable[[in
 
     Raises
     ------
-    HandshakeError : The device is neither.
+    HandshakeError : The device is neither, or its messages are laid out otherwise.
     """
-    magic = transport.read_register(BY_NAME["magic"].at())
+    magic = read_register(transport, "magic")
     if magic not in (MAGIC, LOOPBACK_MAGIC):
         raise HandshakeError(f"neither appliance nor loopback image answers: magic is {magic:#010x}")
+    check_layout(transport)
     # A rejected command's bytes 8 to 23 come back in its report.
     echoed = slice(0, COMMAND_BYTES) if magic == LOOPBACK_MAGIC else slice(8, 24)
     rng = np.random.default_rng(seed)

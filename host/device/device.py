@@ -50,6 +50,29 @@ class DeviceSizes:
     links: int
 
 
+def read_register(transport: Transport, name: str) -> int:
+    """The register of that name, of however many words."""
+    register = BY_NAME[name]
+    words = [transport.read_register(register.offset + 4 * word) for word in range(register.words)]
+    return sum(word << 32 * place for place, word in enumerate(words))
+
+
+def check_layout(transport: Transport) -> None:
+    """See that a device's messages are laid out as this host's are.
+
+    Raises
+    ------
+    HandshakeError : They are not; the message names both layout hashes.
+    """
+    device_hash, host_hash = read_register(transport, "layout_hash"), layout_hash()
+    if device_hash != host_hash:
+        raise HandshakeError(
+            f"the device's messages are laid out otherwise: layout hash {device_hash:#018x}, host "
+            f"{host_hash:#018x}: flash it with the bitstream in whose manifest.json the latter stands "
+            "(`bandgap flash BOARD`); where there is none, build it (`bandgap bitstream BOARD`)"
+        )
+
+
 class Device:
     """One appliance in one epoch.
 
@@ -142,9 +165,7 @@ class Device:
         self._transport.close()
 
     def _read(self, name: str) -> int:
-        register = BY_NAME[name]
-        words = [self._transport.read_register(register.offset + 4 * word) for word in range(register.words)]
-        return sum(word << 32 * place for place, word in enumerate(words))
+        return read_register(self._transport, name)
 
     def _check_identity(self) -> None:
         magic = self._read("magic")
@@ -152,13 +173,7 @@ class Device:
             raise HandshakeError("the device has the loopback image: flash it with an appliance, `bandgap flash BOARD`")
         if magic != MAGIC:
             raise HandshakeError(f"no appliance answers: magic is {magic:#010x}, not {MAGIC:#010x}")
-        device_hash, host_hash = self._read("layout_hash"), layout_hash()
-        if device_hash != host_hash:
-            raise HandshakeError(
-                f"the device's messages are laid out otherwise: layout hash {device_hash:#018x}, host "
-                f"{host_hash:#018x}: flash it with the bitstream in whose manifest.json the latter stands "
-                "(`bandgap flash BOARD`); where there is none, build it (`bandgap bitstream BOARD`)"
-            )
+        check_layout(self._transport)
 
     def _start_epoch(self, epoch: int) -> None:
         if not 1 <= epoch < _EPOCHS:

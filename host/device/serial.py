@@ -1,6 +1,8 @@
 """An appliance at the end of a serial line: `serial:PORT`, where PORT is anything that pyserial opens."""
 
 import errno
+import os
+import pwd
 import secrets
 import struct
 import termios
@@ -210,7 +212,7 @@ class SerialTransport(Transport):
     def _complaint(self, heard: int) -> str:
         waited = f"for {self._patience_s:g} s"
         if heard:
-            return f"the device answers, but gets no further {waited}: its core hangs"
+            return f"the device answers, but gets no further {waited}: its core hangs, or the cable is bad"
         if self._session.foreign == 0:
             return f"the device answers, but has no session {waited}: it lost its power; start this host anew"
         if self._session.foreign:
@@ -263,8 +265,12 @@ def open_port(port: str, baud: int) -> serial.SerialBase:
     PortError : It cannot be opened now.
     DeviceUrlError : There can be no such port, or it cannot do that rate.
     """
+    # pyserial knows no timeout of what it writes to such a server: the connection takes it.
+    write_timeout_s = None if port.lower().startswith("rfc2217://") else TIMEOUT_S
     try:
-        return serial.serial_for_url(port, baudrate=baud, timeout=_POLL_S, write_timeout=TIMEOUT_S, exclusive=True)
+        return serial.serial_for_url(
+            port, baudrate=baud, timeout=_POLL_S, write_timeout=write_timeout_s, exclusive=True
+        )
     except OSError as error:
         raise PortError(_why(port, baud, error)) from error
     except termios.error as error:  # a port that vanishes while it is set up
@@ -278,7 +284,8 @@ def _why(port: str, baud: int, error: OSError) -> str:
     if number == errno.ENOENT:
         return f"there is no port {port}: is the cable in? `python -m serial.tools.list_ports` lists those there are"
     if number == errno.EACCES:
-        return f"no permission for port {port}: join its group (`sudo usermod -aG dialout $USER`) and log in again"
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        return f"no permission for port {port}: join its group (`sudo usermod -aG dialout {user}`) and log in again"
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
         return f"port {port} is in use by another program: close that first"
     return f"port {port} cannot be opened at {baud} baud: {error}"

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import mmap
 import os
+import pwd
 import re
 import resource
 import struct
@@ -291,7 +292,11 @@ def _driver(function: Path) -> str | None:
 
 def _why_not_opened(path: Path, error: OSError) -> str:
     if error.errno == errno.EACCES:
-        return f"no permission for {path}: hand it to your user (`sudo chown $USER {path}`)"
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        return (
+            f"no permission for {path}: hand it to {user} (`sudo chown {user} {path}`; for good by a udev rule, "
+            "docs/deployment.md)"
+        )
     if error.errno == errno.EBUSY:
         return f"{path} is in use by another program: end that first"
     if error.errno == errno.ENOENT:
@@ -305,7 +310,7 @@ def _why_not_mapped(size: int, error: OSError) -> str:
         text = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes"
         return (
             f"{size} bytes cannot be pinned for the device; the limit of locked memory is {text}: raise it "
-            "(`ulimit -l`, or memlock in /etc/security/limits.conf)"
+            "(`ulimit -l`, or memlock in /etc/security/limits.conf; of a service, LimitMEMLOCK= in its unit)"
         )
     return f"{size} bytes cannot be mapped for the device: {error.strerror}"
 

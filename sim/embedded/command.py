@@ -107,7 +107,9 @@ def check(
         table.columns[1].justify = "right"
         Console(highlight=False).print(table)
         if checked.wrong:
-            raise RuntimeError("what came back is not what was sent: check cable and connectors")
+            on_a_line = isinstance(transport, SerialTransport)
+            then = "check cable and connectors" if on_a_line else "reset the device, then look at its slot and at dmesg"
+            raise RuntimeError(f"what came back is not what was sent: {then}")
 
 
 def _stop_descriptor() -> int:

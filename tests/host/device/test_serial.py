@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import serial
 from device_end import COMMAND, READ, REPORT, VALUE, DeviceEnd, Message
+from serial.rfc2217 import PortManager
+from serial.urlhandler.protocol_loop import Serial as LoopPort
 
 from bandgap.host.device.device import Device, HandshakeError
 from bandgap.host.device.serial import PortError, SerialLinkError, SerialTransport, open_device, open_port
@@ -143,6 +146,39 @@ def test_everything_crosses_a_socket() -> None:
         sent = commands(40)
         transport.send(sent)
         assert np.array_equal(transport.receive(), expected(sent))
+
+
+class RemotePort(LoopPort):
+    """A server's port: what is written to it goes to the device, and what is read comes from there."""
+
+    def __init__(self, pins: Pins) -> None:
+        super().__init__("loop://")
+        self._pins = pins
+
+    def write(self, data: bytes) -> int:
+        super().write(self._pins.exchange(data))
+        return len(data)
+
+
+def test_everything_crosses_a_server_of_rfc_2217() -> None:
+    port = RemotePort(Pins())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                manager = PortManager(port, SimpleNamespace(write=connection.sendall))
+                while data := connection.recv(4096):
+                    port.write(b"".join(manager.filter(data)))
+                    connection.sendall(b"".join(manager.escape(port.read(port.in_waiting))))
+
+        thread = Thread(target=serve)
+        thread.start()
+        with closing(open_transport(f"serial:rfc2217://127.0.0.1:{server.getsockname()[1]}")) as transport:
+            sent = commands(40)
+            transport.send(sent)
+            assert np.array_equal(transport.receive(), expected(sent))
+        thread.join()
 
 
 def test_a_port_that_vanishes_and_comes_back_loses_nothing(tmp_path: Path) -> None:
@@ -330,5 +366,5 @@ def test_a_port_without_permission_names_the_group(monkeypatch: pytest.MonkeyPat
         raise serial.SerialException(errno.EACCES, "could not open port")
 
     monkeypatch.setattr(serial, "serial_for_url", refuse)
-    with pytest.raises(PortError, match=r"no permission for port /dev/ttyUSB0: .*usermod -aG dialout"):
+    with pytest.raises(PortError, match=r"no permission for port /dev/ttyUSB0: .*usermod -aG dialout \w"):
         open_port("/dev/ttyUSB0", 115_200)

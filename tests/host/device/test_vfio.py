@@ -322,7 +322,10 @@ def test_the_limit_of_locked_memory_is_named(kernel: Kernel, access: VfioAccess)
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(errno.EACCES, r"no permission for .*: hand it to your user"), (errno.EBUSY, r"is in use by another program")],
+    [
+        (errno.EACCES, r"no permission for .*: hand it to (\S+) \(`sudo chown \1 /"),
+        (errno.EBUSY, r"is in use by another program"),
+    ],
 )
 def test_why_a_file_cannot_be_opened(number: int, message: str) -> None:
     with pytest.raises(VfioError, match=message):

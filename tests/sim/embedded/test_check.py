@@ -48,6 +48,13 @@ class Spoiled(ModelTransport):
         return reports
 
 
+class OfAnotherLayout(ModelTransport):
+    """A model whose layout hash is not the host's."""
+
+    def read_register(self, offset: int) -> int:
+        return super().read_register(offset) ^ (offset == BY_NAME["layout_hash"].at())
+
+
 def check(transport: ModelTransport | SerialTransport, messages: int = 300) -> tuple[str, int, list[int]]:
     told: list[int] = []
     checked = check_way(transport, messages, 1, told.append)
@@ -81,6 +88,11 @@ def test_a_loopback_image_is_no_appliance(loopback: SerialTransport) -> None:
 
 def test_an_appliance_rejects_every_command() -> None:
     assert check(ModelTransport(PRESETS["formal"])) == ("appliance", 0, [256, 44])
+
+
+def test_a_device_of_another_layout_is_not_said_to_have_a_bad_cable() -> None:
+    with pytest.raises(HandshakeError, match=r"messages are laid out otherwise: .*`bandgap flash BOARD`"):
+        check(OfAnotherLayout(PRESETS["formal"]))
 
 
 @pytest.mark.parametrize(("spoil", "wrong"), [("bit", 2), ("lost", 2), ("doubled", 2)])
