@@ -179,6 +179,8 @@ class SerialTransport(Transport):
                         self._port.write(out)
                 if condition():
                     return
+                if session.opened and session.foreign is not None:  # it does not come back to ours
+                    raise SerialLinkError(self._complaint(0))
                 session.take(self._port.read(1))
             except OSError as error:  # pyserial lets some through that are not its own
                 self._reopen(error, give_up_s)
@@ -214,9 +216,9 @@ class SerialTransport(Transport):
         if heard:
             return f"the device answers, but gets no further {waited}: its core hangs, or the cable is bad"
         if self._session.foreign == 0:
-            return f"the device answers, but has no session {waited}: it lost its power; start this host anew"
+            return "the device answers, but has no session: it lost its power; start this host anew"
         if self._session.foreign:
-            return f"the device answers, but in a session of another host, {waited}: let one host at a time use it"
+            return "the device answers, but in a session of another host: let one host at a time use it"
         return f"the device does not answer {waited}: check its power, the cable and the baud rate"
 
 

@@ -211,9 +211,9 @@ def test_a_port_that_stays_away_is_given_up(tmp_path: Path) -> None:
 
 def test_a_device_that_lost_its_power_is_not_taken_for_the_old_one() -> None:
     pins = Pins()
-    with served(pins) as url, closing(connect(url, patience_s=1.0)) as transport:
+    with served(pins) as url, closing(connect(url, patience_s=1_000.0)) as transport:
         pins.end = DeviceEnd(lambda *_: [], 0.1)
-        with pytest.raises(SerialLinkError, match=r"has no session for 1 s: it lost its power"):
+        with pytest.raises(SerialLinkError, match=r"has no session: it lost its power"):
             transport.send(commands(1))
 
 
@@ -222,7 +222,7 @@ def test_two_hosts_at_one_device_are_told_apart() -> None:
     with served(pins) as url, closing(connect(url, patience_s=1.0)) as transport:
         with served(pins) as other_url:
             connect(other_url).close()
-        with pytest.raises(SerialLinkError, match=r"in a session of another host, for 1 s"):
+        with pytest.raises(SerialLinkError, match=r"in a session of another host: let one host"):
             transport.send(commands(1))
 
 
