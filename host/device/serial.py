@@ -1,8 +1,6 @@
 """An appliance at the end of a serial line: `serial:PORT`, where PORT is anything that pyserial opens."""
 
 import errno
-import os
-import pwd
 import secrets
 import struct
 import termios
@@ -23,6 +21,7 @@ from bandgap.hdl.protocol.reports import REPORT_BYTES
 from .device import DeviceError, UnavailableError
 from .session import Session
 from .transport import Bytes2D, DeviceUrlError, Transport, arrivals_of
+from .user import user_name
 
 DEFAULT_BAUD = 3_000_000
 MOST_BAUD = (1 << 31) - 1
@@ -179,8 +178,8 @@ class SerialTransport(Transport):
                         self._port.write(out)
                 if condition():
                     return
-                if session.opened and session.foreign is not None:  # it does not come back to ours
-                    raise SerialLinkError(self._complaint(0))
+                if session.opened and (why := self._why_foreign()):  # it does not come back to ours
+                    raise SerialLinkError(why)
                 session.take(self._port.read(1))
             except OSError as error:  # pyserial lets some through that are not its own
                 self._reopen(error, give_up_s)
@@ -211,15 +210,20 @@ class SerialTransport(Transport):
                     raise SerialLinkError(f"the port vanished ({error}) and does not come back: {still}") from still
                 time.sleep(_REOPEN_S)
 
+    def _why_foreign(self) -> str:
+        """Why the device's last frame was of another session than ours; nothing, if it was of ours."""
+        if self._session.foreign is None:
+            return ""
+        if self._session.foreign == 0:
+            return "the device answers, but has no session: it lost its power; start this host anew"
+        return "the device answers, but in a session of another host: let one host at a time use it"
+
     def _complaint(self, heard: int) -> str:
         waited = f"for {self._patience_s:g} s"
         if heard:
             return f"the device answers, but gets no further {waited}: its core hangs, or the cable is bad"
-        if self._session.foreign == 0:
-            return "the device answers, but has no session: it lost its power; start this host anew"
-        if self._session.foreign:
-            return "the device answers, but in a session of another host: let one host at a time use it"
-        return f"the device does not answer {waited}: check its power, the cable and the baud rate"
+        silent = f"the device does not answer {waited}: check its power, the cable and the baud rate"
+        return self._why_foreign() or silent
 
 
 def open_device(address: str) -> SerialTransport:
@@ -286,8 +290,8 @@ def _why(port: str, baud: int, error: OSError) -> str:
     if number == errno.ENOENT:
         return f"there is no port {port}: is the cable in? `python -m serial.tools.list_ports` lists those there are"
     if number == errno.EACCES:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-        return f"no permission for port {port}: join its group (`sudo usermod -aG dialout {user}`) and log in again"
+        joining = f"`sudo usermod -aG dialout {user_name()}`"
+        return f"no permission for port {port}: join its group ({joining}) and log in again"
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
         return f"port {port} is in use by another program: close that first"
     return f"port {port} cannot be opened at {baud} baud: {error}"

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import mmap
 import os
-import pwd
 import re
 import resource
 import struct
@@ -21,6 +20,7 @@ from bandgap.hdl.protocol.pcie import BAR_BYTES, INTERRUPT_TABLE_OFFSET, WINDOWS
 from .device import UnavailableError
 from .pcie import DmaMemory, PcieAccess, PcieTransport
 from .transport import DeviceUrlError
+from .user import user_name
 
 ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 DRIVER = "vfio-pci"
@@ -292,7 +292,7 @@ def _driver(function: Path) -> str | None:
 
 def _why_not_opened(path: Path, error: OSError) -> str:
     if error.errno == errno.EACCES:
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = user_name()
         return (
             f"no permission for {path}: hand it to {user} (`sudo chown {user} {path}`; for good by a udev rule, "
             "docs/deployment.md)"
