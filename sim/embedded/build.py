@@ -1,5 +1,6 @@
 """Verilog to a shared library, built once and kept in the user's cache."""
 
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -86,14 +87,14 @@ def verilog(config: BookConfig | None, serial: bool = False) -> str:
     return _cached(key, ".v", "writing the device's Verilog (about 10 s)", make).read_text()
 
 
-def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool = False, shim: Path = SHIM) -> Path:
+def library(verilog_text: str, waves_suffix: str | None = None, counted: str | None = None, shim: Path = SHIM) -> Path:
     """Shared library of a device, from the cache when it was built before.
 
     Arguments
     ---------
     verilog_text : Verilog with a module `bandgap` that has the appliance's flat ports.
     waves_suffix : `.vcd` or `.fst` for a library that writes waves; None for one that does not.
-    coverage : For a library that counts which branches ran and which bits toggled.
+    counted : For a library that counts which branches ran and which bits toggled: see `counted_in`.
     shim : What the library offers: the C++ between `ctypes` and the module's ports.
 
     Raises
@@ -106,7 +107,9 @@ def library(verilog_text: str, waves_suffix: str | None = None, coverage: bool =
     if waves_suffix == ".fst":
         _require_fst_headers()
     flags = [*VERILATOR_FLAGS, *(WAVE_FLAGS[waves_suffix] if waves_suffix else [])]
-    flags += COVERAGE_FLAGS if coverage else []
+    if counted is not None:
+        flags += COVERAGE_FLAGS
+        verilog_text = counted_in(verilog_text, counted)
     compiler = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
     key = [
         verilog_text,
@@ -189,3 +192,9 @@ def _cached(key: list[str], suffix: str, announcement: str, make: Callable[[Path
                 make(made)
                 made.replace(path)
     return path
+
+
+def write_coverage(device_library: ctypes.CDLL, device: int | None, path: Path) -> None:
+    """Write down what a device of a library that counts has run so far, as Verilator does."""
+    device_library.bandgap_write_coverage.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    device_library.bandgap_write_coverage(device, str(path).encode())

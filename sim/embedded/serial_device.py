@@ -47,8 +47,7 @@ class SerialDevice:
 
     def write_coverage(self, path: Path) -> None:
         """Write down what ran so far, as Verilator does; only for a library that counts it."""
-        self._library.bandgap_write_coverage.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        self._library.bandgap_write_coverage(self._device, str(path).encode())
+        build.write_coverage(self._library, self._device, path)
 
     def close(self) -> None:
         """Let the device go. Calling it twice is allowed."""

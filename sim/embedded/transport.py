@@ -125,8 +125,7 @@ class EmbeddedTransport(Transport):
 
     def write_coverage(self, path: Path) -> None:
         """Write down what ran so far, as Verilator does; only for a library that counts it."""
-        self._library.bandgap_write_coverage.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        self._library.bandgap_write_coverage(self._open(), str(path).encode())
+        build.write_coverage(self._library, self._open(), path)
 
     def _take(self) -> Bytes2D:
         device = self._open()

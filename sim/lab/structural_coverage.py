@@ -32,7 +32,8 @@ from .results import source_commit
 
 RESULTS = Path("docs/results/coverage.json")
 LINKS = {"serial": "serial link", "pcie": "PCIe link"}
-"""Files that the links' tests write, without suffix: what was covered (`.dat`) of which Verilog (`.sv`)."""
+"""Files that the links' tests write, without suffix: what was covered (`.dat`) of which Verilog (`.sv`), and by which
+test (`.txt`)."""
 CONFIG = BookConfig(instruments=3, orders=32, ticks=64, accounts=8, links=3, word_bits=4)
 """Small, so that every address line is used; three levels of occupancy words, as the large presets have."""
 
@@ -130,7 +131,7 @@ def covered(verilog: str, seed: int, commands: int) -> Counter[Point]:
     ------
     DifferenceError : Device and model differ.
     """
-    library = build.library(verilog, coverage=True)
+    library = build.library(verilog, counted="bandgap")
     points: Counter[Point] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "coverage.dat"
@@ -163,8 +164,8 @@ def main(
     flow = f"{commands:,} random commands, seed {seed}"
     rows = _told(console, "core", covered(verilog, seed, commands), verilog, flow)
     for name, part in LINKS.items():
-        points = read_points(links / f"{name}.dat")
-        rows += _told(console, part, points, (links / f"{name}.sv").read_text(), "the link's tests")
+        text, flow = ((links / name).with_suffix(suffix).read_text() for suffix in (".sv", ".txt"))
+        rows += _told(console, part, read_points(links / f"{name}.dat"), text, flow)
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     console.print(f"written to {RESULTS}")
 

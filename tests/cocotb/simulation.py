@@ -28,7 +28,8 @@ def simulate(
     bench : Module beside this file that holds the tests.
     verilog : The design; its top module is `bandgap`.
     build_dir : Where to build; `dump.vcd` is written here too when `waves`.
-    covered : Where to write what the bench covers of the link, as Verilator counts it; its Verilog goes beside that.
+    covered : Where to write what the bench covers of the link, as Verilator counts it; its Verilog, and what the flow
+        was, go beside that.
     settings : Handed to the bench as environment variables `BANDGAP_<NAME>`.
 
     Raises
@@ -71,3 +72,4 @@ def simulate(
     if covered:
         shutil.copy(build_dir / "coverage.dat", covered)
         shutil.copy(source, covered.with_suffix(".sv"))
+        covered.with_suffix(".txt").write_text(f"{bench}, seed {settings['seed']}")

@@ -11,6 +11,7 @@ from script import BUY, GTC, IOC, SELL, Script
 from bandgap.hdl.config import BookConfig
 from bandgap.hdl.protocol.frames import LARGEST_FRAME_BYTES
 from bandgap.hdl.protocol.registers import BY_NAME
+from bandgap.host.device.device import Device
 from bandgap.host.device.serial import SerialTransport
 from bandgap.sim.embedded import build
 from bandgap.sim.embedded.serial_device import SerialDevice
@@ -19,7 +20,7 @@ from bandgap.sim.embedded.uart_line import BYTE_CYCLES
 SESSIONS = 24
 """Of every three hosts two are killed; the third finds what they left, and finishes."""
 
-LIFE_BYTES = range(20, 1_200)
+LIFE_BYTES = range(20, 1_600)
 """What a host writes before it is killed: less than its commands take."""
 
 KILLED_WITHIN_FRAMES = 8
@@ -31,13 +32,15 @@ EPOCH = BY_NAME["epoch"].at()
 
 
 @pytest.fixture(scope="module")
-def device(coverage: Path | None) -> Iterator[SerialDevice]:
-    verilog = build.counted_in(build.verilog(SIZES, serial=True), "bandgap.link")
-    opened = SerialDevice(build.library(verilog, coverage=coverage is not None, shim=build.SERIAL_SHIM))
+def device(coverage: Path | None, seed: int) -> Iterator[SerialDevice]:
+    verilog = build.verilog(SIZES, serial=True)
+    counted = None if coverage is None else "bandgap.link"
+    opened = SerialDevice(build.library(verilog, counted=counted, shim=build.SERIAL_SHIM))
     yield opened
     if coverage is not None:
         opened.write_coverage(coverage / "serial.dat")
         (coverage / "serial.sv").write_text(verilog)
+        (coverage / "serial.txt").write_text(f"{Path(__file__).stem}, seed {seed}")
     opened.close()
 
 
@@ -46,9 +49,8 @@ def connect(port: NoisyPort, number: int) -> SerialTransport:
 
 
 def run(script: Script, transport: SerialTransport, epoch: int) -> None:
-    """What the core still had for a host that was killed comes to the next one, which lets it go, as `Device` does."""
-    transport.write_register(EPOCH, epoch)
-    transport.receive()
+    """What the core still had for a host that was killed comes to the next one, whose `Device` lets it go."""
+    Device(transport, epoch)
     script.run(transport)
 
 

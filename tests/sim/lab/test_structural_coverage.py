@@ -36,7 +36,7 @@ endmodule
 
 
 def covered(path: Path, writes: int, commands: NDArray[np.uint8]) -> dict[str, Share]:
-    device = EmbeddedTransport(build.library(COUNTER, coverage=True), links=1)
+    device = EmbeddedTransport(build.library(COUNTER, counted=""), links=1)
     for _ in range(writes):
         device.write_register(0, 0)
     device.send(commands)
@@ -68,7 +68,7 @@ def test_points_add_up_and_shares_too(tmp_path: Path) -> None:
 
 def test_coverage_is_counted_in_the_modules_that_are_named(tmp_path: Path) -> None:
     path = tmp_path / "counted.dat"
-    device = EmbeddedTransport(build.library(build.counted_in(COUNTER, "inner"), coverage=True), links=1)
+    device = EmbeddedTransport(build.library(COUNTER, counted="inner"), links=1)
     device.write_coverage(path)
     device.close()
     assert {point.module for point in read_points(path)} == {"inner"}
