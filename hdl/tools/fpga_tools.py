@@ -79,7 +79,7 @@ def run_tool(folder: Path, tool: str, *arguments: str, watch: Callable[[str], No
             lines.append(line)
             watch(line)
     if process.returncode:
-        last = "".join(lines[-_LAST_LINES:])
+        last = "".join(lines[-_LAST_LINES:]) or "it said nothing: it crashed"
         raise ToolError(f"{tool} failed with status {process.returncode}:\n{last}")
     return "".join(lines)
 

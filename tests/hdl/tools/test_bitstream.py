@@ -148,6 +148,12 @@ def test_a_tool_that_fails_is_named_with_its_last_words(tools: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tool_that_crashes_without_a_word_is_named(tools: Path, tmp_path: Path) -> None:
+    pretend(tools, SYNTHESIS, "exit 1")
+    with pytest.raises(ToolError, match=f"{SYNTHESIS} failed with status 1:\nit said nothing: it crashed"):
+        built(tmp_path / "out")
+
+
 def test_a_clock_that_is_not_reached_leaves_nothing(tools: Path, tmp_path: Path) -> None:
     pretend(tools, PLACE_AND_ROUTE, f"echo '{json.dumps(report(101.9))}' > report.json")
     with pytest.raises(TimingNotMetError, match=r"loopback reaches 101\.9 MHz of 102\.00 MHz .*--clock-mhz"):
