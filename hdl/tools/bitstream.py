@@ -46,7 +46,7 @@ _SYNTHESIS_STEPS = (
     "clean",
     f"synth_ecp5 -top {_TOP} -run map_cells: -json {_NETLIST}",
 )
-_AIMS_MHZ = {("ecp5-evaluation", "ecp5"): 66.0}
+_AIMS_MHZ = {("ecp5-evaluation", "ecp5"): 70.0}
 """What placing and routing strive for at least, by board and preset: the router leaves alone what keeps the clock that
 it was told, wires of ten nanoseconds as well. Where it is told more than it can reach, it goes on for an hour without
 coming any nearer."""
