@@ -177,7 +177,7 @@ def test_the_router_may_strive_for_more_than_the_board_s_clock(
 
 
 def test_an_aim_is_one_board_s_and_never_below_its_clock() -> None:
-    assert aim_mhz(BOARD, BOARD.preset, 60_000_000) == 66.0
+    assert aim_mhz(BOARD, BOARD.preset, 60_000_000) == 70.0
     assert aim_mhz(BOARD, BOARD.preset, 80_000_000) == 80.0
     assert aim_mhz(BOARDS["ulx3s"], BOARD.preset, 45_000_000) == 45.0
 
